@@ -1,0 +1,262 @@
+package buffer
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+)
+
+// DefaultLimit is the default size of a process's pool in bytes.
+const DefaultLimit = 256 << 20
+
+// evictAfter is how long a caller waits for the pool before the slowest account is evicted.
+const evictAfter = 500 * time.Millisecond
+
+// Pool bounds the memory that bodies take in a process.
+type Pool struct {
+	clock clock.Clock
+	limit int // segments
+
+	mu       sync.Mutex
+	used     int
+	free     [][]byte
+	waiters  list.List // of *waiter, in order of arrival
+	accounts map[*Account]struct{}
+}
+
+type waiter struct {
+	account *Account
+	ready   chan []byte // gets one segment, or nil on eviction; whoever sends takes the waiter out of the list
+}
+
+// NewPool makes a pool of limit bytes, at least four segments.
+func NewPool(limit int, c clock.Clock) *Pool {
+	return &Pool{clock: c, limit: max(limit/SegmentSize, 4), accounts: make(map[*Account]struct{})}
+}
+
+// Used is the number of bytes taken, and Limit how many there are.
+func (p *Pool) Used() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used * SegmentSize
+}
+
+// Limit is the size of the pool in bytes.
+func (p *Pool) Limit() int { return p.limit * SegmentSize }
+
+// Open starts an account. evict, if not nil, is called at most once, from
+// another goroutine's call, when the account is evicted: it should end the
+// account's work, for example by closing its connection.
+func (p *Pool) Open(evict func()) *Account {
+	a := &Account{pool: p, evict: evict, opened: p.clock.Now()}
+	p.mu.Lock()
+	p.accounts[a] = struct{}{}
+	p.mu.Unlock()
+	return a
+}
+
+// Account is what one request or connection holds of a pool.
+type Account struct {
+	pool    *Pool
+	evict   func()
+	release func() // of a buffer that belongs to no pool
+	opened  time.Time
+
+	// Guarded by pool.mu.
+	held    int
+	bytes   int64 // passed in total
+	closed  bool
+	evicted bool
+}
+
+func releaseOnly(release func()) *Account {
+	if release == nil {
+		return nil
+	}
+	return &Account{release: release}
+}
+
+// New makes an empty buffer that takes its segments from the account's pool.
+func (a *Account) New() *Buffer {
+	b := &Buffer{account: a}
+	b.refs.Store(1)
+	return b
+}
+
+// Close ends the account. Buffers that are still referenced stay valid and
+// give their segments back when they are released.
+func (a *Account) Close() {
+	p := a.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.closed = true
+	delete(p.accounts, a)
+}
+
+// take waits for a segment.
+func (a *Account) take(ctx context.Context) ([]byte, error) {
+	if a == nil || a.pool == nil {
+		panic("buffer: a buffer without a pool cannot grow")
+	}
+	p := a.pool
+	p.mu.Lock()
+	if err := a.refused(); err != nil {
+		p.mu.Unlock()
+		return nil, err
+	}
+	a.held++
+	if p.used < p.limit && p.waiters.Len() == 0 {
+		p.used++
+		s := p.segment()
+		p.mu.Unlock()
+		return s, nil
+	}
+	w := &waiter{account: a, ready: make(chan []byte, 1)}
+	place := p.waiters.PushBack(w)
+	p.mu.Unlock()
+	return a.wait(ctx, w, place)
+}
+
+func (a *Account) wait(ctx context.Context, w *waiter, place *list.Element) ([]byte, error) {
+	p := a.pool
+	timer := p.clock.NewTimer(evictAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case s := <-w.ready:
+			if s == nil { // evicted while it waited
+				return nil, errEvicted()
+			}
+			return s, nil
+		case <-timer.C():
+			p.evictSlowest()
+			timer.Reset(evictAfter)
+		case <-ctx.Done():
+			p.mu.Lock()
+			select {
+			case s := <-w.ready: // it came at the same moment: pass it on
+				if s != nil {
+					a.held--
+					p.putBack(s)
+				}
+			default:
+				p.waiters.Remove(place)
+				a.held--
+			}
+			p.mu.Unlock()
+			return nil, errors.Wrap(errors.KindOf(ctx.Err()), ctx.Err(), "waiting for memory")
+		}
+	}
+}
+
+// refused is called with the pool's lock held.
+func (a *Account) refused() error {
+	switch {
+	case a.evicted:
+		return errEvicted()
+	case a.held >= max(a.pool.limit/4, 1):
+		return errors.Newf(errors.Overloaded, "one request may hold at most %d bytes of memory", a.pool.limit/4*SegmentSize)
+	}
+	return nil
+}
+
+func errEvicted() error {
+	return errors.Newf(errors.Overloaded, "memory is short and this was the slowest request: slow down and try again")
+}
+
+// passed counts bytes that arrived.
+func (a *Account) passed(n int) {
+	if a == nil || a.pool == nil {
+		return
+	}
+	a.pool.mu.Lock()
+	a.bytes += int64(n)
+	a.pool.mu.Unlock()
+}
+
+// give returns segments.
+func (a *Account) give(segments [][]byte) {
+	if a == nil {
+		return
+	}
+	if a.pool == nil {
+		a.release()
+		return
+	}
+	p := a.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.held -= len(segments)
+	for _, s := range segments {
+		p.putBack(s[:0])
+	}
+}
+
+// putBack hands a segment to the first waiter or keeps it. Called with the lock held.
+func (p *Pool) putBack(s []byte) {
+	s = s[:cap(s)]
+	if first := p.waiters.Front(); first != nil {
+		p.waiters.Remove(first)
+		first.Value.(*waiter).ready <- s
+		return
+	}
+	p.used--
+	p.free = append(p.free, s)
+}
+
+// segment is called with the lock held.
+func (p *Pool) segment() []byte {
+	if last := len(p.free) - 1; last >= 0 {
+		s := p.free[last]
+		p.free = p.free[:last]
+		return s
+	}
+	return make([]byte, SegmentSize)
+}
+
+// Trim gives the memory of unused segments back to the Go runtime. Call it
+// when the process has been idle for a while.
+func (p *Pool) Trim() {
+	p.mu.Lock()
+	p.free = nil
+	p.mu.Unlock()
+}
+
+// evictSlowest evicts the account with the lowest rate since it was opened
+// among those that hold something.
+func (p *Pool) evictSlowest() {
+	now := p.clock.Now()
+	p.mu.Lock()
+	var slowest *Account
+	var rate float64
+	for a := range p.accounts {
+		if a.held == 0 || a.evicted || a.evict == nil {
+			continue
+		}
+		r := float64(a.bytes) / max(now.Sub(a.opened).Seconds(), 0.001)
+		if slowest == nil || r < rate {
+			slowest, rate = a, r
+		}
+	}
+	if slowest == nil {
+		p.mu.Unlock()
+		return
+	}
+	slowest.evicted = true
+	var next *list.Element
+	for e := p.waiters.Front(); e != nil; e = next {
+		next = e.Next()
+		if w := e.Value.(*waiter); w.account == slowest {
+			p.waiters.Remove(e)
+			slowest.held--
+			w.ready <- nil
+		}
+	}
+	evict := slowest.evict
+	p.mu.Unlock()
+	evict()
+}

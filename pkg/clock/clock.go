@@ -1,0 +1,64 @@
+// Package clock makes time and randomness dependencies, so that a test or a
+// simulation can decide what they are, and orders writes with a hybrid clock.
+package clock
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Clock tells the time and waits. Implementations are safe for concurrent use.
+type Clock interface {
+	// Now is the current time. Differences of two Nows are monotonic where the implementation can.
+	Now() time.Time
+	// NewTimer makes a timer that fires once after d.
+	NewTimer(d time.Duration) Timer
+}
+
+// Timer is a time.Timer that a test can drive.
+type Timer interface {
+	// C receives the time when the timer fires.
+	C() <-chan time.Time
+	// Stop prevents the timer from firing; it reports whether it did so.
+	Stop() bool
+	// Reset makes the timer fire d from now.
+	Reset(d time.Duration) bool
+}
+
+// System is the clock of the machine.
+type System struct{}
+
+// Now is time.Now.
+func (System) Now() time.Time { return time.Now() }
+
+// NewTimer is time.NewTimer.
+func (System) NewTimer(d time.Duration) Timer { return systemTimer{time.NewTimer(d)} }
+
+type systemTimer struct{ *time.Timer }
+
+func (t systemTimer) C() <-chan time.Time { return t.Timer.C }
+
+// Sleep waits for d, or until ctx ends, whose error it then returns.
+func Sleep(ctx context.Context, c Clock, d time.Duration) error {
+	t := c.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Random is a source of random bytes: crypto/rand in service, seeded in a test.
+type Random = io.Reader
+
+// SystemRandom is the random source of the machine.
+var SystemRandom Random = rand.Reader
+
+// NewUUID draws a random UUID (version 4). It fails only if the source does.
+func NewUUID(r Random) (uuid.UUID, error) { return uuid.NewRandomFromReader(r) }
