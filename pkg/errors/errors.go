@@ -1,9 +1,9 @@
 // Package errors gives Garage's errors a kind that survives the wire.
 //
 // An error says what happened (Kind), to what (Entity and Name) and, in its
-// message, what to do about it. Services return these errors; package status
-// code in grpc.go translates them to gRPC once, and the S3 gateway translates
-// them to S3 codes once. The functions of the standard package are repeated
+// message, what to do about it. Services return these errors; grpc.go translates
+// them to gRPC and back, and the S3 gateway translates them to S3 codes, each
+// in one place. The functions of the standard package are repeated
 // here so that callers need one import.
 package errors
 
