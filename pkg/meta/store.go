@@ -1,0 +1,204 @@
+package meta
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/identity"
+)
+
+// Store keeps all metadata. What a method acknowledges is durable.
+// Implementations are safe for concurrent use. Every method may fail with
+// kinds Unavailable, Overloaded, Deadline or Canceled; a write that failed so
+// may or may not have had its effect. Values handed in and out are not shared:
+// neither side changes them afterwards.
+type Store interface {
+	Buckets
+	Objects
+	Uploads
+	Keys
+	Garbages
+
+	// Info describes the store.
+	Info(ctx context.Context) (Info, error)
+}
+
+// Buckets is the part of Store about buckets.
+type Buckets interface {
+	// CreateBucket makes a bucket. Kinds: AlreadyExists (entity Bucket) if the name is taken.
+	CreateBucket(ctx context.Context, b Bucket) error
+	// Bucket finds a bucket by name. Kinds: NotFound (Bucket).
+	Bucket(ctx context.Context, name string) (Bucket, error)
+	// ListBuckets lists buckets in the order of their names.
+	ListBuckets(ctx context.Context, r ListBuckets) (BucketPage, error)
+	// DeleteBucket removes an empty bucket and its uploads. Kinds: NotFound
+	// (Bucket); NotEmpty (Bucket) if it holds an object. A commit into it that
+	// comes later fails with NotFound (Bucket).
+	DeleteBucket(ctx context.Context, name string) error
+	// SetGrant gives a key exactly these rights on a bucket; no rights removes
+	// the grant. Kinds: NotFound (Bucket, AccessKey).
+	SetGrant(ctx context.Context, bucket uuid.UUID, g Grant) error
+	// Usage counts what a bucket holds. Kinds: NotFound (Bucket).
+	Usage(ctx context.Context, bucket uuid.UUID) (Usage, error)
+}
+
+// Objects is the part of Store about objects.
+type Objects interface {
+	// Object resolves a key to its newest version. Kinds: NotFound (Object).
+	Object(ctx context.Context, bucket uuid.UUID, key string) (Object, error)
+	// Chunks returns up to limit chunks of an attempt in order, the first being
+	// the one that holds the byte at offset from. No chunks: the end.
+	Chunks(ctx context.Context, attempt uuid.UUID, from uint64, limit int) ([]Chunk, error)
+	// List lists the newest versions of a bucket's keys, in the order of the
+	// keys' bytes. Kinds: NotFound (Bucket).
+	List(ctx context.Context, r List) (Page, error)
+	// PutObject commits an object: it becomes the newest version of its key,
+	// at once and whole. Without versioning the one it replaces becomes
+	// garbage. Its upload, if any, ends. Kinds: NotFound (Bucket);
+	// NotFound (Upload) if the upload was aborted or swept; NotFound (Object) if If-Match
+	// is given and there is no object; PreconditionFailed; Conflict if another
+	// conditional writer interfered.
+	PutObject(ctx context.Context, p Put) (Version, error)
+	// DeleteObjects deletes keys of one bucket. The answers are in the order of the
+	// requests; deleting a key that does not exist succeeds. The error is for the
+	// whole call: NotFound (Bucket).
+	DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []Delete) ([]DeleteResult, error)
+}
+
+// Uploads is the part of Store about writes that are not complete. A single
+// PUT larger than the inline threshold is an upload too, whose only attempt has
+// the upload's ID.
+type Uploads interface {
+	// BeginUpload records an upload before any of its chunks. Kinds: NotFound (Bucket).
+	BeginUpload(ctx context.Context, u Upload) error
+	// Upload finds an upload in progress or completed. Kinds: NotFound (Upload) if
+	// there is none, it is of another bucket or key, or it was aborted.
+	Upload(ctx context.Context, r UploadRef) (Upload, error)
+	// BeginPart records a try to write a part, before any of its chunks.
+	// Kinds: NotFound (Upload) if the upload is not open.
+	BeginPart(ctx context.Context, r UploadRef, number int, attempt uuid.UUID) error
+	// AddChunks records chunks of an attempt, and progress. Adding the same chunk again changes
+	// nothing. Kinds: NotFound (Upload) if the upload is not open.
+	AddChunks(ctx context.Context, r UploadRef, attempt uuid.UUID, chunks []Chunk) error
+	// Progress records that the upload is alive. Kinds: NotFound (Upload).
+	Progress(ctx context.Context, r UploadRef) error
+	// FinishPart makes an attempt, with these last chunks, the part of its number,
+	// instead of an earlier attempt, which becomes garbage. Modified is set by
+	// the store. Kinds: NotFound (Upload) if the upload is not open.
+	FinishPart(ctx context.Context, r UploadRef, p Part, chunks []Chunk) (Part, error)
+	// ListParts lists finished parts with a number above after. Kinds: NotFound (Upload).
+	ListParts(ctx context.Context, r UploadRef, after, limit int) (PartPage, error)
+	// ListUploads lists open multipart uploads in the order of key, then of begin. Kinds: NotFound (Bucket).
+	ListUploads(ctx context.Context, r ListUploads) (UploadPage, error)
+	// CompleteUpload commits a multipart upload as an object made of the given
+	// parts, which must be finished with the same attempts. Repeating a
+	// completion that happened, with the same parts, answers the same version. Kinds: as
+	// PutObject; NotFound (Part) if a part is not there with its attempt.
+	CompleteUpload(ctx context.Context, c Complete) (Version, error)
+	// AbortUpload ends an upload; all it holds becomes garbage. Kinds:
+	// NotFound (Upload) if it is not open.
+	AbortUpload(ctx context.Context, r UploadRef) error
+}
+
+// Keys is the part of Store about built-in access keys.
+type Keys interface {
+	// CreateKey adds a key. Kinds: AlreadyExists (AccessKey).
+	CreateKey(ctx context.Context, k Key) error
+	// Key finds a key. Kinds: NotFound (AccessKey).
+	Key(ctx context.Context, accessKey string) (Key, error)
+	// ListKeys lists keys above after, in the order of the access keys.
+	ListKeys(ctx context.Context, after string, limit int) (KeyPage, error)
+	// DeleteKey removes a key and its grants. Kinds: NotFound (AccessKey).
+	DeleteKey(ctx context.Context, accessKey string) error
+}
+
+// Garbages is the part of Store that the sweeper uses.
+type Garbages interface {
+	// ListGarbage lists what holds chunks and is of no use any more: replaced and deleted
+	// versions, aborted uploads, attempts that a completion left out, and
+	// single uploads without progress since idleBefore, which end by being
+	// listed. It begins at cursor (nil: the beginning) and answers where to go on (nil: the end).
+	ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]Garbage, []byte, error)
+	// DropGarbage removes the chunk rows and then the holder. Call it when no
+	// reference of the attempts is left in the chunk store. Dropping twice is no error.
+	DropGarbage(ctx context.Context, id []byte) error
+}
+
+// Info describes a store.
+type Info struct {
+	ClusterID uuid.UUID
+	Kind      string // "memory", "pebble", "cql"
+	Buckets   int64
+	Usage     Usage // of all buckets
+}
+
+// Usage counts what is stored.
+type Usage struct {
+	Objects int64
+	Bytes   int64 // plain bytes of the objects
+	Uploads int64 // open multipart uploads
+}
+
+// Bucket is a bucket with who may use it.
+type Bucket struct {
+	ID      uuid.UUID
+	Name    string
+	Created time.Time
+	Owner   string // access key of who made it, or empty
+	Grants  []Grant
+}
+
+// Rights is what a key may do with the bucket.
+func (b Bucket) Rights(accessKey string) identity.Rights {
+	for _, g := range b.Grants {
+		if g.AccessKey == accessKey {
+			return g.Rights
+		}
+	}
+	return 0
+}
+
+// Grant gives a key rights on a bucket.
+type Grant struct {
+	AccessKey string
+	Rights    identity.Rights
+}
+
+// Key is a built-in access key.
+type Key struct {
+	AccessKey     string
+	Secret        string
+	Name          string
+	CreateBuckets bool
+	Created       time.Time
+}
+
+// ListBuckets asks for buckets.
+type ListBuckets struct {
+	AccessKey string // only those on which this key has any right; empty: all
+	Prefix    string
+	After     string // names above this one
+	Limit     int    // at least 1
+}
+
+// BucketPage is some buckets.
+type BucketPage struct {
+	Buckets []Bucket
+	More    bool
+}
+
+// KeyPage is some keys.
+type KeyPage struct {
+	Keys []Key
+	More bool
+}
+
+// Garbage is a holder of chunks that are of no use any more.
+type Garbage struct {
+	ID       []byte
+	Bucket   uuid.UUID
+	Key      string
+	Attempts []uuid.UUID
+}
