@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
@@ -30,7 +31,7 @@ const DefaultAutoTokens = 100
 //	  ]
 //	}
 //
-// capacity is a number of bytes, a size as ParseSize reads it, or "auto" (which
+// capacity is a number of bytes, a size as config.ParseSize reads it, or "auto" (which
 // it also is when left out): then it is what its tokens stand for, because
 // every process that reads the file must come to the same assignment. tokens
 // may be left out: they are then proposed from the capacity, or, when that is
@@ -132,14 +133,11 @@ func parseCapacity(raw json.RawMessage) (uint64, error) {
 			return AutoCapacity, nil
 		}
 	}
-	size, err := ParseSize(text)
-	if err != nil {
-		return 0, err
+	size, err := config.ParseSize(text)
+	if err != nil || size == 0 {
+		return 0, errors.New(`must be a size above 0, such as 500GB, 2TiB or a number of bytes, or "auto"`)
 	}
-	if size == 0 {
-		return 0, errors.New(`must be more than nothing, or "auto"`)
-	}
-	return size, nil
+	return uint64(size), nil
 }
 
 // MarshalJSON writes the layout as Parse reads it.
