@@ -29,7 +29,7 @@ const (
 
 // Config is where and how to serve.
 type Config struct {
-	Listen   string          `conf:"listen" help:"address of the administration server (gRPC and HTTP)"`
+	Listen   string          `conf:"listen" flag:"admin" help:"address of the administration server (gRPC and HTTP)"`
 	Token    string          `conf:"token" help:"token that administrators present; by default the one in admin.token of the data folder" secret:"true"`
 	Insecure bool            `conf:"insecure" help:"serves beyond loopback without TLS, for links that are protected otherwise"`
 	TLS      tlsfiles.Config `conf:"tls"`

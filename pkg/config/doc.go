@@ -15,7 +15,7 @@
 //	}
 //
 // The field S3.Idle is s3.idle-timeout in the file (s3: {idle-timeout: 5s}), GARAGE_S3_IDLE_TIMEOUT in
-// the environment and --s3-idle-timeout as a flag. A secret has no flag, since command lines are
+// the environment and --s3-idle-timeout as a flag; a tag flag:"…" gives another flag. A secret has no flag, since command lines are
 // public on a machine, and its value never appears in an error.
 //
 // Kinds of field: string, bool, integers, floats, time.Duration (units required), [Size], anything

@@ -14,6 +14,7 @@ import (
 // field is one setting: a leaf of the target struct.
 type field struct {
 	key     string // dotted, as in the file
+	flagTag string // the flag's name where it is not made of the key
 	help    string
 	secret  bool
 	allowed []string
@@ -22,7 +23,12 @@ type field struct {
 	value   reflect.Value
 }
 
-func (f *field) flag() string { return strings.ReplaceAll(f.key, ".", "-") }
+func (f *field) flag() string {
+	if f.flagTag != "" {
+		return f.flagTag
+	}
+	return strings.ReplaceAll(f.key, ".", "-")
+}
 
 func (f *field) env() string {
 	return EnvPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(f.key))
@@ -52,7 +58,7 @@ func fields(v reflect.Value, prefix string) []*field {
 			}
 			continue
 		}
-		f := &field{key: key, help: sf.Tag.Get("help"), secret: sf.Tag.Get("secret") == "true",
+		f := &field{key: key, flagTag: sf.Tag.Get("flag"), help: sf.Tag.Get("help"), secret: sf.Tag.Get("secret") == "true",
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"), value: v.Field(i)}
 		if a := sf.Tag.Get("allowed"); a != "" {
 			f.allowed = strings.Split(a, ",")
