@@ -3,8 +3,6 @@ package chunk
 import (
 	"encoding/hex"
 
-	"lukechampine.com/blake3"
-
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/errors"
 )
@@ -47,16 +45,11 @@ func ParseHash(s string) (Hash, error) {
 
 // HashOf is the hash of the bytes in b.
 func HashOf(b *buffer.Buffer) Hash {
-	if s := b.Segments(); len(s) == 1 {
-		return blake3.Sum256(s[0])
-	}
-	hasher := blake3.New(HashSize, nil)
+	h := NewHasher()
 	for _, s := range b.Segments() {
-		_, _ = hasher.Write(s) // never fails
+		_, _ = h.Write(s) // never fails
 	}
-	var h Hash
-	hasher.Sum(h[:0])
-	return h
+	return h.Sum()
 }
 
 // Verify returns an error of kind Corrupted unless b has the hash h.
