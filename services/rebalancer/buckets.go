@@ -1,0 +1,140 @@
+package rebalancer
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/meta"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// CreateBucket makes a bucket on which nobody has rights yet.
+func (s *Service) CreateBucket(ctx context.Context, r *adminv1.CreateBucketRequest) (*adminv1.CreateBucketResponse, error) {
+	if err := checkBucketName(r.GetName()); err != nil {
+		return nil, err
+	}
+	id, err := clock.NewUUID(s.deps.Random)
+	if err != nil {
+		return nil, errors.Wrap(errors.Internal, err, "drawing a bucket's id")
+	}
+	b := meta.Bucket{ID: id, Name: r.GetName(), Created: s.deps.Clock.Now().UTC()}
+	if err := s.deps.Store.CreateBucket(ctx, b); err != nil {
+		return nil, err
+	}
+	s.deps.Logger.InfoContext(ctx, "bucket made", "bucket", b.Name, "id", b.ID)
+	return &adminv1.CreateBucketResponse{Bucket: bucketMessage(b)}, nil
+}
+
+// ListBuckets lists buckets in the order of their names, without what they hold.
+func (s *Service) ListBuckets(ctx context.Context, r *adminv1.ListBucketsRequest) (*adminv1.ListBucketsResponse, error) {
+	page, err := s.deps.Store.ListBuckets(ctx, meta.ListBuckets{After: r.GetAfter(), Limit: pageSize(r.GetLimit())})
+	if err != nil {
+		return nil, err
+	}
+	answer := &adminv1.ListBucketsResponse{More: page.More}
+	for _, b := range page.Buckets {
+		answer.Buckets = append(answer.Buckets, bucketMessage(b))
+	}
+	return answer, nil
+}
+
+// GetBucket tells about one bucket: who may use it, with the names of keys, and how much it holds.
+func (s *Service) GetBucket(ctx context.Context, r *adminv1.GetBucketRequest) (*adminv1.GetBucketResponse, error) {
+	b, err := s.deps.Store.Bucket(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	m := bucketMessage(b)
+	for _, g := range m.GetGrants() {
+		key, err := s.deps.Store.Key(ctx, g.GetAccessKey())
+		if err == nil {
+			g.Name = key.Name
+		} else if !errors.Is(err, errors.NotFound) {
+			return nil, err
+		}
+	}
+	usage, err := s.deps.Store.Usage(ctx, b.ID)
+	if err != nil {
+		return nil, err
+	}
+	m.Objects, m.Bytes, m.Uploads = usage.Objects, usage.Bytes, usage.Uploads
+	return &adminv1.GetBucketResponse{Bucket: m}, nil
+}
+
+// DeleteBucket removes an empty bucket.
+func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketRequest) (*adminv1.DeleteBucketResponse, error) {
+	if err := s.deps.Store.DeleteBucket(ctx, r.GetName()); err != nil {
+		return nil, err
+	}
+	s.deps.Logger.InfoContext(ctx, "bucket deleted", "bucket", r.GetName())
+	return &adminv1.DeleteBucketResponse{}, nil
+}
+
+// AllowBucket adds rights to what a key has on a bucket.
+func (s *Service) AllowBucket(ctx context.Context, r *adminv1.AllowBucketRequest) (*adminv1.AllowBucketResponse, error) {
+	g, err := s.changeGrant(ctx, r.GetBucket(), r.GetKey(), r.GetRights(), func(has, change identity.Rights) identity.Rights { return has | change })
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.AllowBucketResponse{Grant: g}, nil
+}
+
+// DenyBucket takes rights away from what a key has on a bucket.
+func (s *Service) DenyBucket(ctx context.Context, r *adminv1.DenyBucketRequest) (*adminv1.DenyBucketResponse, error) {
+	g, err := s.changeGrant(ctx, r.GetBucket(), r.GetKey(), r.GetRights(), func(has, change identity.Rights) identity.Rights { return has &^ change })
+	if err != nil {
+		return nil, err
+	}
+	return &adminv1.DenyBucketResponse{Grant: g}, nil
+}
+
+func (s *Service) changeGrant(ctx context.Context, bucket, nameOrKey string, rights *adminv1.Rights, combine func(has, change identity.Rights) identity.Rights) (*adminv1.Grant, error) {
+	change := rightsOf(rights)
+	if change == 0 {
+		return nil, errors.E(errors.Invalid, errors.Bucket, bucket, "say which rights: read, write or owner")
+	}
+	key, err := s.findKey(ctx, nameOrKey)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.deps.Store.Bucket(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	after := combine(b.Rights(key.AccessKey), change)
+	if err := s.deps.Store.SetGrant(ctx, b.ID, meta.Grant{AccessKey: key.AccessKey, Rights: after}); err != nil {
+		return nil, err
+	}
+	s.deps.Logger.InfoContext(ctx, "rights changed", "bucket", bucket, "access_key", key.AccessKey, "rights", after.String())
+	return &adminv1.Grant{AccessKey: key.AccessKey, Name: key.Name, Rights: rightsMessage(after)}, nil
+}
+
+func bucketMessage(b meta.Bucket) *adminv1.Bucket {
+	m := &adminv1.Bucket{Name: b.Name, Id: b.ID.String(), Created: timestamppb.New(b.Created)}
+	for _, g := range b.Grants {
+		m.Grants = append(m.Grants, &adminv1.Grant{AccessKey: g.AccessKey, Rights: rightsMessage(g.Rights)})
+	}
+	return m
+}
+
+func rightsMessage(r identity.Rights) *adminv1.Rights {
+	return &adminv1.Rights{Read: r.Has(identity.Read), Write: r.Has(identity.Write), Owner: r.Has(identity.Owner)}
+}
+
+func rightsOf(m *adminv1.Rights) identity.Rights {
+	var r identity.Rights
+	if m.GetRead() {
+		r |= identity.Read
+	}
+	if m.GetWrite() {
+		r |= identity.Write
+	}
+	if m.GetOwner() {
+		r |= identity.Owner
+	}
+	return r
+}

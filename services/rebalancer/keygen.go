@@ -1,0 +1,46 @@
+package rebalancer
+
+import (
+	"io"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+)
+
+const (
+	accessKeyPrefix = "GK"
+	accessKeyLength = 20 // as long as those of AWS, which some clients check
+	secretLength    = 40
+
+	accessKeyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	// No sign that a shell, a URL or an ini file would treat specially.
+	secretAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+// GenerateKey draws an access key with 90 bits and a secret with 238 bits of randomness. It fails only
+// if the source does.
+func GenerateKey(random clock.Random) (accessKey, secret string, err error) {
+	id, err := draw(random, accessKeyAlphabet, accessKeyLength-len(accessKeyPrefix))
+	if err != nil {
+		return "", "", err
+	}
+	secret, err = draw(random, secretAlphabet, secretLength)
+	return accessKeyPrefix + id, secret, err
+}
+
+// draw picks n characters of the alphabet, each equally likely.
+func draw(random clock.Random, alphabet string, n int) (string, error) {
+	out := make([]byte, 0, n)
+	limit := 256 - 256%len(alphabet) // bytes from here on would favour the first characters
+	var b [64]byte
+	for len(out) < n {
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return "", err
+		}
+		for _, c := range b {
+			if int(c) < limit && len(out) < n {
+				out = append(out, alphabet[int(c)%len(alphabet)])
+			}
+		}
+	}
+	return string(out), nil
+}

@@ -1,0 +1,82 @@
+package rebalancer
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/meta"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// Config is the service's settings.
+type Config struct {
+	// StatusTimeout is how long a node or service may take to say how it is.
+	StatusTimeout time.Duration `conf:"status-timeout" help:"how long a node or service may take to say how it is" min:"100ms" max:"1m"`
+}
+
+// DefaultConfig is what suits most.
+func DefaultConfig() Config { return Config{StatusTimeout: 3 * time.Second} }
+
+// Node asks a chunk-node how it is. A chunk.Node is one.
+type Node interface {
+	Status(ctx context.Context) (chunk.NodeStatus, error)
+}
+
+// Peer is another service of the cluster.
+type Peer struct {
+	Name    string // "s3-gateway", "metadata", …
+	Address string
+	// Check returns nil if the service can serve.
+	Check func(ctx context.Context) error
+}
+
+// Deps are what the service works with.
+type Deps struct {
+	Store meta.Store
+	// ClusterID is whose status this is.
+	ClusterID uuid.UUID
+	// Layout and Assignment say which nodes there should be; Nodes reaches them by their IDs.
+	Layout     layout.Layout
+	Assignment *layout.Assignment
+	Nodes      map[chunk.NodeID]Node
+	Peers      []Peer
+	Version    string // of this program
+	Clock      clock.Clock
+	Random     clock.Random
+	Logger     *slog.Logger
+}
+
+// Service answers the admin API.
+type Service struct {
+	adminv1.UnimplementedAdminServiceServer
+	config Config
+	deps   Deps
+}
+
+// New makes the service. Kinds: Invalid if something it cannot do without is missing.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Store == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the rebalancer needs a store, a clock, a source of randomness and a logger")
+	}
+	if c.StatusTimeout <= 0 {
+		c.StatusTimeout = DefaultConfig().StatusTimeout
+	}
+	return &Service{config: c, deps: d}, nil
+}
+
+// Register adds the admin API to a gRPC server, which is expected to check the operator's token.
+func (s *Service) Register(r grpc.ServiceRegistrar) { adminv1.RegisterAdminServiceServer(r, s) }
+
+// Run lives as long as ctx; what the service does, it does when it is asked.
+func (s *Service) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
