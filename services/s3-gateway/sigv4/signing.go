@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"hash"
 	"sync"
 )
 
@@ -52,8 +53,8 @@ func sign(key *[32]byte, stringToSign []byte) (sig [64]byte) {
 	return sig
 }
 
-// SignChunk signs the string to sign of a chunk or a trailer: the signature in hexadecimal.
-func (s *Seed) SignChunk(stringToSign []byte) [64]byte { return sign(&s.Key, stringToSign) }
+// MAC is what signs chunks and trailers: HMAC-SHA256 under the signing key.
+func (s *Seed) MAC() hash.Hash { return hmac.New(sha256.New, s.Key[:]) }
 
 // Equal compares a signature with one that a client sent, in constant time.
 func Equal(want [64]byte, got string) bool {
