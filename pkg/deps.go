@@ -22,6 +22,7 @@ import (
 	_ "github.com/minio/crc64nvme"
 	_ "github.com/minio/md5-simd"
 	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/spf13/cobra"
 	_ "github.com/spf13/pflag"
 	_ "github.com/stretchr/testify/require"
 	_ "golang.org/x/sync/errgroup"

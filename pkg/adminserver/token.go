@@ -16,6 +16,8 @@ import (
 const (
 	// TokenFile is the token's name in the data folder.
 	TokenFile = "admin.token"
+	// AddressFile in the data folder tells tools on the same machine where the server listens.
+	AddressFile = "admin.address"
 	// TokenEnv is the environment variable that overrides the file.
 	TokenEnv = "GARAGE_ADMIN_TOKEN"
 

@@ -1,0 +1,45 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/lifecycle"
+)
+
+// Command makes the command that runs a program. conf points to its configuration, which embeds
+// settings; build adds its services.
+func Command(name, use, short string, conf any, settings *Settings, build func(ctx context.Context, p *Program) error) *cobra.Command {
+	loader := config.New(conf)
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Long: short + `.
+
+Each setting is given, in rising order, by the file of --config (YAML), the environment (GARAGE_ and the
+name in capitals, as GARAGE_LOG_LEVEL) or a flag.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := loader.Load(os.Environ()); err != nil {
+				return err
+			}
+			// A person who asks twice does not want to wait.
+			ctx, release := lifecycle.Signals(cmd.Context(), func() { os.Exit(130) })
+			defer release()
+			return Run(ctx, name, *settings, cmd.OutOrStdout(), build)
+		},
+	}
+	loader.AddFlags(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+// Main runs a command as a whole process.
+func Main(cmd *cobra.Command) {
+	if err := cmd.ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name(), err)
+		os.Exit(1)
+	}
+}

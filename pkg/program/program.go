@@ -1,0 +1,157 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"deuxfleurs.fr/garage/pkg/adminserver"
+	"deuxfleurs.fr/garage/pkg/datafolder"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/lifecycle"
+	"deuxfleurs.fr/garage/pkg/telemetry"
+	"deuxfleurs.fr/garage/pkg/version"
+)
+
+// Settings are those that every program has. Embed them with the tag conf:"".
+type Settings struct {
+	Data        string              `conf:"data" help:"folder that holds everything this program keeps"`
+	StopTimeout time.Duration       `conf:"stop-timeout" help:"how long a service may take to finish what is under way when the program stops" min:"1s"`
+	Admin       adminserver.Config  `conf:"admin"`
+	Log         telemetry.LogConfig `conf:"log"`
+}
+
+// DefaultSettings are for a program with the given data folder and administration address.
+func DefaultSettings(data, admin string) Settings {
+	return Settings{Data: data, StopTimeout: lifecycle.DefaultStopTimeout,
+		Admin: adminserver.Config{Listen: admin}, Log: telemetry.DefaultLogConfig()}
+}
+
+// Program is a running program, as its build function sees it.
+type Program struct {
+	Name     string
+	Version  string
+	Folder   *datafolder.Folder
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	Admin    *adminserver.Server
+	// Out is where people read what the program has to say to them.
+	Out io.Writer
+	// OnReady is called once every service is ready; nil for nothing.
+	OnReady func(ctx context.Context) error
+
+	services *lifecycle.Group
+	closers  []func() error
+}
+
+// Add adds a service. Services start in the order in which they are added, and stop in reverse.
+func (p *Program) Add(name string, s lifecycle.Service) { p.services.Add(name, s) }
+
+// OnClose adds what is called after all services have stopped, last added first.
+func (p *Program) OnClose(f func() error) { p.closers = append(p.closers, f) }
+
+// Listen opens a TCP listener; setting is the name of the setting that the address came from.
+func (p *Program) Listen(setting, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, errors.E(errors.Invalid, errors.Setting, setting, "cannot listen on %s: %v; choose a free address of this machine", address, err)
+	}
+	p.OnClose(func() error {
+		// The service that it was given to has usually closed it.
+		if err := l.Close(); err != nil && !errors.IsTarget(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// Run makes a program, lets build add its services, and runs it until ctx ends or a service fails.
+func Run(ctx context.Context, name string, s Settings, out io.Writer, build func(ctx context.Context, p *Program) error) (err error) {
+	p := &Program{Name: name, Version: version.String(), Out: out, Log: telemetry.NewLogger(os.Stderr, s.Log).With("service", name)}
+	p.Registry = telemetry.NewRegistry(name, p.Version)
+	p.services = lifecycle.NewGroup(p.Log, s.StopTimeout)
+	defer func() {
+		for i := len(p.closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, p.closers[i]())
+		}
+	}()
+	if p.Folder, err = datafolder.Open(s.Data, datafolder.Options{Service: name}); err != nil {
+		return err
+	}
+	p.OnClose(p.Folder.Close)
+	if err := p.openAdmin(s.Admin); err != nil {
+		return err
+	}
+	if err := build(ctx, p); err != nil {
+		return err
+	}
+	all := lifecycle.NewGroup(p.Log, 2*s.StopTimeout)
+	all.Add("administration server", p.Admin)
+	p.services.Add("readiness", lifecycle.Func(p.serve))
+	all.Add(name, p.services)
+	p.Log.Info("starting", "version", p.Version, "data", p.Folder.Path(), "cluster_id", p.Folder.Info().ClusterID, "admin", p.Admin.Addr().String())
+	err = unwrapGroup(all.Run(ctx))
+	p.Log.Info("stopped")
+	return err
+}
+
+// unwrapGroup keeps the messages; a single failure needs no more.
+func unwrapGroup(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("a service has failed: %w", err)
+}
+
+func (p *Program) openAdmin(c adminserver.Config) error {
+	token, err := adminserver.Token(p.Folder.Path(adminserver.TokenFile), c.Token)
+	if err != nil {
+		return err
+	}
+	listener, err := p.Listen("admin.listen", c.Listen)
+	if err != nil {
+		return err
+	}
+	p.Admin, err = adminserver.New(c, adminserver.Deps{Listener: listener, Token: token, Logger: p.Log, Registry: p.Registry})
+	if err != nil {
+		return err
+	}
+	return datafolder.WriteFile(p.Folder.Path(adminserver.AddressFile), []byte(clientAddress(p.Admin.Addr().String(), c.TLS.Enabled())+"\n"), 0o644)
+}
+
+// clientAddress is how a client on this machine reaches a server that listens on address.
+func clientAddress(address string, secure bool) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	address = net.JoinHostPort(host, port)
+	if secure {
+		return "https://" + address
+	}
+	return address
+}
+
+// serve is the last service to start and the first to stop: while it runs, the program is ready.
+func (p *Program) serve(ctx context.Context) error {
+	if p.OnReady != nil {
+		if err := p.OnReady(ctx); err != nil {
+			return err
+		}
+	}
+	p.Admin.SetServing(true)
+	p.Log.Info("ready")
+	<-ctx.Done()
+	p.Admin.SetServing(false)
+	return nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// bucketJSON is a bucket as --json shows it.
+type bucketJSON struct {
+	Name    string      `json:"name"`
+	ID      string      `json:"id"`
+	Created string      `json:"created"`
+	Grants  []grantJSON `json:"grants"`
+}
+
+// bucketInfoJSON is a bucket with what it holds.
+type bucketInfoJSON struct {
+	bucketJSON
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+	Uploads int64 `json:"uploads"`
+}
+
+type grantJSON struct {
+	AccessKey string `json:"access_key"`
+	Name      string `json:"name,omitempty"`
+	rightsJSON
+}
+
+func newBucketJSON(b *adminv1.Bucket) bucketJSON {
+	v := bucketJSON{Name: b.GetName(), ID: b.GetId(), Created: timeText(b.GetCreated()), Grants: []grantJSON{}}
+	for _, g := range b.GetGrants() {
+		v.Grants = append(v.Grants, newGrantJSON(g))
+	}
+	return v
+}
+
+func newGrantJSON(g *adminv1.Grant) grantJSON {
+	return grantJSON{AccessKey: g.GetAccessKey(), Name: g.GetName(), rightsJSON: newRightsJSON(g.GetRights())}
+}
+
+func newBucket() *cobra.Command {
+	c := &connection{}
+	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: cobra.NoArgs}
+	c.addFlags(cmd)
+	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c))
+	return cmd
+}
+
+func bucketCreate(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "create BUCKET", Short: "Make a bucket, on which nobody has rights yet", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				answer, err := admin.CreateBucket(ctx, &adminv1.CreateBucketRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(cmd, newBucketJSON(answer.GetBucket()), func(w io.Writer) {
+					row(w, "made the bucket "+args[0]+"; give a key rights on it with: garage bucket allow "+args[0]+" --read --write --key NAME")
+				})
+			})
+		},
+	}
+}
+
+func bucketList(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the buckets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				buckets := []bucketJSON{}
+				request := &adminv1.ListBucketsRequest{}
+				for {
+					page, err := admin.ListBuckets(ctx, request)
+					if err != nil {
+						return err
+					}
+					for _, b := range page.GetBuckets() {
+						buckets = append(buckets, newBucketJSON(b))
+						request.After = b.GetName()
+					}
+					if !page.GetMore() || len(page.GetBuckets()) == 0 {
+						break
+					}
+				}
+				return c.show(cmd, buckets, func(w io.Writer) {
+					row(w, "NAME", "CREATED", "KEYS WITH RIGHTS")
+					for _, b := range buckets {
+						row(w, b.Name, b.Created, len(b.Grants))
+					}
+				})
+			})
+		},
+	}
+}
+
+func bucketInfo(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "info BUCKET", Short: "Tell what a bucket holds and who may use it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				answer, err := admin.GetBucket(ctx, &adminv1.GetBucketRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				b := answer.GetBucket()
+				v := bucketInfoJSON{newBucketJSON(b), b.GetObjects(), b.GetBytes(), b.GetUploads()}
+				return c.show(cmd, v, func(w io.Writer) {
+					row(w, "name", v.Name)
+					row(w, "id", v.ID)
+					row(w, "created", v.Created)
+					row(w, "objects", v.Objects)
+					row(w, "size", bytesText(v.Bytes))
+					row(w, "uploads in progress", v.Uploads)
+					for _, g := range b.GetGrants() {
+						row(w, "key "+g.GetAccessKey(), rightsText(g.GetRights()), g.GetName())
+					}
+				})
+			})
+		},
+	}
+}
+
+func bucketDelete(c *connection) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete BUCKET", Short: "Delete an empty bucket", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				if _, err := admin.DeleteBucket(ctx, &adminv1.DeleteBucketRequest{Name: args[0]}); err != nil {
+					return err
+				}
+				return c.show(cmd, deletedJSON{args[0]}, func(w io.Writer) { row(w, "deleted the bucket "+args[0]) })
+			})
+		},
+	}
+}

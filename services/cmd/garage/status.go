@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// statusJSON is the cluster as --json shows it.
+type statusJSON struct {
+	ClusterID   string        `json:"cluster_id"`
+	Version     string        `json:"version"`
+	Healthy     bool          `json:"healthy"`
+	Layout      uint64        `json:"layout"`
+	Replication uint32        `json:"replication"`
+	Buckets     int64         `json:"buckets"`
+	Objects     int64         `json:"objects"`
+	Bytes       int64         `json:"bytes"`
+	Uploads     int64         `json:"uploads"`
+	Nodes       []nodeJSON    `json:"nodes"`
+	Services    []serviceJSON `json:"services"`
+}
+
+type nodeJSON struct {
+	ID          string `json:"id"`
+	Zone        string `json:"zone"`
+	Address     string `json:"address"`
+	Alive       bool   `json:"alive"`
+	ReadOnly    bool   `json:"read_only"`
+	Problem     string `json:"problem,omitempty"`
+	Version     string `json:"version"`
+	Partitions  uint32 `json:"partitions"`
+	Chunks      int64  `json:"chunks"`
+	Bytes       int64  `json:"bytes"`
+	StoredBytes int64  `json:"stored_bytes"`
+	Capacity    int64  `json:"capacity"`
+	Free        int64  `json:"free"`
+	Owed        int64  `json:"owed"`
+	Quarantined int64  `json:"quarantined"`
+	Uncollected int64  `json:"uncollected"`
+}
+
+type serviceJSON struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Healthy bool   `json:"healthy"`
+	Problem string `json:"problem,omitempty"`
+}
+
+func newStatus() *cobra.Command {
+	c := &connection{}
+	cmd := &cobra.Command{
+		Use: "status", Short: "Tell how the cluster is", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{})
+				if err != nil {
+					return err
+				}
+				v := newStatusJSON(answer)
+				return c.show(cmd, v, func(w io.Writer) { v.write(w) })
+			})
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
+	v := &statusJSON{ClusterID: s.GetClusterId(), Version: s.GetVersion(), Healthy: true, Layout: s.GetLayout(),
+		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
+		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
+	for _, n := range s.GetNodes() {
+		v.Nodes = append(v.Nodes, nodeJSON{ID: n.GetId(), Zone: n.GetZone(), Address: n.GetAddress(), Alive: n.GetAlive(),
+			ReadOnly: n.GetReadOnly(), Problem: n.GetProblem(), Version: n.GetVersion(), Partitions: n.GetPartitions(),
+			Chunks: n.GetChunks(), Bytes: n.GetBytes(), StoredBytes: n.GetStoredBytes(), Capacity: n.GetCapacity(),
+			Free: n.GetFree(), Owed: n.GetOwed(), Quarantined: n.GetQuarantined(), Uncollected: n.GetUncollected()})
+		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == ""
+	}
+	for _, p := range s.GetServices() {
+		v.Services = append(v.Services, serviceJSON{p.GetName(), p.GetAddress(), p.GetHealthy(), p.GetProblem()})
+		v.Healthy = v.Healthy && p.GetHealthy()
+	}
+	return v
+}
+
+func (v *statusJSON) write(w io.Writer) {
+	state := "healthy"
+	if !v.Healthy {
+		state = "something needs attention, see below"
+	}
+	row(w, "cluster", v.ClusterID)
+	row(w, "state", state)
+	row(w, "version", v.Version)
+	row(w, "layout", fmt.Sprintf("number %d, %d copies, %d nodes", v.Layout, v.Replication, len(v.Nodes)))
+	row(w, "buckets", v.Buckets)
+	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
+	row(w, "uploads in progress", v.Uploads)
+	row(w, "")
+	row(w, "NODE", "ZONE", "ADDRESS", "STATE", "CHUNKS", "SIZE", "FREE", "OF", "PARTITIONS", "OWED", "BAD")
+	for _, n := range v.Nodes {
+		row(w, n.ID, n.Zone, orDash(n.Address), n.state(), n.Chunks, bytesText(n.Bytes), bytesText(n.Free), bytesText(n.Capacity), n.Partitions, n.Owed, n.Quarantined)
+	}
+	row(w, "")
+	row(w, "SERVICE", "ADDRESS", "STATE")
+	for _, s := range v.Services {
+		state := "healthy"
+		if !s.Healthy {
+			state = "not healthy: " + s.Problem
+		}
+		row(w, s.Name, orDash(s.Address), state)
+	}
+	for _, n := range v.Nodes {
+		if n.Problem != "" {
+			row(w, "")
+			row(w, "node "+n.ID+": "+n.Problem)
+		}
+	}
+}
+
+func (n nodeJSON) state() string {
+	switch {
+	case !n.Alive:
+		return "away"
+	case n.ReadOnly:
+		return "read-only"
+	case n.Problem != "":
+		return "problem"
+	}
+	return "healthy"
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
