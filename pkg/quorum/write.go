@@ -1,0 +1,308 @@
+package quorum
+
+import "time"
+
+// WriteConfig is what a Write is about. Durations of zero mean at once.
+type WriteConfig struct {
+	Owners   int
+	Needed   int           // acknowledgements before the answer, usually Majority(Owners)
+	Avoid    []bool        // owners to leave out unless needed, or nil
+	Grace    time.Duration // how long owners may go on after the answer
+	Patience time.Duration // how long to wait for owners in Avoid
+	Retries  int           // how often each owner is tried again, while needed
+	Backoff  time.Duration // before the first retry; doubles
+}
+
+// Write is one write to the owners of a partition.
+//
+// Until the answer, an owner that failed is tried again, and one to avoid is
+// tried, only when the owners still at work are too few. After the answer,
+// an owner that has not acknowledged within Grace is owed the write.
+type Write struct {
+	config   WriteConfig
+	owners   []writeOwner
+	out      []Action
+	answered bool
+	result   Result
+	finished bool
+	deadline time.Time // of the grace, or of the wait for an answer; zero: none
+}
+
+type writeOwner struct {
+	state   writeState
+	tries   int       // calls made
+	retryAt time.Time // when waiting
+	asked   uint32    // whom it was tried to record the debt with, a bit each
+}
+
+type writeState uint8
+
+const (
+	untried writeState = iota // to avoid, not sent
+	working                   // a call is under way
+	waiting                   // for retryAt
+	acked                     // durable there
+	removed                   // the reference was removed there
+	wanting                   // lacks the bytes
+	failed                    // and may be tried again, if needed
+	refused                   // and will not be
+	owing                     // a debt is being recorded
+	settled                   // it was recorded, or nobody could
+	dropped                   // its call was given up, and nothing follows
+)
+
+// NewWrite makes the machine of a write; Start begins it. There are at most 32 owners.
+func NewWrite(c WriteConfig) *Write {
+	return &Write{config: c, owners: make([]writeOwner, c.Owners), out: make([]Action, 0, 2*c.Owners+2)}
+}
+
+// Start sends the write to all owners that are not to be avoided, and to those
+// as well that are needed.
+func (w *Write) Start(now time.Time) []Action {
+	w.out = w.out[:0]
+	for i := range w.owners {
+		if w.config.Avoid == nil || !w.config.Avoid[i] {
+			w.send(i, Send)
+		}
+	}
+	return w.decide(now)
+}
+
+// Replied says how a call to an owner ended.
+func (w *Write) Replied(owner int, o Outcome, now time.Time) []Action {
+	w.out = w.out[:0]
+	at := &w.owners[owner]
+	if at.state != working {
+		return w.out
+	}
+	switch o {
+	case OK:
+		at.state = acked
+	case Removed:
+		at.state = removed
+	case Missing:
+		at.state = wanting
+	case Failed:
+		at.state = failed
+	default:
+		at.state = refused
+	}
+	return w.decide(now)
+}
+
+// Owed says whether the debt to owner was recorded by the node asked.
+func (w *Write) Owed(owner int, recorded bool, now time.Time) []Action {
+	w.out = w.out[:0]
+	at := &w.owners[owner]
+	if at.state != owing {
+		return w.out
+	}
+	if recorded {
+		at.state = settled
+	} else {
+		w.owe(owner)
+	}
+	return w.decide(now)
+}
+
+// Tick says what time it is.
+func (w *Write) Tick(now time.Time) []Action {
+	w.out = w.out[:0]
+	return w.decide(now)
+}
+
+// Stop says that nobody waits any longer: what was not answered fails, and what
+// was acknowledged is owed at once to the owners that are late.
+func (w *Write) Stop(now time.Time) []Action {
+	w.out = w.out[:0]
+	w.deadline = now
+	return w.decide(now)
+}
+
+// Wake is when Tick must be called if nothing happens before, or false.
+func (w *Write) Wake() (time.Time, bool) {
+	next := w.deadline
+	for _, o := range w.owners {
+		if o.state == waiting && (next.IsZero() || o.retryAt.Before(next)) {
+			next = o.retryAt
+		}
+	}
+	return next, !next.IsZero() && !w.finished
+}
+
+func (w *Write) count(states ...writeState) int {
+	n := 0
+	for _, o := range w.owners {
+		for _, s := range states {
+			if o.state == s {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (w *Write) do(a Action) { w.out = append(w.out, a) }
+
+func (w *Write) send(owner int, how Do) {
+	w.owners[owner].state = working
+	w.owners[owner].tries++
+	w.do(Action{Do: how, Node: owner})
+}
+
+// decide looks at the state after an event and at the time.
+func (w *Write) decide(now time.Time) []Action {
+	if w.finished {
+		return w.out
+	}
+	if !w.answered {
+		w.beforeAnswer(now)
+	}
+	if w.answered {
+		w.afterAnswer(now)
+	}
+	return w.out
+}
+
+func (w *Write) expired(now time.Time) bool { return !w.deadline.IsZero() && !now.Before(w.deadline) }
+
+func (w *Write) beforeAnswer(now time.Time) {
+	acks := w.count(acked)
+	switch {
+	case w.count(removed) > 0:
+		w.answer(Gone)
+	case acks >= w.config.Needed:
+		w.answer(Acknowledged)
+		w.deadline = now.Add(w.config.Grace)
+	case w.expired(now):
+		w.giveUp()
+	default:
+		w.recruit(now)
+		if !w.answered && w.count(working, waiting) == 0 {
+			w.giveUp()
+		}
+	}
+}
+
+// giveUp answers a write that cannot be acknowledged any more.
+func (w *Write) giveUp() {
+	if w.count(acked) == 0 && w.count(wanting) >= w.config.Needed {
+		w.answer(SendData)
+		return
+	}
+	w.answer(Unavailable)
+}
+
+// recruit finds enough owners to reach the number needed: first those whose
+// wait is over, then those that lack only the bytes, then those to avoid, then
+// those to try again. Where these are not enough it gives up.
+func (w *Write) recruit(now time.Time) {
+	for i := range w.owners {
+		if o := &w.owners[i]; o.state == waiting && !now.Before(o.retryAt) {
+			w.send(i, Send)
+		}
+	}
+	acks := w.count(acked)
+	if acks == 0 && w.count(wanting) >= w.config.Needed {
+		// Others may have the bytes, but that is worth no more than the grace.
+		w.limit(now.Add(w.config.Grace))
+		return
+	}
+	lacking := w.config.Needed - acks - w.count(working, waiting)
+	recruited := func(o *writeOwner, from writeState) bool {
+		if lacking <= 0 || o.state != from {
+			return false
+		}
+		lacking--
+		return true
+	}
+	for i := range w.owners {
+		if acks > 0 && recruited(&w.owners[i], wanting) {
+			w.send(i, Feed)
+		}
+	}
+	for i := range w.owners {
+		if recruited(&w.owners[i], untried) {
+			w.send(i, Send)
+			w.limit(now.Add(w.config.Patience))
+		}
+	}
+	for tries := 1; tries <= w.config.Retries; tries++ {
+		for i := range w.owners {
+			if o := &w.owners[i]; o.tries == tries && recruited(o, failed) {
+				o.state = waiting
+				o.retryAt = now.Add(w.config.Backoff << (tries - 1))
+			}
+		}
+	}
+	if acks == 0 && w.count(working, waiting) > 0 {
+		lacking -= w.count(wanting) // they can be fed as soon as one acknowledges
+	}
+	if lacking > 0 {
+		w.giveUp()
+	}
+}
+
+// limit makes the write fail at t, if it is not to fail before.
+func (w *Write) limit(t time.Time) {
+	if w.deadline.IsZero() || t.Before(w.deadline) {
+		w.deadline = t
+	}
+}
+
+func (w *Write) answer(r Result) {
+	w.answered, w.result, w.deadline = true, r, time.Time{}
+	w.do(Action{Do: Answer, Result: r})
+}
+
+// afterAnswer winds the write up: it gives up what is late and has it owed.
+func (w *Write) afterAnswer(now time.Time) {
+	if w.result != Acknowledged {
+		for i := range w.owners {
+			if o := &w.owners[i]; o.state == working {
+				w.do(Action{Do: Cancel, Node: i})
+				o.state = dropped
+			}
+		}
+		w.finish()
+		return
+	}
+	late := w.expired(now)
+	for i := range w.owners {
+		switch o := &w.owners[i]; o.state {
+		case working:
+			if late {
+				w.do(Action{Do: Cancel, Node: i})
+				w.owe(i)
+			}
+		case untried, waiting, wanting, failed, refused:
+			w.owe(i)
+		}
+	}
+	if late {
+		w.deadline = time.Time{}
+	}
+	if w.count(working, owing) == 0 {
+		w.finish()
+	}
+}
+
+// owe asks the next owner that acknowledged to record what owner lacks.
+func (w *Write) owe(owner int) {
+	o := &w.owners[owner]
+	for by := range w.owners {
+		if w.owners[by].state == acked && o.asked&(1<<by) == 0 {
+			o.asked |= 1 << by
+			o.state = owing
+			w.do(Action{Do: Owe, Node: owner, By: by})
+			return
+		}
+	}
+	o.state = settled
+	w.do(Action{Do: Forget, Node: owner})
+}
+
+func (w *Write) finish() {
+	w.finished = true
+	w.do(Action{Do: Finish})
+}
