@@ -417,4 +417,3 @@ func TestWriteProperties(t *testing.T) {
 		}
 	})
 }
-
