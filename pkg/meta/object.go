@@ -116,8 +116,8 @@ type List struct {
 	Bucket    uuid.UUID
 	Prefix    string
 	Delimiter string // any length; empty: none
-	// After: only keys and common prefixes above it. A value that ends a
-	// common prefix skips all keys of that prefix.
+	// After: only keys and common prefixes above it. A value that is, or lies
+	// in, a common prefix skips all keys of that prefix.
 	After string
 	Limit int // entries and common prefixes together, at least 1
 }

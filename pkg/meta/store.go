@@ -12,8 +12,11 @@ import (
 // Store keeps all metadata. What a method acknowledges is durable.
 // Implementations are safe for concurrent use. Every method may fail with
 // kinds Unavailable, Overloaded, Deadline or Canceled; a write that failed so
-// may or may not have had its effect. Values handed in and out are not shared:
-// neither side changes them afterwards.
+// may or may not have had its effect. A request that cannot be right (an empty
+// key, a limit below 1, parts out of order) fails with Invalid. Values handed
+// in and out are not shared: neither side changes them afterwards. Times are
+// kept to the microsecond. A page may hold fewer entries than its limit though
+// More is set, so that an answer stays small enough to send.
 type Store interface {
 	Buckets
 	Objects
@@ -27,7 +30,9 @@ type Store interface {
 
 // Buckets is the part of Store about buckets.
 type Buckets interface {
-	// CreateBucket makes a bucket. Kinds: AlreadyExists (entity Bucket) if the name is taken.
+	// CreateBucket makes a bucket with the ID and the grants that b has, and
+	// Created, which is set by the store if zero. Kinds: AlreadyExists (entity
+	// Bucket) if the name, or the ID, is taken.
 	CreateBucket(ctx context.Context, b Bucket) error
 	// Bucket finds a bucket by name. Kinds: NotFound (Bucket).
 	Bucket(ctx context.Context, name string) (Bucket, error)
@@ -38,7 +43,7 @@ type Buckets interface {
 	// comes later fails with NotFound (Bucket).
 	DeleteBucket(ctx context.Context, name string) error
 	// SetGrant gives a key exactly these rights on a bucket; no rights removes
-	// the grant. Kinds: NotFound (Bucket, AccessKey).
+	// the grant, also that of a key that is gone. Kinds: NotFound (Bucket, AccessKey).
 	SetGrant(ctx context.Context, bucket uuid.UUID, g Grant) error
 	// Usage counts what a bucket holds. Kinds: NotFound (Bucket).
 	Usage(ctx context.Context, bucket uuid.UUID) (Usage, error)
@@ -56,13 +61,16 @@ type Objects interface {
 	List(ctx context.Context, r List) (Page, error)
 	// PutObject commits an object: it becomes the newest version of its key,
 	// at once and whole. Without versioning the one it replaces becomes
-	// garbage. Its upload, if any, ends. Kinds: NotFound (Bucket);
+	// garbage. Its upload, if any, ends; if the object is not committed, it stays
+	// open, and the caller aborts it (after adding the chunks it stored, so that
+	// they are collected). Repeating the commit of an upload, while its object is
+	// the newest of the key, answers the same version. Kinds: NotFound (Bucket);
 	// NotFound (Upload) if the upload was aborted or swept; NotFound (Object) if If-Match
 	// is given and there is no object; PreconditionFailed; Conflict if another
-	// conditional writer interfered.
+	// conditional writer interfered. They are looked for in this order.
 	PutObject(ctx context.Context, p Put) (Version, error)
-	// DeleteObjects deletes keys of one bucket. The answers are in the order of the
-	// requests; deleting a key that does not exist succeeds. The error is for the
+	// DeleteObjects deletes up to MaxDeletes keys of one bucket, one after the
+	// other. The answers are in the order of the requests; deleting a key that does not exist succeeds. The error is for the
 	// whole call: NotFound (Bucket).
 	DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []Delete) ([]DeleteResult, error)
 }
@@ -71,34 +79,45 @@ type Objects interface {
 // PUT larger than the inline threshold is an upload too, whose only attempt has
 // the upload's ID.
 type Uploads interface {
-	// BeginUpload records an upload before any of its chunks. Kinds: NotFound (Bucket).
+	// BeginUpload records an upload before any of its chunks. Its ID comes from
+	// NewUploadID. Kinds: NotFound (Bucket); AlreadyExists (Upload).
 	BeginUpload(ctx context.Context, u Upload) error
-	// Upload finds an upload in progress or completed. Kinds: NotFound (Upload) if
-	// there is none, it is of another bucket or key, or it was aborted.
+	// Upload finds an upload in progress, or a multipart upload that was completed
+	// a short time ago (see CompleteUpload). Kinds: NotFound (Upload) if there is
+	// none, it is of another bucket or key, or it was aborted.
 	Upload(ctx context.Context, r UploadRef) (Upload, error)
-	// BeginPart records a try to write a part, before any of its chunks.
-	// Kinds: NotFound (Upload) if the upload is not open.
+	// BeginPart records a try to write a part, before any of its chunks. The
+	// attempt is a new random UUID; beginning it again changes nothing.
+	// Kinds: NotFound (Upload) if the upload is not open or not multipart.
 	BeginPart(ctx context.Context, r UploadRef, number int, attempt uuid.UUID) error
 	// AddChunks records chunks of an attempt, and progress. Adding the same chunk again changes
-	// nothing. Kinds: NotFound (Upload) if the upload is not open.
+	// nothing. Kinds: NotFound (Upload) if the upload is not open; NotFound
+	// (Part) if the attempt was not begun or is finished.
 	AddChunks(ctx context.Context, r UploadRef, attempt uuid.UUID, chunks []Chunk) error
 	// Progress records that the upload is alive. Kinds: NotFound (Upload).
 	Progress(ctx context.Context, r UploadRef) error
 	// FinishPart makes an attempt, with these last chunks, the part of its number,
-	// instead of an earlier attempt, which becomes garbage. Modified is set by
-	// the store. Kinds: NotFound (Upload) if the upload is not open.
+	// instead of the attempt that was finished before, which becomes garbage at
+	// once. Modified is set by the store. Repeating it while the attempt is the
+	// part changes nothing. Kinds: NotFound (Upload) if the upload is not open;
+	// NotFound (Part) if the attempt was not begun with this number or was replaced.
 	FinishPart(ctx context.Context, r UploadRef, p Part, chunks []Chunk) (Part, error)
-	// ListParts lists finished parts with a number above after. Kinds: NotFound (Upload).
+	// ListParts lists finished parts with a number above after. Kinds: NotFound
+	// (Upload) if the upload is not open or not multipart.
 	ListParts(ctx context.Context, r UploadRef, after, limit int) (PartPage, error)
-	// ListUploads lists open multipart uploads in the order of key, then of begin. Kinds: NotFound (Bucket).
+	// ListUploads lists open multipart uploads in the order of key, then of ID,
+	// which is the order of their begin (see NewUploadID). Kinds: NotFound (Bucket).
 	ListUploads(ctx context.Context, r ListUploads) (UploadPage, error)
 	// CompleteUpload commits a multipart upload as an object made of the given
-	// parts, which must be finished with the same attempts. Repeating a
-	// completion that happened, with the same parts, answers the same version. Kinds: as
-	// PutObject; NotFound (Part) if a part is not there with its attempt.
+	// parts, which must be finished with the same attempts; every other attempt
+	// of the upload becomes garbage. Repeating a completion that happened, with
+	// the same parts, answers the same version, also when the object was replaced
+	// since, until ListGarbage forgets it; for that only number and ETag
+	// of the parts are compared. Kinds: as PutObject; NotFound (Part) if a part is not there
+	// with its attempt, which is looked for before the condition.
 	CompleteUpload(ctx context.Context, c Complete) (Version, error)
-	// AbortUpload ends an upload; all it holds becomes garbage. Kinds:
-	// NotFound (Upload) if it is not open.
+	// AbortUpload ends an upload, single or multipart; all it holds becomes
+	// garbage. Kinds: NotFound (Upload) if it is not open.
 	AbortUpload(ctx context.Context, r UploadRef) error
 }
 
@@ -119,7 +138,10 @@ type Garbages interface {
 	// ListGarbage lists what holds chunks and is of no use any more: replaced and deleted
 	// versions, aborted uploads, attempts that a completion left out, and
 	// single uploads without progress since idleBefore, which end by being
-	// listed. It begins at cursor (nil: the beginning) and answers where to go on (nil: the end).
+	// listed. It begins at cursor (nil: the beginning) and answers where to go on
+	// (nil: the end); a page may be empty and not the last. What it lists is
+	// durably garbage: it can never become of use again. It also forgets
+	// the answers of completions before idleBefore.
 	ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]Garbage, []byte, error)
 	// DropGarbage removes the chunk rows and then the holder. Call it when no
 	// reference of the attempts is left in the chunk store. Dropping twice is no error.

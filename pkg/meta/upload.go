@@ -1,9 +1,13 @@
 package meta
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
 )
 
 // UploadRef names an upload of a key.
@@ -17,10 +21,10 @@ type UploadRef struct {
 type UploadState uint8
 
 const (
-	Open UploadState = iota
-	Completing
-	Completed
-	Aborted
+	Open       UploadState = iota // takes chunks and parts
+	Completing                    // its commit was decided and is being written (CQL)
+	Completed                     // its object was committed
+	Aborted                       // it holds garbage
 )
 
 // Upload is a write in progress.
@@ -63,7 +67,8 @@ type ListUploads struct {
 	Limit   int
 }
 
-// UploadPage is some uploads and common prefixes, each in order.
+// UploadPage is some uploads and common prefixes, each in order. Next and
+// NextID are what After and AfterID are for the next page.
 type UploadPage struct {
 	Uploads  []Upload
 	Prefixes []string
@@ -75,8 +80,25 @@ type UploadPage struct {
 // Complete commits a multipart upload.
 type Complete struct {
 	UploadRef
-	Parts     []Part // in order of number: Number, Attempt, Size, ETag, Checksum as listed
+	// Parts are in rising order of number, at least one; Number, Attempt and ETag
+	// are compared, the rest is taken from what is stored.
+	Parts     []Part
 	ETag      string
 	Checksum  Checksum
 	Condition Condition
+}
+
+// NewUploadID makes the ID of an upload that begins now: a UUID of version 7
+// (RFC 9562), so that the order of IDs is the order of begin, to the
+// millisecond. It fails only if the random source does.
+func NewUploadID(now time.Time, random clock.Random) (uuid.UUID, error) {
+	id, err := uuid.NewRandomFromReader(random)
+	if err != nil {
+		return uuid.Nil, errors.Wrap(errors.Internal, err, "drawing an upload ID")
+	}
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(id[:6], ms[2:])
+	id[6] = id[6]&0x0f | 0x70
+	return id, nil
 }
