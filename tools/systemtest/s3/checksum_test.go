@@ -159,6 +159,8 @@ func attributesOfParts(t *testing.T, bucket, key string, sum func([]byte) string
 		size += int64(len(body))
 	}
 	require.Equal(t, size, *out.ObjectSize)
+	require.NotNil(t, out.ObjectParts)
+	require.NotNil(t, out.ObjectParts.TotalPartsCount)
 	require.Equal(t, int32(len(bodies)), *out.ObjectParts.TotalPartsCount)
 	require.Equal(t, types.StorageClassStandard, out.StorageClass)
 	require.NotNil(t, out.Checksum)
