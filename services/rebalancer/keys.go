@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"deuxfleurs.fr/garage/pkg/accesskey"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -27,7 +28,7 @@ func (s *Service) CreateKey(ctx context.Context, r *adminv1.CreateKeyRequest) (*
 	if err := checkKeyName(r.GetName()); err != nil {
 		return nil, err
 	}
-	accessKey, secret, err := GenerateKey(s.deps.Random)
+	accessKey, secret, err := accesskey.Generate(s.deps.Random)
 	if err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "drawing a key")
 	}

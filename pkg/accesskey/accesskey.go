@@ -1,4 +1,5 @@
-package rebalancer
+// Package accesskey draws access keys and their secrets.
+package accesskey
 
 import (
 	"io"
@@ -7,24 +8,24 @@ import (
 )
 
 const (
-	accessKeyPrefix = "GK"
-	accessKeyLength = 20 // as long as those of AWS, which some clients check
-	secretLength    = 40
+	prefix       = "GK"
+	keyLength    = 20 // as long as those of AWS, which some clients check
+	secretLength = 40
 
-	accessKeyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	keyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	// No sign that a shell, a URL or an ini file would treat specially.
 	secretAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 
-// GenerateKey draws an access key with 90 bits and a secret with 238 bits of randomness. It fails only
-// if the source does.
-func GenerateKey(random clock.Random) (accessKey, secret string, err error) {
-	id, err := draw(random, accessKeyAlphabet, accessKeyLength-len(accessKeyPrefix))
+// Generate draws an access key with 90 bits and a secret with 238 bits of randomness. It fails only if
+// the source does.
+func Generate(random clock.Random) (accessKey, secret string, err error) {
+	id, err := draw(random, keyAlphabet, keyLength-len(prefix))
 	if err != nil {
 		return "", "", err
 	}
 	secret, err = draw(random, secretAlphabet, secretLength)
-	return accessKeyPrefix + id, secret, err
+	return prefix + id, secret, err
 }
 
 // draw picks n characters of the alphabet, each equally likely.

@@ -1,0 +1,85 @@
+# Garage. "make help" lists what there is to make.
+
+BUF           := github.com/bufbuild/buf/cmd/buf@v1.75.0
+CACHE         ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/garage-tools
+LINT_VERSION  := v2.15.0
+GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)
+MODULES       := proto pkg services tools
+PROGRAMS      := garage s3-gateway metadata chunk-node rebalancer
+PLATFORMS     := linux/amd64 linux/arm64 linux/arm
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+S3    ?= 127.0.0.1:3900
+ADMIN ?= 127.0.0.1:3903
+
+# The programs are static, so that they run on any machine of their kind.
+BUILD := CGO_ENABLED=0 go build
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list what there is to make
+	@echo "make TARGET, where TARGET is one of"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "run and run-nodes take DATA=folder, S3=address and ADMIN=address."
+
+.PHONY: build
+build: ## build all programs into bin/
+	$(BUILD) -o bin/ $(PROGRAMS:%=./services/cmd/%)
+
+.PHONY: run
+run: ## build and start Garage in one process (DATA, S3, ADMIN)
+	@$(BUILD) -o bin/ ./services/cmd/garage
+	@exec bin/garage standalone --data "$(or $(DATA),var/garage)" --s3 "$(S3)" --admin "$(ADMIN)"
+
+.PHONY: run-nodes
+run-nodes: build ## build and start gateway, metadata, rebalancer and 3 chunk-nodes as processes (DATA, S3, ADMIN)
+	@exec bin/garage nodes --data "$(or $(DATA),var/nodes)" --s3 "$(S3)" --admin "$(ADMIN)"
+
+.PHONY: test
+test: ## run all tests; installs the clients that they use
+	go run ./tools/testrun
+
+.PHONY: test-quick
+test-quick: ## run the tests that need no network and no other program
+	go vet $(MODULES:%=./%/...)
+	go test -short ./proto/... ./pkg/... ./services/...
+
+.PHONY: gen
+gen: ## make the Go code of proto/ again
+	cd proto && GOWORK=off go run $(BUF) generate
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
+	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; }
+	cd proto && GOWORK=off go run $(BUF) lint
+	@if git rev-parse -q --verify "origin/main:proto" >/dev/null; then \
+		cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=origin/main,subdir=proto"; fi
+	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(GOLANGCI_LINT) run --config ../tools/lint/golangci.yml ./...) || exit 1; done
+
+# Built once, outside the checkout, from a module of its own: it has hundreds of dependencies that are not ours.
+$(GOLANGCI_LINT):
+	@mkdir -p $(CACHE)
+	cd tools/lint && GOWORK=off go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w $(MODULES)
+	cd proto && GOWORK=off go run $(BUF) format -w
+
+.PHONY: bench
+bench: ## measure speed and cost; ARGS are those of tools/bench
+	go run ./tools/bench $(ARGS)
+
+.PHONY: dist
+dist: ## build static programs for amd64, arm64 and armv7 with checksums into dist/
+	rm -rf dist && mkdir -p dist
+	@set -e; for p in $(PLATFORMS); do \
+		name=garage-$(VERSION)-$$(echo $$p | sed 's#/#-#; s#-arm$$#-armv7#'); mkdir -p dist/$$name; echo $$name; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(BUILD) -trimpath -ldflags '-s -w -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)' -o dist/$$name/ $(PROGRAMS:%=./services/cmd/%); \
+		cp README.md CHANGELOG.md dist/$$name/; tar -C dist -czf dist/$$name.tar.gz $$name; rm -r dist/$$name; done
+	cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+
+.PHONY: clean
+clean: ## remove what was built; data in var/ stays
+	rm -rf bin dist
