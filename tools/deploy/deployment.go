@@ -193,6 +193,19 @@ func (d *Deployment) KillAll() error {
 	return errors.Join(errs...)
 }
 
+// Stop ends the deployment as an operator does, with SIGTERM to the process that was started.
+func (d *Deployment) Stop() error {
+	if err := d.supervisor.Stop(); err != nil {
+		return err
+	}
+	for _, p := range d.processes {
+		if p.Alive() {
+			return fmt.Errorf("%s (%d) still runs after its supervisor has stopped", p.Name, p.PID)
+		}
+	}
+	return nil
+}
+
 // StartAll starts the deployment again on its data after [Deployment.KillAll], and returns when S3 answers.
 func (d *Deployment) StartAll(ctx context.Context) error {
 	if d.Kind == Nodes {
