@@ -45,7 +45,7 @@ func newGrantJSON(g *adminv1.Grant) grantJSON {
 
 func newBucket() *cobra.Command {
 	c := &connection{}
-	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: cobra.NoArgs, RunE: showHelp}
 	c.addFlags(cmd)
 	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c))
 	return cmd

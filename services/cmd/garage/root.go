@@ -23,3 +23,6 @@ Start one with "garage standalone"; the other commands speak to a running server
 	root.AddCommand(newKey(), newBucket(), newStatus(), newVersion())
 	return root
 }
+
+// showHelp is what a command does that only has others below it; a word that is none of them is an error.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
