@@ -32,11 +32,11 @@ func Dial(c DialConfig) (*grpc.ClientConn, error) {
 	if !plain {
 		var secure bool
 		if address, secure = strings.CutPrefix(c.Address, "https://"); !secure {
-			plain = isLoopback(address) && c.CAFile == ""
+			plain = rpc.IsLoopback(address) && c.CAFile == ""
 		}
 	}
 	address = strings.TrimSuffix(address, "/")
-	if plain && !isLoopback(address) {
+	if plain && !rpc.IsLoopback(address) {
 		return nil, errors.E(errors.Invalid, errors.Setting, "admin",
 			"the token would cross the network in clear to %s: use https:// (the server needs admin.tls), or run the command on the server", address)
 	}

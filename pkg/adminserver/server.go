@@ -72,7 +72,7 @@ func New(c Config, d Deps) (*Server, error) {
 			return nil, errors.Wrap(errors.Invalid, err, "setting admin.tls")
 		}
 		s.tls = certificate.Server("h2", "http/1.1")
-	} else if !c.Insecure && !isLoopback(d.Listener.Addr().String()) {
+	} else if !c.Insecure && !rpc.IsLoopback(d.Listener.Addr().String()) {
 		return nil, errors.E(errors.Invalid, errors.Setting, "admin.listen",
 			"%s is reachable from other machines and would receive the token in clear: set admin.tls.cert and admin.tls.key, listen on 127.0.0.1, or set admin.insecure if the link is protected otherwise", d.Listener.Addr())
 	}

@@ -94,6 +94,16 @@ func (c *Certificate) Server(protocols ...string) *tls.Config {
 	}
 }
 
+// Client is a TLS configuration for clients that present this certificate, for TLS 1.3.
+func (c *Certificate) Client() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return c.get(), nil
+		},
+	}
+}
+
 // get is the certificate as of now.
 func (c *Certificate) get() *tls.Certificate {
 	c.mu.Lock()

@@ -1,0 +1,78 @@
+package rpc
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"os"
+
+	"google.golang.org/grpc/credentials"
+
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/tlsfiles"
+)
+
+// Security is how services know each other: with certificates of one authority on both sides, or not
+// at all, which is refused beyond loopback unless it is asked for.
+type Security struct {
+	tlsfiles.Config `conf:""`
+	CA              string `conf:"ca" help:"PEM file of the authority that issues the certificates of all services"`
+	Insecure        bool   `conf:"insecure" help:"speaks to other services without TLS beyond loopback, for links that are protected otherwise"`
+}
+
+// Validate refuses what is incomplete.
+func (s *Security) Validate() error {
+	if s.Enabled() != (s.CA != "") {
+		return config.Invalid("ca", "certificate, key and authority are set together or not at all")
+	}
+	return nil
+}
+
+// Credentials makes what servers and clients present and demand; both are nil without TLS.
+func (s Security) Credentials(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
+	if !s.Enabled() {
+		return nil, nil, nil
+	}
+	certificate, err := tlsfiles.Load(s.Config, logger, nil)
+	if err != nil {
+		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")
+	}
+	pem, err := os.ReadFile(s.CA)
+	if err != nil {
+		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")
+	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(pem) {
+		return nil, nil, errors.Newf(errors.Invalid, "TLS between services: %s holds no certificate", s.CA)
+	}
+	forServer := certificate.Server("h2")
+	forServer.ClientAuth, forServer.ClientCAs = tls.RequireAndVerifyClientCert, authorities
+	forClient := certificate.Client()
+	forClient.RootCAs = authorities
+	return credentials.NewTLS(forServer), credentials.NewTLS(forClient), nil
+}
+
+// CheckAddress refuses an address beyond loopback when there is no TLS and nobody asked for that.
+// setting is what the error names.
+func (s Security) CheckAddress(setting, address string) error {
+	if s.Enabled() || s.Insecure || IsLoopback(address) {
+		return nil
+	}
+	return errors.E(errors.Invalid, errors.Setting, setting,
+		"%s is beyond this machine, and services would trust whoever answers there: set rpc.tls.cert, rpc.tls.key and rpc.tls.ca, or rpc.tls.insecure if the link is protected otherwise", address)
+}
+
+// IsLoopback tells whether an address host:port stays on this machine.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
