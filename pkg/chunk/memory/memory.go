@@ -22,6 +22,7 @@ type Store struct {
 
 type entry struct {
 	data []byte             // nil: no good copy
+	bad  bool               // the copy turned out bad
 	refs map[chunk.Ref]bool // false: a tombstone
 }
 
@@ -55,11 +56,15 @@ func (s *Store) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.chunks[h]
-	if e == nil || e.data == nil {
+	switch {
+	case e != nil && e.bad:
+		return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "the copy here was found damaged and waits for repair")
+	case e == nil || e.data == nil:
 		return nil, errors.E(errors.NotFound, errors.Chunk, h.String(), "not stored here")
 	}
 	b := buffer.FromBytes(e.data)
 	if err := chunk.Verify(h, b); err != nil {
+		e.data, e.bad = nil, true
 		return nil, err
 	}
 	return b, nil
@@ -77,7 +82,7 @@ func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 		return chunk.Gone, nil
 	}
 	if e.data == nil {
-		e.data = data.Bytes()
+		e.data, e.bad = data.Bytes(), false
 	}
 	e.refs[ref] = true
 	return chunk.Stored, nil
@@ -111,7 +116,7 @@ func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
 	e := s.entry(h)
 	e.refs[ref] = false
 	if !e.referenced() {
-		e.data = nil
+		e.data, e.bad = nil, false
 	}
 	return nil
 }
@@ -141,7 +146,7 @@ func (s *Store) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.chunks[h]; e != nil && e.referenced() {
-		e.data = data.Bytes()
+		e.data, e.bad = data.Bytes(), false
 	}
 	return nil
 }
@@ -156,13 +161,15 @@ func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
 			st.Chunks++
 			st.Bytes += int64(len(e.data))
 		}
+		if e.bad {
+			st.Quarantined++
+		}
 	}
 	st.StoredBytes = st.Bytes
 	return st, nil
 }
 
-// Corrupt flips a bit of the stored copy, and Lose forgets it; they report
-// whether there was one.
+// Corrupt flips a bit of the stored copy. It reports whether there was one.
 func (s *Store) Corrupt(h chunk.Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +182,8 @@ func (s *Store) Corrupt(h chunk.Hash) bool {
 	return true
 }
 
-// Lose forgets the bytes of a chunk and keeps its references.
+// Lose forgets the bytes of a chunk and keeps its references. It reports
+// whether there were any.
 func (s *Store) Lose(h chunk.Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,177 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/quorum"
+)
+
+// peer is a node and what is known of its health.
+type peer struct {
+	id       chunk.NodeID
+	zone     string
+	node     chunk.Node
+	verified bool
+
+	mu       sync.Mutex
+	health   *quorum.Health
+	answered time.Time // anything, the last time
+	probing  bool      // a goroutine probes it
+}
+
+func newPeer(n layout.Node, m Member, h quorum.HealthConfig) *peer {
+	return &peer{id: n.ID, zone: n.Zone, node: m.Node, verified: m.Verified, health: quorum.NewHealth(h)}
+}
+
+// answered reports whether an error is an answer of the node, rather than the lack of one.
+func answered(err error) bool {
+	switch errors.KindOf(err) {
+	case errors.Unavailable, errors.Deadline, errors.Canceled, errors.Internal:
+		return false
+	}
+	return true
+}
+
+// judge learns from a call that ended by itself.
+func (s *Store) judge(c *call, err error) {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := s.clock.Now()
+	if err == nil || answered(err) {
+		p.answered = now
+		p.health.Succeeded()
+		return
+	}
+	p.health.Failed(now)
+	s.watch(p)
+}
+
+// judgeRead learns from a read that ended by itself.
+func (s *Store) judgeRead(c *call, err error) {
+	if err != nil {
+		s.judge(c, err)
+		return
+	}
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := s.clock.Now()
+	p.answered = now
+	p.health.Answered(now.Sub(c.began), now)
+}
+
+// judgeLate learns from a call that was given up. It speaks against the node
+// only if it took long and the node has answered nothing else meanwhile.
+func (s *Store) judgeLate(c *call, outrun bool) {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := s.clock.Now()
+	took := now.Sub(c.began)
+	switch {
+	case outrun:
+		p.health.Outrun(took, now)
+	case took >= s.settings.Grace && p.answered.Before(c.began):
+		p.health.Failed(now)
+		s.watch(p)
+	}
+}
+
+// rank is by what reads choose between nodes.
+func (p *peer) rank(now time.Time) (avoid bool, latency time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.health.Avoid(), p.health.Latency(now)
+}
+
+func (p *peer) hedge() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.health.Hedge()
+}
+
+// watch has a node probed while it is to be avoided. Called with p.mu held.
+func (s *Store) watch(p *peer) {
+	if !p.health.Avoid() || p.probing || s.add() != nil {
+		return
+	}
+	p.probing = true
+	s.log.Warn("chunk-node does not answer: it is asked last until it does", "node", p.id, "zone", p.zone)
+	go s.probe(p)
+}
+
+// probe asks a node for its status, less and less often, until it answers or
+// other calls to it succeed.
+func (s *Store) probe(p *peer) {
+	defer s.work.Done()
+	for {
+		p.mu.Lock()
+		next, avoided := p.health.NextProbe()
+		if !avoided {
+			p.probing = false
+			p.mu.Unlock()
+			s.log.Info("chunk-node answers again", "node", p.id, "zone", p.zone)
+			return
+		}
+		p.mu.Unlock()
+		if clock.Sleep(s.probes, s.clock, next.Sub(s.clock.Now())) != nil {
+			return // the store closes
+		}
+		err := s.limited(s.probes, s.settings.SideTimeout, func(ctx context.Context) error {
+			_, err := p.node.Status(ctx)
+			return err
+		})
+		p.mu.Lock()
+		p.health.Probed(err == nil || answered(err), s.clock.Now())
+		p.mu.Unlock()
+	}
+}
+
+// limited runs f and gives it up after d of the store's clock.
+func (s *Store) limited(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- f(ctx) }()
+	timer := s.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-timer.C():
+		cancel()
+		return errors.Wrap(errors.Deadline, <-ended, "no answer in %v", d)
+	}
+}
+
+func (p *peer) avoid() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.health.Avoid()
+}
+
+// NodeHealth is what the store thinks of a node.
+type NodeHealth struct {
+	ID      chunk.NodeID
+	Zone    string
+	Avoided bool          // it failed so often that it is asked last
+	Latency time.Duration // expected of a read
+}
+
+// Nodes is the health of all nodes, in the order of the layout.
+func (s *Store) Nodes() []NodeHealth {
+	list := make([]NodeHealth, len(s.peers))
+	for i, p := range s.peers {
+		p.mu.Lock()
+		list[i] = NodeHealth{ID: p.id, Zone: p.zone, Avoided: p.health.Avoid(), Latency: p.health.Latency(s.clock.Now())}
+		p.mu.Unlock()
+	}
+	return list
+}

@@ -1,0 +1,86 @@
+package cluster
+
+import (
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/quorum"
+)
+
+// Put implements chunk.Store: it returns when a majority of the owners has the
+// chunk. It fails with kind Unavailable when that is not to be had.
+func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	if n := data.Len(); n == 0 || n > chunk.MaxSize {
+		return 0, errors.E(errors.Invalid, errors.Chunk, h.String(), "a chunk has 1 to %d bytes, not %d", chunk.MaxSize, n)
+	}
+	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data}
+	w.send = func(ctx context.Context, p *peer) result { return put(ctx, p, h, data, ref) }
+	return s.write(ctx, w, s.majority(h))
+}
+
+// PutRef implements chunk.Store like Put. When some owners have the bytes, but
+// too few, they are copied from one to another.
+func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
+	w := &write{hash: h, ref: ref, verb: "referring to a chunk"}
+	w.send = func(ctx context.Context, p *peer) result { return stored(p.node.PutRef(ctx, h, ref)) }
+	w.feed = func(ctx context.Context, p *peer) result {
+		data, err := s.read(ctx, h)
+		if err != nil {
+			return result{outcome: quorum.Refused, err: errors.Annotate(err, "reading the chunk from another owner")}
+		}
+		defer data.Release()
+		s.counts.fed.Add(1)
+		return put(ctx, p, h, data, ref)
+	}
+	return s.write(ctx, w, s.majority(h))
+}
+
+// Delete implements chunk.Store: it returns nil only when every owner has
+// removed the reference, so that none can bring it back.
+func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
+	w := &write{hash: h, ref: ref, verb: "removing a reference"}
+	w.send = func(ctx context.Context, p *peer) result {
+		err := p.node.Delete(ctx, h, ref)
+		return result{outcome: outcomeOfWrite(err), err: err}
+	}
+	_, err := s.write(ctx, w, len(s.owners(h)))
+	return err
+}
+
+func (s *Store) majority(h chunk.Hash) int { return quorum.Majority(len(s.owners(h))) }
+
+func put(ctx context.Context, p *peer, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) result {
+	r := stored(p.node.Put(ctx, h, data, ref))
+	if r.outcome == quorum.Missing {
+		return result{outcome: quorum.Refused, err: errors.Newf(errors.Internal, "the node asks for the bytes that it was sent")}
+	}
+	return r
+}
+
+// stored is the result of a Put or PutRef.
+func stored(o chunk.Outcome, err error) result {
+	if err != nil {
+		return result{outcome: outcomeOfWrite(err), err: err}
+	}
+	switch o {
+	case chunk.Stored:
+		return result{outcome: quorum.OK}
+	case chunk.Gone:
+		return result{outcome: quorum.Removed}
+	case chunk.SendData:
+		return result{outcome: quorum.Missing}
+	}
+	return result{outcome: quorum.Refused, err: errors.Newf(errors.Internal, "the node answered %v", o)}
+}
+
+func outcomeOfWrite(err error) quorum.Outcome {
+	switch {
+	case err == nil:
+		return quorum.OK
+	case errors.Is(err, errors.Overloaded) || !answered(err):
+		return quorum.Failed
+	}
+	return quorum.Refused
+}

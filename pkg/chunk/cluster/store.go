@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/quorum"
+)
+
+// Settings are the durations and limits of a Store.
+type Settings struct {
+	WriteTimeout time.Duration // the longest a Put, PutRef or Delete takes to answer
+	ReadTimeout  time.Duration // the longest a Get takes
+	Grace        time.Duration // how long owners may go on after a write is answered
+	Patience     time.Duration // how long a write waits for owners that seemed dead, when they are needed
+	Retries      int           // how often an owner that failed is tried again, when it is needed
+	Backoff      time.Duration // before the first retry; doubles
+	SideTimeout  time.Duration // of recording a debt, of a repair and of a probe
+	Operations   int           // at the same time, before their answer; more wait
+	Late         int           // writes that go on after their answer
+	LateBytes    int64         // and the bytes they hold; past it owners are owed at once
+	Repairs      int           // bad copies being replaced at the same time; more are left to the scrub
+	Health       quorum.HealthConfig
+}
+
+// Defaults are the settings of the design.
+var Defaults = Settings{
+	WriteTimeout: 10 * time.Second,
+	ReadTimeout:  20 * time.Second,
+	Grace:        time.Second,
+	Patience:     2 * time.Second,
+	Retries:      2,
+	Backoff:      50 * time.Millisecond,
+	SideTimeout:  5 * time.Second,
+	Operations:   1024,
+	Late:         1024,
+	LateBytes:    64 << 20,
+	Repairs:      4,
+	Health:       quorum.DefaultHealth,
+}
+
+// Member is a node as the store reaches it.
+type Member struct {
+	Node chunk.Node
+	// Verified says that what Node.Get returns was verified in this process
+	// already, so that it need not be hashed again.
+	Verified bool
+}
+
+// Config is what a Store is made of.
+type Config struct {
+	Layout     layout.Layout
+	Assignment *layout.Assignment // of that layout
+	Members    map[chunk.NodeID]Member
+	Clock      clock.Clock
+	Log        *slog.Logger
+	Settings   Settings
+}
+
+// Store implements chunk.Store over the nodes of a layout.
+type Store struct {
+	settings   Settings
+	clock      clock.Clock
+	log        *slog.Logger
+	assignment *layout.Assignment
+	peers      []*peer // in the order of the layout
+
+	slots   chan struct{} // one for each operation before its answer
+	repairs chan struct{}
+	late    atomic.Int64 // writes after their answer
+	bytes   atomic.Int64 // that these hold
+	counts  counters
+
+	root      context.Context // ends when Close waits no longer
+	stop      context.CancelFunc
+	probes    context.Context // ends when Close begins
+	endProbes context.CancelFunc
+
+	mu     sync.RWMutex // held for reading while something is added to work
+	closed bool
+	work   sync.WaitGroup
+}
+
+var _ chunk.Store = (*Store)(nil)
+
+// New makes a store. It fails with kind Invalid if the assignment is not one of
+// the layout, or a node has no Member. Close ends it; the nodes stay the caller's.
+func New(c Config) (*Store, error) {
+	if c.Assignment == nil || c.Assignment.Number() != c.Layout.Number || len(c.Assignment.Nodes()) != len(c.Layout.Nodes) {
+		return nil, errors.E(errors.Invalid, errors.Layout, "", "the assignment is not that of layout %d", c.Layout.Number)
+	}
+	s := &Store{
+		settings:   c.Settings,
+		clock:      c.Clock,
+		log:        c.Log,
+		assignment: c.Assignment,
+		slots:      make(chan struct{}, max(c.Settings.Operations, 1)),
+		repairs:    make(chan struct{}, max(c.Settings.Repairs, 1)),
+	}
+	for i, n := range c.Layout.Nodes {
+		m, found := c.Members[n.ID]
+		if !found || c.Assignment.Nodes()[i] != n.ID {
+			return nil, errors.E(errors.Invalid, errors.Node, n.ID.String(), "is in layout %d, but nothing says how to reach it", c.Layout.Number)
+		}
+		s.peers = append(s.peers, newPeer(n, m, c.Settings.Health))
+	}
+	s.root, s.stop = context.WithCancel(context.Background())
+	s.probes, s.endProbes = context.WithCancel(s.root)
+	return s, nil
+}
+
+// Close refuses new operations, waits for those under way and for what follows
+// them, and returns when no goroutine of the store is left. After timeout it
+// gives up what still waits.
+func (s *Store) Close(timeout time.Duration) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(done)
+	}()
+	timer := s.clock.NewTimer(timeout)
+	defer timer.Stop()
+	s.endProbes()
+	select {
+	case <-done:
+	case <-timer.C():
+	}
+	s.stop()
+	<-done
+}
+
+// add counts a goroutine or an operation that Close waits for; it fails when
+// the store is closed.
+func (s *Store) add() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return errors.Newf(errors.Unavailable, "the chunk store is shutting down")
+	}
+	s.work.Add(1)
+	return nil
+}
+
+// begin waits for a slot for an operation; end frees it.
+func (s *Store) begin(ctx context.Context) error {
+	if err := s.add(); err != nil {
+		return err
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+	case <-s.root.Done():
+	}
+	s.work.Done()
+	if ctx.Err() == context.Canceled {
+		return errors.Wrap(errors.Canceled, ctx.Err(), "waiting for %d other chunks", cap(s.slots))
+	}
+	return errors.Newf(errors.Overloaded, "%d chunks are being read and written already: slow down", cap(s.slots))
+}
+
+func (s *Store) end() {
+	<-s.slots
+	s.work.Done()
+}
+
+// owners are the places in peers of those who own h, most preferred first.
+func (s *Store) owners(h chunk.Hash) []uint16 { return s.assignment.Owners(h.Partition()) }

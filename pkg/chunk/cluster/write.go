@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/quorum"
+)
+
+// write is a Put, PutRef or Delete under way. It belongs to one goroutine at a time.
+type write struct {
+	hash chunk.Hash
+	ref  chunk.Ref
+	verb string         // for errors
+	data *buffer.Buffer // nil: no bytes are sent
+	send func(context.Context, *peer) result
+	feed func(context.Context, *peer) result
+
+	s        *Store
+	op       *operation
+	machine  *quorum.Write
+	needed   int
+	owners   []uint16
+	acked    int
+	errs     []error // of each owner, the last
+	answered bool
+	answer   quorum.Result
+	finished bool
+}
+
+// write runs w until it is answered, and leaves the rest to a goroutine.
+func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome, error) {
+	if err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	w.s, w.owners, w.needed = s, s.owners(w.hash), needed
+	w.op = s.operation(ctx, len(w.owners))
+	w.errs = make([]error, len(w.owners))
+	w.machine = quorum.NewWrite(quorum.WriteConfig{
+		Owners: len(w.owners), Needed: needed, Avoid: s.avoided(w.owners),
+		Grace: s.settings.Grace, Patience: s.settings.Patience, Retries: s.settings.Retries, Backoff: s.settings.Backoff,
+	})
+	cause := w.untilAnswer(ctx)
+	outcome, err := w.outcome(cause)
+	w.afterAnswer()
+	return outcome, err
+}
+
+// avoided tells which owners are to be left out unless needed, or nil for none.
+func (s *Store) avoided(owners []uint16) []bool {
+	var avoid []bool
+	for i, o := range owners {
+		if s.peers[o].avoid() {
+			if avoid == nil {
+				avoid = make([]bool, len(owners))
+			}
+			avoid[i] = true
+		}
+	}
+	return avoid
+}
+
+// untilAnswer runs the write until it is answered. The error is why it was stopped, if it was.
+func (w *write) untilAnswer(ctx context.Context) error {
+	now := w.s.clock.Now()
+	deadline := now.Add(w.s.settings.WriteTimeout)
+	w.perform(w.machine.Start(now))
+	for !w.answered {
+		until := deadline
+		if wake, ok := w.machine.Wake(); ok && wake.Before(until) {
+			until = wake
+		}
+		r, e := w.op.wait(ctx, until)
+		now = w.s.clock.Now()
+		switch {
+		case e == replied:
+			w.replied(r, now)
+		case e == timePassed && now.Before(deadline):
+			w.perform(w.machine.Tick(now))
+		default:
+			w.perform(w.machine.Stop(now))
+			return stopped(ctx, e, w.s.settings.WriteTimeout)
+		}
+	}
+	return nil
+}
+
+// afterAnswer sees to what follows the answer, in a goroutine of its own where
+// there is room for one more. Otherwise the caller waits until what is missing
+// is owed, which slows down who writes faster than the nodes keep up.
+func (w *write) afterAnswer() {
+	s := w.s
+	if w.finished {
+		w.op.finish()
+		s.end()
+		return
+	}
+	holds := int64(0)
+	if w.data != nil {
+		holds = int64(w.data.Len())
+	}
+	writes, bytes := s.late.Add(1), s.bytes.Add(holds)
+	crowded := writes > int64(s.settings.Late)
+	rest := func() {
+		w.untilFinished(crowded || bytes > s.settings.LateBytes)
+		s.late.Add(-1)
+		s.bytes.Add(-holds)
+		w.op.finish()
+	}
+	if crowded {
+		rest()
+		s.end()
+		return
+	}
+	<-s.slots
+	go func() {
+		defer s.work.Done()
+		rest()
+	}()
+}
+
+func (w *write) untilFinished(hurry bool) {
+	if hurry {
+		w.perform(w.machine.Stop(w.s.clock.Now()))
+	}
+	for !w.finished {
+		wake, _ := w.machine.Wake()
+		r, e := w.op.wait(context.Background(), wake)
+		now := w.s.clock.Now()
+		switch e {
+		case replied:
+			w.replied(r, now)
+		case timePassed:
+			w.op.expire(now)
+			w.perform(w.machine.Tick(now))
+		default: // the store waits no longer: every call, and every later one, is given up
+			w.op.abandon()
+			w.perform(w.machine.Stop(now))
+			for !w.finished {
+				w.replied(<-w.op.results, now)
+			}
+		}
+	}
+}
+
+// perform carries out what the machine asks for.
+func (w *write) perform(actions []quorum.Action) {
+	for _, a := range actions {
+		switch a.Do {
+		case quorum.Send:
+			w.call(a.Node, w.send)
+		case quorum.Feed:
+			w.call(a.Node, w.feed)
+		case quorum.Cancel:
+			w.op.giveUp(a.Node, false)
+		case quorum.Owe:
+			w.owe(a.Node, w.peer(a.By))
+		case quorum.Forget:
+			w.s.counts.forgotten.Add(1)
+			w.s.log.Error("no owner could record that a chunk lacks a copy: only the comparison of owners will find it",
+				"chunk", w.hash, "node", w.peer(a.Node).id)
+		case quorum.Answer:
+			w.answered, w.answer = true, a.Result
+		case quorum.Finish:
+			w.finished = true
+		}
+	}
+}
+
+func (w *write) peer(owner int) *peer { return w.s.peers[w.owners[owner]] }
+
+// call calls f for an owner, with the bytes kept until it returns.
+func (w *write) call(owner int, f func(context.Context, *peer) result) {
+	if w.data == nil {
+		w.op.start(owner, w.peer(owner), 0, f)
+		return
+	}
+	data := w.data.Retain()
+	w.op.start(owner, w.peer(owner), 0, func(ctx context.Context, p *peer) result {
+		defer data.Release()
+		return f(ctx, p)
+	})
+}
+
+// owe has by record that owner lacks the write.
+func (w *write) owe(owner int, by *peer) {
+	lacks := w.peer(owner).id
+	w.s.counts.owed.Add(1)
+	w.op.start(owner, by, w.s.settings.SideTimeout, func(ctx context.Context, p *peer) result {
+		return result{debt: true, err: p.node.Owe(ctx, w.hash, w.ref, lacks)}
+	})
+}
+
+// replied tells the machine how a call ended.
+func (w *write) replied(r result, now time.Time) {
+	if !w.op.current(r) {
+		return
+	}
+	w.s.judge(r.call, r.err)
+	owner := r.call.subject
+	if r.debt {
+		if r.err != nil {
+			w.s.log.Warn("a chunk-node could not record that another lacks a chunk",
+				"chunk", w.hash, "node", r.call.peer.id, "lacking", w.peer(owner).id, "error", r.err)
+		}
+		w.perform(w.machine.Owed(owner, r.err == nil, now))
+		return
+	}
+	w.errs[owner] = r.err
+	if r.outcome == quorum.OK {
+		w.acked++
+	}
+	w.perform(w.machine.Replied(owner, r.outcome, now))
+}
+
+// outcome is what the caller is told; cause is why the write was stopped, or nil.
+func (w *write) outcome(cause error) (chunk.Outcome, error) {
+	switch w.answer {
+	case quorum.Acknowledged:
+		return chunk.Stored, nil
+	case quorum.Gone:
+		return chunk.Gone, nil
+	case quorum.SendData:
+		return chunk.SendData, nil
+	}
+	kind := kindOfFailure(cause, w.errs)
+	return 0, errors.E(kind, errors.Chunk, w.hash.String(), "%s: %d of %d owners acknowledged, %d are needed%s",
+		w.verb, w.acked, len(w.owners), w.needed, w.s.reasons(cause, w.errs, func(i int) *peer { return w.peer(i) }))
+}
+
+// kindOfFailure is the kind of an operation that too few nodes answered: what
+// all of them agree on where that tells the caller something, else Unavailable.
+func kindOfFailure(cause error, errs []error) errors.Kind {
+	switch {
+	case errors.Is(cause, errors.Canceled):
+		return errors.Canceled
+	case cause != nil:
+		return errors.Unavailable
+	}
+	common, first := errors.Unavailable, true
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if k := errors.KindOf(err); first {
+			common, first = k, false
+		} else if k != common {
+			return errors.Unavailable
+		}
+	}
+	switch common {
+	case errors.Full, errors.Overloaded, errors.Invalid, errors.PermissionDenied:
+		return common
+	}
+	return errors.Unavailable
+}
+
+// reasons lists what each node answered, for an error.
+func (s *Store) reasons(cause error, errs []error, peerOf func(int) *peer) string {
+	var b strings.Builder
+	for i, err := range errs {
+		if err != nil {
+			fmt.Fprintf(&b, "; node %v: %v", peerOf(i).id, err)
+		}
+	}
+	if cause != nil {
+		fmt.Fprintf(&b, "; %v", cause)
+	}
+	return b.String()
+}
