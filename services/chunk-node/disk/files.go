@@ -1,0 +1,125 @@
+package disk
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
+)
+
+// Folders of a disk.
+const (
+	blobsFolder      = "blobs"
+	temporaryFolder  = "tmp"
+	quarantineFolder = "quarantine"
+	indexFolder      = "index"
+	markerFile       = "disk.json"
+)
+
+const (
+	compressedSuffix = ".zst"
+	// fileCategory tells the file system layer's statistics what a file is for.
+	fileCategory vfs.DiskWriteCategory = "chunk"
+)
+
+// blobPath is where the file of a blob is.
+func (v *volume) blobPath(h chunk.Hash, compressed bool) string {
+	p := make([]byte, 0, len(v.blobs)+2*chunk.HashSize+8)
+	p = append(p, v.blobs...)
+	p = append(p, '/')
+	hexed := hex.AppendEncode(p, h[:])
+	// One digit moves to make room for the separator after the third.
+	hexed = append(hexed, 0)
+	at := len(p) + 3
+	copy(hexed[at+1:], hexed[at:])
+	hexed[at] = '/'
+	if compressed {
+		hexed = append(hexed, compressedSuffix...)
+	}
+	return string(hexed)
+}
+
+func (v *volume) partitionPath(p chunk.Partition) string { return v.blobs + "/" + p.String() }
+
+// parseBlobName reads the name of a file in a partition's folder.
+func parseBlobName(p chunk.Partition, name string) (h chunk.Hash, compressed, ok bool) {
+	rest, compressed := strings.CutSuffix(name, compressedSuffix)
+	if strings.ToLower(rest) != rest {
+		return h, false, false
+	}
+	h, err := chunk.ParseHash(p.String() + rest)
+	return h, compressed, err == nil
+}
+
+// writeTemporary writes and syncs a new file and returns its path.
+func (v *volume) writeTemporary(c content) (string, error) {
+	path := v.temporary + "/" + strconv.FormatUint(v.serial.Add(1), 36)
+	f, err := v.fs.Create(path, fileCategory)
+	if err != nil {
+		return "", v.writeFailed(err, "making", path)
+	}
+	for _, s := range c.segments {
+		if _, err = f.Write(s); err != nil {
+			_ = f.Close() // the write's error is the one to tell
+			v.removeQuietly(path)
+			return "", v.writeFailed(err, "writing", path)
+		}
+	}
+	if !v.o.NoSync {
+		if err = f.SyncData(); err != nil {
+			_ = f.Close()
+			return "", v.fail(err, "syncing %s", path)
+		}
+	}
+	if err = f.Close(); err != nil {
+		return "", v.fail(err, "closing %s", path)
+	}
+	return path, nil
+}
+
+// removeQuietly removes a file that nothing needs; what stays is removed at the next start.
+func (v *volume) removeQuietly(path string) {
+	if err := v.fs.Remove(path); err != nil {
+		v.log.Warn("a file that is not needed any more could not be removed", "path", path, "error", err)
+	}
+}
+
+// intact reports whether the copy is where it should be, with its size.
+func (v *volume) intact(h chunk.Hash, c state.Copy) (bool, error) {
+	switch c.Place {
+	case state.InFile:
+		info, err := v.fs.Stat(v.blobPath(h, c.Compressed))
+		if isNotExist(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return info.Size() == int64(c.Stored), nil
+	case state.InIndex:
+		ok := false
+		_, err := lookup(v.db, hashKey(keyBlob, h), func(p []byte) error {
+			ok = len(p) == int(c.Stored)
+			return nil
+		})
+		return ok, err
+	}
+	return false, nil
+}
+
+// syncFolder makes what was renamed into a folder durable.
+func (v *volume) syncFolder(path string) error {
+	d, err := v.fs.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if e := d.Close(); err == nil {
+		err = e
+	}
+	return err
+}

@@ -1,0 +1,250 @@
+package disk
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
+)
+
+// Store is a chunk.Node on disks. Open makes one; Close ends it once no call is under way.
+type Store struct {
+	o       Options
+	codec   *codec
+	cache   *pebble.Cache
+	volumes []*volume // those that could be opened
+	broken  []chunk.DiskStatus
+	owners  [chunk.Partitions]*volume // nil: its disk could not be opened
+}
+
+var _ chunk.Node = (*Store)(nil)
+
+// Open opens the disks, and formats those whose folder is empty. A disk that
+// cannot be opened is left out, and its partitions are unavailable, as long as
+// another one works; take it out of the configuration to give them to the others.
+func Open(o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, codec: newCodec(o.Compression), cache: pebble.NewCache(o.Cache)}
+	var errs []error
+	for _, d := range o.Disks {
+		v, err := openVolume(&s.o, d, s.codec, s.cache)
+		if err != nil {
+			errs = append(errs, err)
+			s.broken = append(s.broken, chunk.DiskStatus{Path: d.Path, Failed: err.Error()})
+			continue
+		}
+		s.volumes = append(s.volumes, v)
+	}
+	if len(s.volumes) == 0 {
+		s.cache.Unref()
+		return nil, errors.Join(errs...)
+	}
+	for _, err := range errs {
+		o.Logger.Error("a disk cannot be used", "error", err)
+	}
+	if err := s.assign(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends the store. A store that was closed starts without a check.
+func (s *Store) Close() error {
+	var errs []error
+	for _, v := range s.volumes {
+		errs = append(errs, v.close())
+	}
+	s.cache.Unref()
+	return errors.Join(errs...)
+}
+
+// volume is the disk of a hash.
+func (s *Store) volume(h chunk.Hash) (*volume, error) {
+	if v := s.owners[h.Partition()]; v != nil {
+		return v, nil
+	}
+	return nil, errors.E(errors.Unavailable, errors.Chunk, h.String(), "the disk of partition %v could not be opened", h.Partition())
+}
+
+// Get implements chunk.Store.
+func (s *Store) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return v.get(ctx, h)
+}
+
+func (s *Store) ready(ctx context.Context, h chunk.Hash) (*volume, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Wrap(errors.KindOf(err), err, "the call had ended before it began")
+	}
+	return s.volume(h)
+}
+
+// Put implements chunk.Store.
+func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return 0, err
+	}
+	if err := checkData(h, data); err != nil {
+		return 0, err
+	}
+	// A chunk that is there needs only the reference; the writer looks again.
+	if c, err := entryOf(v.db, h); err == nil && c.Place != state.Nowhere {
+		if outcome, err := v.putRef(ctx, h, ref); err != nil || outcome != chunk.SendData {
+			return outcome, err
+		}
+	}
+	o := &op{kind: opPut, hash: h, ref: ref}
+	if err := s.store(ctx, v, o, data); err != nil {
+		return 0, err
+	}
+	return o.outcome, nil
+}
+
+// Repair implements chunk.Node.
+func (s *Store) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return err
+	}
+	if err := checkData(h, data); err != nil {
+		return err
+	}
+	// The copy is looked at first: it may be bad without anybody having noticed.
+	if err := v.submit(ctx, &op{kind: opSuspect, hash: h}); err != nil {
+		return err
+	}
+	if c, err := entryOf(v.db, h); err == nil && c.Place != state.Nowhere {
+		return nil
+	}
+	return s.store(ctx, v, &op{kind: opRepair, hash: h}, data)
+}
+
+// store writes what an op offers and has the op decided.
+func (s *Store) store(ctx context.Context, v *volume, o *op, data *buffer.Buffer) error {
+	if err := v.writable(data.Len()); err != nil {
+		return err
+	}
+	o.offered = s.contentOf(data)
+	defer s.release(o.offered)
+	if o.offered.Place == state.InFile {
+		var err error
+		if o.temporary, err = v.writeTemporary(o.offered); err != nil {
+			return err
+		}
+	}
+	err := v.submit(ctx, o)
+	if o.temporary != "" && (o.discarded || err != nil) && v.failed() == nil {
+		v.removeQuietly(o.temporary)
+	}
+	return err
+}
+
+// PutRef implements chunk.Store.
+func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return 0, err
+	}
+	return v.putRef(ctx, h, ref)
+}
+
+func (v *volume) putRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
+	o := &op{kind: opPutRef, hash: h, ref: ref}
+	err := v.submit(ctx, o)
+	return o.outcome, err
+}
+
+// Delete implements chunk.Store.
+func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return err
+	}
+	return v.submit(ctx, &op{kind: opDelete, hash: h, ref: ref})
+}
+
+// Owe implements chunk.Node.
+func (s *Store) Owe(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
+	v, err := s.ready(ctx, h)
+	if err != nil {
+		return err
+	}
+	return v.submit(ctx, &op{kind: opOwe, hash: h, ref: ref, owner: owner})
+}
+
+func (v *volume) submit(ctx context.Context, o *op) error {
+	if err := v.failed(); err != nil {
+		return err
+	}
+	return v.writerOf(o.hash).submit(ctx, o)
+}
+
+// Status implements chunk.Node.
+func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
+	st := chunk.NodeStatus{ID: s.o.NodeID, ClusterID: s.o.ClusterID, Version: s.o.Version, Incarnation: s.incarnation()}
+	var t totals
+	for _, v := range s.volumes {
+		t.add(v.totals())
+		d := v.status()
+		st.Disks = append(st.Disks, d)
+		if d.Failed != "" {
+			st.ReadOnly, st.Problem = true, d.Failed
+			continue
+		}
+		st.Capacity += d.Capacity
+		st.Free += d.Free
+		if problem := v.space.problem(); problem != "" {
+			st.ReadOnly, st.Problem = true, problem
+		}
+	}
+	for _, d := range s.broken {
+		st.Disks = append(st.Disks, d)
+		st.ReadOnly, st.Problem = true, d.Failed
+	}
+	st.Chunks, st.Bytes, st.StoredBytes = t.Chunks, t.Bytes, t.Stored
+	st.Uncollected, st.Owed, st.Quarantined = t.Uncollected, t.Owed, t.Quarantined
+	return st, nil
+}
+
+// incarnation is that of the only disk, or one made of all of them: it changes
+// when a disk is added, lost or formatted anew.
+func (s *Store) incarnation() uuid.UUID {
+	if len(s.volumes) == 1 && len(s.broken) == 0 {
+		return s.volumes[0].Incarnation
+	}
+	var all []string
+	for _, v := range s.volumes {
+		all = append(all, v.Incarnation.String())
+	}
+	slices.Sort(all)
+	sum := sha256.New()
+	for _, i := range all {
+		sum.Write([]byte(i))
+	}
+	u := uuid.UUID(sum.Sum(nil)[:16])
+	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80 // version 8: of our own making
+	return u
+}
+
+func checkData(h chunk.Hash, data *buffer.Buffer) error {
+	if data.Len() == 0 || data.Len() > chunk.MaxSize {
+		return errors.E(errors.Invalid, errors.Chunk, h.String(), "a chunk has 1 to %d bytes, not %d", chunk.MaxSize, data.Len())
+	}
+	if err := chunk.Verify(h, data); err != nil {
+		return errors.Wrap(errors.Invalid, err, "storing a chunk")
+	}
+	return nil
+}
