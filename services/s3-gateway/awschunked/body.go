@@ -89,8 +89,11 @@ func decodedLength(h http.Header) (int64, error) {
 	return int64(n), nil
 }
 
-// readError says what a failed read of the request means to S3.
+// readError says what a failed read of the request means to S3, unless the source said so itself.
 func readError(err error) error {
+	if _, ok := s3err.From(err); ok {
+		return err
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return s3err.RequestTimeout.Because(err)
 	}

@@ -340,7 +340,7 @@ func TestASilentClientIsATimeout(t *testing.T) {
 	for _, cause := range []struct {
 		err  error
 		want s3err.Code
-	}{{os.ErrDeadlineExceeded, s3err.RequestTimeout}, {errors.New("connection reset by peer"), s3err.IncompleteBody}} {
+	}{{os.ErrDeadlineExceeded, s3err.RequestTimeout}, {errors.New("connection reset by peer"), s3err.IncompleteBody}, {s3err.SlowDown, s3err.SlowDown}} {
 		src := io.MultiReader(strings.NewReader("5\r\nhel"), iotest.ErrReader(cause.err))
 		c := newChunked(src, 5, nil, nil, true)
 		_, err := io.ReadAll(c)

@@ -18,6 +18,13 @@ type File struct {
 // Limit sets how many bytes the file must and may have.
 func (f *File) Limit(least, most int64) { f.min, f.max = least, most }
 
+// Cap lowers the limit to n bytes, where it is higher.
+func (f *File) Cap(n int64) {
+	if f.max < 0 || f.max > n {
+		f.max = n
+	}
+}
+
 // Read gives the file's bytes. io.EOF, and only io.EOF, says that it was whole and of a length that is allowed. Its
 // errors carry S3's codes.
 func (f *File) Read(p []byte) (int, error) {

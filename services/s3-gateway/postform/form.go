@@ -149,8 +149,11 @@ func text(s string) bool {
 	return true
 }
 
-// readError says what a failure of the multipart reader means to S3.
+// readError says what a failure of the multipart reader means to S3, unless the source said so itself.
 func readError(err error) error {
+	if e, ok := s3err.From(err); ok {
+		return e
+	}
 	switch {
 	case errors.Is(err, errPreamble):
 		return s3err.MaxPostPreDataLengthExceededError.Because(err)

@@ -121,10 +121,12 @@ func many(n int) (fields []pair) {
 }
 
 func TestASilentClientIsATimeout(t *testing.T) {
-	r := httptest.NewRequest("POST", "http://s3.example/bucket", iotest.ErrReader(os.ErrDeadlineExceeded))
-	r.Header.Set("Content-Type", "multipart/form-data; boundary=B")
-	_, err := Parse(r)
-	require.ErrorIs(t, err, s3err.RequestTimeout)
+	for cause, want := range map[error]s3err.Code{os.ErrDeadlineExceeded: s3err.RequestTimeout, s3err.SlowDown: s3err.SlowDown} {
+		r := httptest.NewRequest("POST", "http://s3.example/bucket", iotest.ErrReader(cause))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=B")
+		_, err := Parse(r)
+		require.ErrorIs(t, err, want)
+	}
 }
 
 func TestATruncatedFileIsNotWhole(t *testing.T) {
