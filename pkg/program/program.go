@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
@@ -22,6 +23,7 @@ import (
 // Settings are those that every program has. Embed them with the tag conf:"".
 type Settings struct {
 	Data        string              `conf:"data" help:"folder that holds everything this program keeps"`
+	ClusterID   uuid.UUID           `conf:"cluster-id" help:"cluster that a new data folder belongs to, and an existing one must; zeros: a new cluster, or any"`
 	StopTimeout time.Duration       `conf:"stop-timeout" help:"how long a service may take to finish what is under way when the program stops" min:"1s"`
 	Admin       adminserver.Config  `conf:"admin"`
 	Log         telemetry.LogConfig `conf:"log"`
@@ -82,7 +84,7 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 			err = errors.Join(err, p.closers[i]())
 		}
 	}()
-	if p.Folder, err = datafolder.Open(s.Data, datafolder.Options{Service: name}); err != nil {
+	if p.Folder, err = datafolder.Open(s.Data, datafolder.Options{Service: name, ClusterID: s.ClusterID}); err != nil {
 		return err
 	}
 	p.OnClose(p.Folder.Close)

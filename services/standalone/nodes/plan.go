@@ -43,7 +43,7 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 	var all []*process
 	add := func(name, program, address, admin string, args ...string) {
 		p := &process{Name: name, program: program, Data: folder.Path(name), Address: address, Admin: admin, Log: folder.Path(logFolder, name+".log")}
-		p.args = append([]string{"--data", p.Data, "--admin", admin, "--layout", folder.Path(layoutFile)}, args...)
+		p.args = append([]string{"--data", p.Data, "--cluster-id", folder.Info().ClusterID.String(), "--admin", admin, "--layout", folder.Path(layoutFile)}, args...)
 		all = append(all, p)
 	}
 	ports, err := freeAddresses(2*ChunkNodes + 3)
