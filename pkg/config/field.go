@@ -80,6 +80,8 @@ func (f *field) typeName() string {
 		return "duration"
 	case f.value.Type() == reflect.TypeFor[Size]():
 		return "size"
+	case reflect.PointerTo(f.value.Type()).Implements(unmarshalerType):
+		return "string"
 	case f.value.Kind() == reflect.Slice:
 		return "list"
 	case f.value.Kind() == reflect.Bool:

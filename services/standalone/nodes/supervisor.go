@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
@@ -44,6 +45,8 @@ type Supervisor struct {
 	folder    *datafolder.Folder
 	token     string
 	processes []*process
+
+	mu sync.Mutex // held while processes are made or started, and by Kill
 }
 
 // New makes a supervisor; it says to out what people should know.
@@ -79,6 +82,8 @@ func (s *Supervisor) prepare() (err error) {
 	if err := os.Remove(s.folder.Path(File)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.processes, err = plan(s.folder, s.config.S3, s.config.Admin, s.config.Region)
 	return err
 }
@@ -87,7 +92,7 @@ func (s *Supervisor) start(ctx context.Context) error {
 	ready, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for _, p := range s.processes {
-		if err := p.start(s.environment(), s.log); err != nil {
+		if err := s.startOne(p); err != nil {
 			return err
 		}
 	}
@@ -112,6 +117,12 @@ func (s *Supervisor) start(ctx context.Context) error {
 		return err
 	}
 	return s.welcome(made)
+}
+
+func (s *Supervisor) startOne(p *process) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.start(s.environment(), s.log)
 }
 
 // environment is that of this program with the token, and without the settings that differ between the processes.
@@ -170,6 +181,8 @@ func (s *Supervisor) stop() error {
 
 // Kill ends every process at once; it is for a second signal.
 func (s *Supervisor) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, p := range s.processes {
 		if p.running != nil {
 			// One that has ended needs no end.
