@@ -22,6 +22,17 @@ type Security struct {
 	Insecure        bool   `conf:"insecure" help:"speaks to other services without TLS beyond loopback, for links that are protected otherwise"`
 }
 
+// ServeConfig is where a service listens for the others, and how they know each other.
+type ServeConfig struct {
+	Listen string   `conf:"listen" flag:"listen" help:"address of the gRPC server for other services"`
+	TLS    Security `conf:"tls"`
+}
+
+// CallConfig is how a service that only calls others knows them.
+type CallConfig struct {
+	TLS Security `conf:"tls"`
+}
+
 // Validate refuses what is incomplete.
 func (s *Security) Validate() error {
 	if s.Enabled() != (s.CA != "") {

@@ -60,6 +60,7 @@ func start(t *testing.T, p *probe, grace time.Duration) (*grpc.ClientConn, *prom
 	result := make(chan error, 1)
 	go func() { result <- server.Run(ctx) }()
 	<-server.Ready()
+	telemetry.NewServerMetrics(registry) // a second server of the same program shares them
 	conn, err := Dial(listener.Addr().String(), nil, telemetry.NewClientMetrics(registry))
 	require.NoError(t, err)
 	stopped := false

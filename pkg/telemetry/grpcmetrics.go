@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +35,23 @@ func newGRPCMetrics(r prometheus.Registerer, subsystem string) *GRPCMetrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: Namespace, Subsystem: subsystem,
 			Name: "seconds", Help: "Duration of calls.", Buckets: LatencyBuckets}, []string{"service", "method"}),
 	}
-	r.MustRegister(m.started, m.finished, m.seconds)
+	m.started, m.finished, m.seconds = register(r, m.started), register(r, m.finished), register(r, m.seconds)
 	return m
+}
+
+// register registers a metric, or returns the one that another server of the program has registered.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	err := r.Register(c)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		if same, ok := there.ExistingCollector.(C); ok {
+			return same
+		}
+	}
+	if err != nil {
+		panic(err) // a mistake in the program: another metric has this name
+	}
+	return c
 }
 
 // begin counts a call and returns what to call at its end.

@@ -35,7 +35,7 @@ func newNodes() *cobra.Command {
 
 It is for trying out and for tests. The processes and their logs are listed in nodes.json in the data folder;
 one that ends is said and not started again. Settings of the services are given in the environment, such
-as GARAGE_CHUNK_SYNC; the help of each program lists them.`,
+as GARAGE_CHUNK_FSYNC; the help of each program lists them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := loader.Load(os.Environ()); err != nil {
 				return err

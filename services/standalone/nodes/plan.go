@@ -43,7 +43,7 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 	var all []*process
 	add := func(name, program, address, admin string, args ...string) {
 		p := &process{Name: name, program: program, Data: folder.Path(name), Address: address, Admin: admin, Log: folder.Path(logFolder, name+".log")}
-		p.args = append([]string{"--data", p.Data, "--cluster-id", folder.Info().ClusterID.String(), "--admin", admin, "--layout", folder.Path(layoutFile)}, args...)
+		p.args = append([]string{"--data", p.Data, "--cluster-id", folder.Info().ClusterID.String(), "--admin", admin}, args...)
 		all = append(all, p)
 	}
 	ports, err := freeAddresses(2*ChunkNodes + 3)
@@ -63,10 +63,10 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 		add(name, "chunk-node", address, next(), "--listen", address)
 	}
 	metadata := next()
-	add("metadata", "metadata", metadata, next(), "--listen", metadata)
+	add("metadata", "metadata", metadata, next(), "--layout", folder.Path(layoutFile), "--listen", metadata)
 	gatewayAdmin := next()
-	add("rebalancer", "rebalancer", "", admin, "--metadata", metadata, "--peers", "metadata="+metadata+",s3-gateway="+gatewayAdmin)
-	add("s3-gateway", "s3-gateway", s3, gatewayAdmin, "--metadata", metadata, "--s3", s3, "--region", region)
+	add("rebalancer", "rebalancer", "", admin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--peers", "metadata="+metadata+",s3-gateway="+gatewayAdmin)
+	add("s3-gateway", "s3-gateway", s3, gatewayAdmin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--s3", s3, "--region", region)
 	return all, writeLayout(folder.Path(layoutFile), members)
 }
 

@@ -1,0 +1,48 @@
+// Command chunk-node stores chunks on the disks of one machine and serves them to other services over gRPC.
+package main
+
+import (
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/program"
+	"deuxfleurs.fr/garage/pkg/rpc"
+	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+
+	"google.golang.org/grpc"
+)
+
+type settings struct {
+	program.Settings `conf:""`
+	Memory           config.Size      `conf:"memory" help:"memory for chunks on their way" min:"16MiB"`
+	RPC              rpc.ServeConfig  `conf:"rpc"`
+	Chunk            chunknode.Config `conf:"chunk"`
+}
+
+func main() {
+	s := &settings{Settings: program.DefaultSettings("var/chunk-node", "127.0.0.1:3913"),
+		Memory: buffer.DefaultLimit, RPC: rpc.ServeConfig{Listen: "127.0.0.1:3901"}, Chunk: chunknode.DefaultConfig()}
+	program.Main(program.Command("chunk-node", "chunk-node", "Store chunks on this machine's disks", s, &s.Settings, s.build))
+}
+
+func (s *settings) build(_ context.Context, p *program.Program) error {
+	info := p.Folder.Info()
+	service, err := chunknode.New(s.Chunk, chunknode.Deps{
+		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: buffer.NewPool(int(s.Memory), clock.System{}), Logger: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	p.Add("chunk store", service)
+	server, _, err := p.Server(s.RPC, grpc.ForceServerCodecV2(remote.Codec()))
+	if err != nil {
+		return err
+	}
+	service.Register(server.GRPC())
+	p.Add("gRPC server", server)
+	return nil
+}
