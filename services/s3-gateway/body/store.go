@@ -22,7 +22,7 @@ const (
 )
 
 // StagesHold is how many chunks of a body Stages may hold at most after See returned.
-const StagesHold = 2
+const StagesHold = 3
 
 // MinPool is the smallest pool, in bytes, with which bodies cut by c can be moved.
 func MinPool(c chunker.Chunker) int { return 4 * (2 + StagesHold) * c.MaxSize() }

@@ -68,6 +68,9 @@ func (w *Writer) Text(name, value string) {
 	w.Close(name)
 }
 
+// Raw writes text into the element that is open.
+func (w *Writer) Raw(text string) { w.buf = appendEscaped(w.buf, text) }
+
 // Optional writes an element unless its text is empty.
 func (w *Writer) Optional(name, value string) {
 	if value != "" {

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/s3-gateway/s3err"
+	"deuxfleurs.fr/garage/services/s3-gateway/xmlapi"
+)
+
+// createBucket is CreateBucket: who makes a bucket has every right on it.
+func (a *API) createBucket(w *Response, r *Request) error {
+	if !ValidBucketName(r.Name) {
+		return s3err.InvalidBucketName
+	}
+	if err := a.checkLocation(r); err != nil {
+		return err
+	}
+	if !r.Auth.Identity.CreateBuckets {
+		// Who owns the bucket already is told so.
+		if err := a.taken(r); err != nil && !errors.IsTarget(err, s3err.BucketAlreadyExists) {
+			return err
+		}
+		return s3err.AccessDenied.Msg("This access key may not create buckets.")
+	}
+	id, err := clock.NewUUID(a.Random)
+	if err != nil {
+		return errors.Wrap(errors.Internal, err, "drawing a bucket's ID")
+	}
+	ctx, cancel := a.step(r)
+	defer cancel()
+	err = a.Meta.CreateBucket(ctx, meta.Bucket{
+		ID: id, Name: r.Name, Created: a.Clock.Now().UTC(), Owner: r.Auth.AccessKey,
+		Grants: []meta.Grant{{AccessKey: r.Auth.AccessKey, Rights: identity.All}},
+	})
+	if errors.Is(err, errors.AlreadyExists) {
+		if err := a.taken(r); err != nil {
+			return err
+		}
+		return s3err.OperationAborted // it was deleted in the meantime
+	}
+	if err != nil {
+		return err
+	}
+	w.set("Location", "/"+r.Name)
+	return w.empty(http.StatusOK)
+}
+
+// taken answers whose a bucket is, or nil if it is not there.
+func (a *API) taken(r *Request) error {
+	ctx, cancel := a.step(r)
+	defer cancel()
+	b, err := a.Meta.Bucket(ctx, r.Name)
+	switch {
+	case errors.IsEntity(err, errors.NotFound, errors.Bucket):
+		return nil
+	case err != nil:
+		return err
+	case b.Owner == r.Auth.AccessKey || b.Rights(r.Auth.AccessKey).Has(identity.Owner):
+		return s3err.BucketAlreadyOwnedByYou
+	}
+	return s3err.BucketAlreadyExists
+}
+
+// checkLocation reads the body, which may ask for a region.
+func (a *API) checkLocation(r *Request) error {
+	p, _, err := a.readBody(r, maxXML)
+	if err != nil || len(p) == 0 {
+		return err
+	}
+	var c xmlapi.CreateBucketConfiguration
+	if err := xmlapi.Decode(p, "CreateBucketConfiguration", &c); err != nil {
+		return malformed(err)
+	}
+	if c.Location != nil || c.Bucket != nil || c.Tags != nil {
+		return s3err.NotImplemented.Msg("Directory buckets and tags are not implemented.")
+	}
+	switch c.LocationConstraint {
+	case "", a.Region:
+		return nil
+	}
+	return s3err.IllegalLocationConstraintException.Msg("The %s location constraint is incompatible for the region specific endpoint this request was sent to.", c.LocationConstraint)
+}
+
+// ValidBucketName reports whether a bucket may have the name, by S3's rules.
+func ValidBucketName(name string) bool {
+	if len(name) < 3 || len(name) > 63 {
+		return false
+	}
+	labels, digits := 1, true
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z':
+			digits = false
+		case '0' <= c && c <= '9':
+		case c == '-' || c == '.':
+			if i == 0 || i == len(name)-1 || c == '.' && name[i-1] == '.' {
+				return false
+			}
+			if c == '.' {
+				labels++
+			} else {
+				digits = false
+			}
+		default:
+			return false
+		}
+	}
+	if labels == 4 && digits { // an IP address
+		return false
+	}
+	return !reserved(name)
+}
+
+// reserved reports whether S3 keeps a name for itself, so that clients treat it in another way.
+func reserved(name string) bool {
+	for _, prefix := range [...]string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	for _, suffix := range [...]string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
+}

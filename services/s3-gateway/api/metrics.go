@@ -1,0 +1,66 @@
+package api
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"deuxfleurs.fr/garage/pkg/telemetry"
+)
+
+// metrics counts requests by operation and status.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	sent     *prometheus.CounterVec
+	received *prometheus.CounterVec
+
+	byOp sync.Map // name of the operation → *opMetrics
+}
+
+// opMetrics are the series of one operation, looked up once.
+type opMetrics struct {
+	seconds        prometheus.Observer
+	sent, received prometheus.Counter
+	statuses       sync.Map // status → prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: "s3", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		requests: counter("requests_total", "S3 requests served, by HTTP status.", "operation", "status"),
+		sent:     counter("sent_bytes_total", "Bytes of answers.", "operation"),
+		received: counter("received_bytes_total", "Bytes of request bodies, as declared.", "operation"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: "s3",
+			Name: "seconds", Help: "Duration of S3 requests.", Buckets: telemetry.LatencyBuckets}, []string{"operation"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.seconds, m.sent, m.received)
+	}
+	return m
+}
+
+func (m *metrics) count(r *Request, took time.Duration) {
+	v, ok := m.byOp.Load(r.op)
+	if !ok {
+		name := r.op.name
+		v, _ = m.byOp.LoadOrStore(r.op, &opMetrics{
+			seconds: m.seconds.WithLabelValues(name), sent: m.sent.WithLabelValues(name), received: m.received.WithLabelValues(name),
+		})
+	}
+	op := v.(*opMetrics)
+	op.seconds.Observe(took.Seconds())
+	op.sent.Add(float64(r.w.sent))
+	if r.ContentLength > 0 {
+		op.received.Add(float64(r.ContentLength))
+	}
+	c, ok := op.statuses.Load(r.w.status)
+	if !ok {
+		c, _ = op.statuses.LoadOrStore(r.w.status, m.requests.WithLabelValues(r.op.name, strconv.Itoa(r.w.status)))
+	}
+	c.(prometheus.Counter).Inc()
+}

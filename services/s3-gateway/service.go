@@ -1,0 +1,144 @@
+package s3gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/tlsfiles"
+	"deuxfleurs.fr/garage/services/s3-gateway/api"
+	"deuxfleurs.fr/garage/services/s3-gateway/body"
+	"deuxfleurs.fr/garage/services/s3-gateway/checksum"
+)
+
+const (
+	headerTimeout = 15 * time.Second
+	// maxHeader is what net/http reads at most; the API refuses much less, with an S3 error.
+	maxHeader = 64 << 10
+)
+
+// Deps are what the service works with.
+type Deps struct {
+	Meta       meta.Store
+	Chunks     chunk.Store
+	Identities identity.Source
+	Pool       *buffer.Pool // memory of the process for bodies
+	Clock      clock.Clock
+	Random     clock.Random
+	Logger     *slog.Logger
+	Registry   prometheus.Registerer // nil: metrics are not published
+	Listener   net.Listener          // closed by the service; nil: it listens on Config.Listen
+}
+
+// Service serves S3.
+type Service struct {
+	config   Config
+	deps     Deps
+	hashers  *checksum.Hashers
+	handler  http.Handler
+	listener net.Listener
+	tls      *tls.Config
+	ready    chan struct{}
+}
+
+// New makes the service and opens its address. Kinds: Invalid if a setting is wrong. Call Run after it.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Meta == nil || d.Chunks == nil || d.Identities == nil || d.Pool == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the S3 gateway needs metadata, chunks, identities, memory, a clock, a source of randomness and a logger")
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	bodies, err := c.bodies(d.Pool.Limit())
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{config: c, deps: d, hashers: checksum.NewHashers(), listener: d.Listener, ready: make(chan struct{})}
+	handler, err := api.New(api.Config{
+		Region: c.Region, Strict: c.Strict, RootDomains: c.RootDomains, MaxRequests: c.MaxRequests,
+		StepTimeout: c.StepTimeout, IdleTimeout: c.IdleTimeout, MinRate: int(c.MinRate), CacheTime: c.CacheTime,
+	}, api.Deps{
+		Meta:   d.Meta,
+		Bodies: body.New(bodies, body.Deps{Meta: d.Meta, Chunks: d.Chunks, Pool: d.Pool, Clock: d.Clock, Random: d.Random}),
+		Pool:   d.Pool, Identities: d.Identities, Hashers: s.hashers,
+		Clock: d.Clock, Random: d.Random, Log: d.Logger, Metrics: d.Registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.handler = handler.Handler()
+	if c.TLS.Enabled() {
+		cert, err := tlsfiles.Load(c.TLS, d.Logger, nil)
+		if err != nil {
+			return nil, err
+		}
+		s.tls = cert.Server("h2", "http/1.1")
+	}
+	if s.listener == nil {
+		if s.listener, err = net.Listen("tcp", c.Listen); err != nil {
+			return nil, errors.Wrap(errors.Unavailable, err, "opening the address of the S3 server (setting listen)")
+		}
+	}
+	return s, nil
+}
+
+// Handler serves S3 over HTTP without Run, for tests.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Addr is the address that the service listens on.
+func (s *Service) Addr() net.Addr { return s.listener.Addr() }
+
+// Ready is closed when requests are accepted.
+func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+// Run serves until ctx ends; then it finishes the requests under way, for at most Config.Grace.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.hashers.Close()
+	server := s.server()
+	failed := make(chan error, 1)
+	go func() {
+		if s.tls != nil {
+			failed <- server.ServeTLS(s.listener, "", "")
+		} else {
+			failed <- server.Serve(s.listener)
+		}
+	}()
+	close(s.ready)
+	s.deps.Logger.Info("serving S3", "address", s.listener.Addr().String(), "region", s.config.Region, "tls", s.tls != nil)
+	select {
+	case err := <-failed:
+		return errors.Wrap(errors.Unavailable, err, "serving S3")
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if err != nil { // requests that did not end: cut them, then wait for their goroutines
+		_ = server.Close()
+		err = errors.Wrap(errors.Deadline, err, "finishing the requests under way")
+	}
+	<-failed
+	return err
+}
+
+func (s *Service) server() *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		TLSConfig:         s.tls,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       s.config.KeepAlive,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.deps.Logger.Handler(), slog.LevelDebug),
+	}
+}
