@@ -195,6 +195,8 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	s.grpc.Stop()
-	<-served
+	if err := <-served; !errors.IsTarget(err, http.ErrServerClosed) {
+		return errors.Wrap(errors.Internal, err, "administration server on %s", s.Addr())
+	}
 	return nil
 }
