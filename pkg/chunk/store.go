@@ -66,6 +66,13 @@ type Store interface {
 	Delete(ctx context.Context, h Hash, ref Ref) error
 }
 
+// VerifiedPutter is a Store that spares hashing what the caller has just
+// hashed: for callers in the same process who made h from data themselves.
+type VerifiedPutter interface {
+	// PutVerified is Put without looking whether data has the hash h.
+	PutVerified(ctx context.Context, h Hash, data *buffer.Buffer, ref Ref) (Outcome, error)
+}
+
 // NodeID names a chunk-node for good: a UUID made when its folder was formatted.
 type NodeID = uuid.UUID
 

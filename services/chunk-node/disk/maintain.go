@@ -81,6 +81,10 @@ func (s *Store) Collect(ctx context.Context) (int, error) {
 }
 
 func (s *Store) onEach(do func(*volume) (int, error)) (total int, err error) {
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
 	var errs []error
 	for _, v := range s.volumes {
 		n, err := do(v)
@@ -233,9 +237,10 @@ func (s *Store) Debts(owner chunk.NodeID, limit int) ([]Debt, error) {
 
 // Paid strikes out a debt.
 func (s *Store) Paid(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	v, err := s.ready(ctx, h)
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return err
 	}
+	defer s.leave()
 	return v.submit(ctx, &op{kind: opPaid, hash: h, ref: ref, owner: owner})
 }

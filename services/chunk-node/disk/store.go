@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
@@ -22,6 +23,9 @@ type Store struct {
 	volumes []*volume // those that could be opened
 	broken  []chunk.DiskStatus
 	owners  [chunk.Partitions]*volume // nil: its disk could not be opened
+
+	gate   sync.RWMutex // held for reading by each call
+	closed bool
 }
 
 var _ chunk.Node = (*Store)(nil)
@@ -57,8 +61,15 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the store. A store that was closed starts without a check.
+// Close waits for the calls under way and ends the store: later calls fail
+// with kind Unavailable. A store that was closed starts without a check.
 func (s *Store) Close() error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	var errs []error
 	for _, v := range s.volumes {
 		errs = append(errs, v.close())
@@ -77,29 +88,58 @@ func (s *Store) volume(h chunk.Hash) (*volume, error) {
 
 // Get implements chunk.Store.
 func (s *Store) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
-	v, err := s.ready(ctx, h)
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return nil, err
 	}
+	defer s.leave()
 	return v.get(ctx, h)
 }
 
-func (s *Store) ready(ctx context.Context, h chunk.Hash) (*volume, error) {
+// enter begins a call about a hash. Unless it fails, leave ends the call.
+func (s *Store) enter(ctx context.Context, h chunk.Hash) (*volume, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, errors.Wrap(errors.KindOf(err), err, "the call had ended before it began")
+		return nil, ended(err)
 	}
-	return s.volume(h)
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	v, err := s.volume(h)
+	if err != nil {
+		s.leave()
+	}
+	return v, err
 }
+
+func (s *Store) begin() error {
+	s.gate.RLock()
+	if !s.closed {
+		return nil
+	}
+	s.gate.RUnlock()
+	return errors.Newf(errors.Unavailable, "the chunk store is closed: the program is stopping")
+}
+
+func (s *Store) leave() { s.gate.RUnlock() }
 
 // Put implements chunk.Store.
 func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	v, err := s.ready(ctx, h)
+	if err := check(ctx, h, data, true); err != nil {
+		return 0, err
+	}
+	return s.PutVerified(ctx, h, data, ref)
+}
+
+// PutVerified implements chunk.VerifiedPutter.
+func (s *Store) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	if err := check(ctx, h, data, false); err != nil {
+		return 0, err
+	}
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return 0, err
 	}
-	if err := checkData(h, data); err != nil {
-		return 0, err
-	}
+	defer s.leave()
 	// A chunk that is there needs only the reference; the writer looks again.
 	if c, err := entryOf(v.db, h); err == nil && c.Place != state.Nowhere {
 		if outcome, err := v.putRef(ctx, h, ref); err != nil || outcome != chunk.SendData {
@@ -115,18 +155,27 @@ func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 
 // Repair implements chunk.Node.
 func (s *Store) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error {
-	v, err := s.ready(ctx, h)
+	if err := check(ctx, h, data, true); err != nil {
+		return err
+	}
+	return s.RepairVerified(ctx, h, data)
+}
+
+// RepairVerified is Repair without looking whether data has the hash h.
+func (s *Store) RepairVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error {
+	if err := check(ctx, h, data, false); err != nil {
+		return err
+	}
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return err
 	}
-	if err := checkData(h, data); err != nil {
-		return err
-	}
+	defer s.leave()
 	// The copy is looked at first: it may be bad without anybody having noticed.
 	if err := v.submit(ctx, &op{kind: opSuspect, hash: h}); err != nil {
 		return err
 	}
-	if c, err := entryOf(v.db, h); err == nil && c.Place != state.Nowhere {
+	if c, err := entryOf(v.db, h); err == nil && !c.Bad {
 		return nil
 	}
 	return s.store(ctx, v, &op{kind: opRepair, hash: h}, data)
@@ -154,10 +203,11 @@ func (s *Store) store(ctx context.Context, v *volume, o *op, data *buffer.Buffer
 
 // PutRef implements chunk.Store.
 func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	v, err := s.ready(ctx, h)
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return 0, err
 	}
+	defer s.leave()
 	return v.putRef(ctx, h, ref)
 }
 
@@ -169,19 +219,21 @@ func (v *volume) putRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk
 
 // Delete implements chunk.Store.
 func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	v, err := s.ready(ctx, h)
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return err
 	}
+	defer s.leave()
 	return v.submit(ctx, &op{kind: opDelete, hash: h, ref: ref})
 }
 
 // Owe implements chunk.Node.
 func (s *Store) Owe(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	v, err := s.ready(ctx, h)
+	v, err := s.enter(ctx, h)
 	if err != nil {
 		return err
 	}
+	defer s.leave()
 	return v.submit(ctx, &op{kind: opOwe, hash: h, ref: ref, owner: owner})
 }
 
@@ -194,6 +246,10 @@ func (v *volume) submit(ctx context.Context, o *op) error {
 
 // Status implements chunk.Node.
 func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
+	if err := s.begin(); err != nil {
+		return chunk.NodeStatus{}, err
+	}
+	defer s.leave()
 	st := chunk.NodeStatus{ID: s.o.NodeID, ClusterID: s.o.ClusterID, Version: s.o.Version, Incarnation: s.incarnation()}
 	var t totals
 	for _, v := range s.volumes {
@@ -239,12 +295,20 @@ func (s *Store) incarnation() uuid.UUID {
 	return u
 }
 
-func checkData(h chunk.Hash, data *buffer.Buffer) error {
+// check looks at what is to be stored, and at its hash where asked to.
+func check(ctx context.Context, h chunk.Hash, data *buffer.Buffer, verify bool) error {
+	if err := ctx.Err(); err != nil {
+		return ended(err)
+	}
 	if data.Len() == 0 || data.Len() > chunk.MaxSize {
 		return errors.E(errors.Invalid, errors.Chunk, h.String(), "a chunk has 1 to %d bytes, not %d", chunk.MaxSize, data.Len())
 	}
-	if err := chunk.Verify(h, data); err != nil {
-		return errors.Wrap(errors.Invalid, err, "storing a chunk")
+	if !verify {
+		return nil
 	}
-	return nil
+	return errors.Wrap(errors.Invalid, chunk.Verify(h, data), "storing a chunk")
+}
+
+func ended(err error) error {
+	return errors.Wrap(errors.KindOf(err), err, "the call had ended before it began")
 }

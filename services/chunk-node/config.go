@@ -1,0 +1,76 @@
+package chunknode
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/services/chunk-node/disk"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
+)
+
+// Config is the service's settings.
+type Config struct {
+	Disks       []string      `conf:"disks" help:"folders that hold chunks, each on a disk of its own: path, or path=size to use no more than that; default: a folder in the data folder"`
+	IndexFolder string        `conf:"index-folder" help:"folder for the disks' indexes, for example on an SSD; default: beside the chunks"`
+	Fsync       bool          `conf:"fsync" help:"answers a write only when it is on disk; without it, a power cut loses what was acknowledged"`
+	InlineBelow config.Size   `conf:"inline-below" help:"chunks stored in fewer bytes are kept in the index instead of a file" max:"1MiB"`
+	Compression int           `conf:"compression" help:"zstd level for chunks, kept only where it makes them smaller; 0: none" min:"0" max:"19"`
+	IndexCache  config.Size   `conf:"index-cache" help:"memory for reading the indexes, shared by all disks" min:"1MiB"`
+	IndexBuffer config.Size   `conf:"index-buffer" help:"memory for writing the index, for each disk" min:"1MiB" max:"1GiB"`
+	Reserve     config.Size   `conf:"reserve" help:"a disk with less room left takes no more chunks"`
+	Grace       time.Duration `conf:"grace" help:"how long a chunk is kept after its last reference went" min:"0s"`
+	Tombstones  time.Duration `conf:"tombstones" help:"how long a removed reference is remembered, so that a late message cannot bring it back" min:"1m"`
+	Collect     time.Duration `conf:"collect-interval" help:"how often chunks to collect are looked for" min:"10ms"`
+}
+
+// DefaultConfig is what suits most.
+func DefaultConfig() Config {
+	return Config{
+		Fsync:       true,
+		InlineBelow: disk.DefaultInlineBelow,
+		IndexCache:  disk.DefaultCache,
+		IndexBuffer: disk.DefaultMemTable,
+		Reserve:     disk.DefaultReserve,
+		Grace:       state.DefaultGrace,
+		Tombstones:  state.DefaultTombstones,
+		Collect:     time.Minute,
+	}
+}
+
+// disks are the configured disks, or one in the data folder.
+func (c *Config) disks(folder string) ([]disk.Disk, error) {
+	if len(c.Disks) == 0 {
+		return []disk.Disk{c.disk(filepath.Join(folder, "chunks"), 0)}, nil
+	}
+	var all []disk.Disk
+	seen := make(map[string]bool)
+	for _, text := range c.Disks {
+		path, size, limited := strings.Cut(text, "=")
+		var allocated config.Size
+		if limited {
+			if err := allocated.UnmarshalText([]byte(size)); err != nil {
+				return nil, config.Invalid("disks", "%s: the size is not %v", text, err)
+			}
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(folder, path)
+		}
+		if path = filepath.Clean(path); seen[path] {
+			return nil, config.Invalid("disks", "%s is there twice", path)
+		}
+		seen[path] = true
+		all = append(all, c.disk(path, int64(allocated)))
+	}
+	return all, nil
+}
+
+func (c *Config) disk(path string, allocated int64) disk.Disk {
+	d := disk.Disk{Path: path, Allocated: allocated}
+	if c.IndexFolder != "" {
+		// One folder may hold the indexes of several disks.
+		d.Index = filepath.Join(c.IndexFolder, strings.Trim(strings.ReplaceAll(path, "/", "-"), "-"))
+	}
+	return d
+}

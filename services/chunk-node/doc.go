@@ -1,0 +1,9 @@
+// Package chunknode is the service of a machine that stores chunks.
+//
+// Service composes package disk, which keeps the chunks, and package server,
+// which answers other machines; package state holds the decisions of both as
+// pure functions. In one process with the others, Node is called directly.
+//
+// Invariants: what the service acknowledged is found again after any stop
+// (package disk says how); after Run returned, calls are refused.
+package chunknode

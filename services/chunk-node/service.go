@@ -1,0 +1,117 @@
+package chunknode
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/disk"
+	"deuxfleurs.fr/garage/services/chunk-node/server"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
+)
+
+// Deps are what the service works with.
+type Deps struct {
+	// Folder is the data folder, open and locked by the program (package
+	// datafolder), whose IDs these are.
+	Folder    string
+	NodeID    chunk.NodeID
+	ClusterID uuid.UUID
+	Version   string // of this program
+
+	Clock  clock.Clock
+	Random clock.Random
+	Pool   *buffer.Pool // memory of the process for bodies
+	Logger *slog.Logger
+}
+
+// Service stores chunks. New makes one, which can be used at once; Run keeps
+// it in order and closes it.
+type Service struct {
+	config Config
+	deps   Deps
+	store  *disk.Store
+}
+
+// New opens the disks. Kinds: Invalid if a setting is wrong or a disk belongs
+// to another node; others as the disks' errors are. Call Run, or Close, after it.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Folder == "" || d.NodeID == uuid.Nil || d.ClusterID == uuid.Nil || d.Clock == nil || d.Random == nil || d.Pool == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the chunk-node needs a folder, its ID, the cluster's ID, a clock, a source of randomness, memory and a logger")
+	}
+	disks, err := c.disks(d.Folder)
+	if err != nil {
+		return nil, err
+	}
+	store, err := disk.Open(disk.Options{
+		Disks: disks, NodeID: d.NodeID, ClusterID: d.ClusterID, Version: d.Version,
+		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger,
+		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones},
+		InlineBelow: int(c.InlineBelow), Compression: c.Compression, NoSync: !c.Fsync,
+		Cache: int64(c.IndexCache), MemTable: int64(c.IndexBuffer), Reserve: int64(c.Reserve),
+	})
+	if err != nil {
+		return nil, errors.Annotate(err, "opening the chunk-node's disks")
+	}
+	return &Service{config: c, deps: d, store: store}, nil
+}
+
+// Node is the store itself, for direct calls. After Run returned its calls
+// fail with kind Unavailable.
+func (s *Service) Node() chunk.Node { return s.store }
+
+// Register adds the service to a gRPC server that was made with ServerOptions.
+func (s *Service) Register(r grpc.ServiceRegistrar) {
+	server.Register(r, s.store, s.deps.NodeID, s.deps.Pool)
+}
+
+// ServerOptions are what the gRPC server must be made with, besides those of package rpc.
+func ServerOptions() []grpc.ServerOption { return server.Options() }
+
+// Run collects chunks and forgets old tombstones until ctx ends; then it waits
+// for the calls under way and closes the disks.
+func (s *Service) Run(ctx context.Context) error {
+	s.maintain(ctx)
+	return s.Close()
+}
+
+// Close waits for the calls under way and closes the disks.
+func (s *Service) Close() error { return s.store.Close() }
+
+// tombstonePasses is how often, in the time a tombstone is kept, old ones are looked for.
+const tombstonePasses = 24
+
+func (s *Service) maintain(ctx context.Context) {
+	if s.store.Unclean() {
+		s.do(ctx, "checking the disks after a stop that was not in order", s.store.Check)
+	}
+	nextExpiry := s.deps.Clock.Now().Add(s.config.Tombstones / tombstonePasses)
+	for clock.Sleep(ctx, s.deps.Clock, s.config.Collect) == nil {
+		s.do(ctx, "collecting chunks", s.store.Collect)
+		if now := s.deps.Clock.Now(); !now.Before(nextExpiry) {
+			nextExpiry = now.Add(s.config.Tombstones / tombstonePasses)
+			s.do(ctx, "forgetting old tombstones", s.store.Expire)
+		}
+	}
+}
+
+// do runs a piece of work. What fails is tried again the next time.
+func (s *Service) do(ctx context.Context, what string, work func(context.Context) (int, error)) {
+	began := s.deps.Clock.Now()
+	n, err := work(ctx)
+	took := s.deps.Clock.Now().Sub(began).Round(time.Millisecond)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		s.deps.Logger.Warn(what+" failed; it will be tried again", "error", err)
+	case n > 0:
+		s.deps.Logger.Debug(what, "seen", n, "took", took)
+	}
+}
