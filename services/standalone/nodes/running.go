@@ -60,7 +60,7 @@ func (p *process) waitReady(ctx context.Context) error {
 		}
 		select {
 		case <-p.running.done:
-			return fmt.Errorf("%s has ended (%v):\n%s", p.Name, p.running.err, p.tail())
+			return fmt.Errorf("%s has ended before it was ready:\n%s", p.Name, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w; its log is %s:\n%s", p.Name, err, p.Log, p.tail())
 		case <-time.After(20 * time.Millisecond):
