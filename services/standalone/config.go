@@ -1,0 +1,30 @@
+package standalone
+
+import (
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/program"
+	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+	"deuxfleurs.fr/garage/services/rebalancer"
+	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
+)
+
+// Config is the settings of all services, each in its section.
+type Config struct {
+	program.Settings `conf:""`
+	Memory           config.Size       `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
+	S3               s3gateway.Config  `conf:"s3"`
+	Chunk            chunknode.Config  `conf:"chunk"`
+	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+}
+
+// DefaultConfig is what suits a small machine.
+func DefaultConfig() *Config {
+	return &Config{
+		Settings:   program.DefaultSettings("var/garage", "127.0.0.1:3903"),
+		Memory:     buffer.DefaultLimit,
+		S3:         s3gateway.DefaultConfig(),
+		Chunk:      chunknode.DefaultConfig(),
+		Rebalancer: rebalancer.DefaultConfig(),
+	}
+}

@@ -1,0 +1,98 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/meta"
+	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
+	"deuxfleurs.fr/garage/pkg/program"
+	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+	"deuxfleurs.fr/garage/services/rebalancer"
+	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
+	"deuxfleurs.fr/garage/services/standalone/credentials"
+)
+
+// Build adds the four services to a program.
+func (c *Config) Build(_ context.Context, p *program.Program) error {
+	info := p.Folder.Info()
+	pool := buffer.NewPool(int(c.Memory), clock.System{})
+	node, err := chunknode.New(c.Chunk, chunknode.Deps{
+		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	p.Add("chunk-node", node)
+	store, err := metamemory.New(clock.System{}, clock.SystemRandom)
+	if err != nil {
+		return err
+	}
+	if err := c.addRebalancer(p, store, node.Node()); err != nil {
+		return err
+	}
+	listener, err := p.Listen("s3.listen", c.S3.Listen)
+	if err != nil {
+		return err
+	}
+	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
+		Meta: store, Chunks: node.Node(), Identities: keys.New(store, clock.System{}, 0), Pool: pool,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
+	})
+	if err != nil {
+		return err
+	}
+	p.Add("s3-gateway", gateway)
+	p.OnReady = func(ctx context.Context) error { return c.welcome(ctx, p, store, gateway.Addr().String()) }
+	return nil
+}
+
+func (c *Config) addRebalancer(p *program.Program, store meta.Store, node chunk.Node) error {
+	info := p.Folder.Info()
+	l, err := layout.New(1, 1, []layout.Node{{ID: info.NodeID, Zone: "here", Tokens: 1}})
+	if err != nil {
+		return err
+	}
+	assignment, err := layout.Assign(nil, l)
+	if err != nil {
+		return err
+	}
+	well := func(context.Context) error { return nil } // a service that fails ends this process
+	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
+		Store: store, ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
+		Nodes:   map[chunk.NodeID]rebalancer.Node{info.NodeID: node},
+		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: well}},
+		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	service.Register(p.Admin.GRPC())
+	p.Add("rebalancer", service)
+	return nil
+}
+
+// welcome makes the first key and tells a person what to do with it.
+func (c *Config) welcome(ctx context.Context, p *program.Program, store meta.Store, address string) error {
+	url := credentials.EndpointURL(address, c.S3.TLS.Enabled())
+	made, err := credentials.Ensure(ctx, p.Folder.Path(), credentials.Endpoint{URL: url, Region: c.S3.Region}, credentials.Deps{
+		HasKeys: func(ctx context.Context) (bool, error) {
+			page, err := store.ListKeys(ctx, "", 1)
+			return len(page.Keys) > 0, err
+		},
+		Add:    func(ctx context.Context, k credentials.Key) error { return addKey(ctx, store, k) },
+		Random: clock.SystemRandom,
+	})
+	if err != nil {
+		return fmt.Errorf("the first access key: %w", err)
+	}
+	_, err = io.WriteString(p.Out, credentials.Welcome(p.Folder.Path(), url, p.Admin.Addr().String(), made))
+	return err
+}
