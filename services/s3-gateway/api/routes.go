@@ -63,8 +63,8 @@ var operations = map[route]*operation{
 	{bucket, http.MethodGet, ""}:          {"ListObjects", reading, (*API).listObjects},
 	{bucket, http.MethodGet, "list-type"}: {"ListObjectsV2", reading, (*API).listObjectsV2},
 	{bucket, http.MethodPost, "delete"}:   {"DeleteObjects", writing, (*API).deleteObjects},
-	{bucket, http.MethodGet, "uploads"}:   {"ListMultipartUploads", reading, nil},
-	{bucket, http.MethodPost, ""}:         {"PostObject", formField, nil},
+	{bucket, http.MethodGet, "uploads"}:   {"ListMultipartUploads", reading, (*API).listMultipartUploads},
+	{bucket, http.MethodPost, ""}:         {"PostObject", formField, (*API).postObject},
 
 	{object, http.MethodGet, ""}:           {"GetObject", reading, (*API).getObject},
 	{object, http.MethodHead, ""}:          {"HeadObject", reading, (*API).headObject},
@@ -73,12 +73,12 @@ var operations = map[route]*operation{
 	{object, http.MethodGet, "attributes"}: {"GetObjectAttributes", reading, (*API).getObjectAttributes},
 	{object, http.MethodPut, withCopy}:     {"CopyObject", writing, (*API).copyObject},
 
-	{object, http.MethodPost, "uploads"}:            {"CreateMultipartUpload", writing, nil},
-	{object, http.MethodPut, "uploadId"}:            {"UploadPart", writing, nil},
-	{object, http.MethodPut, "uploadId" + withCopy}: {"UploadPartCopy", writing, nil},
-	{object, http.MethodPost, "uploadId"}:           {"CompleteMultipartUpload", writing, nil},
-	{object, http.MethodDelete, "uploadId"}:         {"AbortMultipartUpload", writing, nil},
-	{object, http.MethodGet, "uploadId"}:            {"ListParts", reading, nil},
+	{object, http.MethodPost, "uploads"}:            {"CreateMultipartUpload", writing, (*API).createMultipartUpload},
+	{object, http.MethodPut, "uploadId"}:            {"UploadPart", writing, (*API).uploadPart},
+	{object, http.MethodPut, "uploadId" + withCopy}: {"UploadPartCopy", writing, (*API).uploadPartCopy},
+	{object, http.MethodPost, "uploadId"}:           {"CompleteMultipartUpload", writing, (*API).completeMultipartUpload},
+	{object, http.MethodDelete, "uploadId"}:         {"AbortMultipartUpload", writing, (*API).abortMultipartUpload},
+	{object, http.MethodGet, "uploadId"}:            {"ListParts", reading, (*API).listParts},
 }
 
 // subResources are the parameters of a query that choose another operation.

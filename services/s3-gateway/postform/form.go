@@ -209,7 +209,7 @@ func (f *Form) Header() http.Header {
 		case lower == "acl":
 			h.Set("X-Amz-Acl", v.value)
 		case lower == "tagging":
-			h.Set("Tagging", v.value)
+			h.Set("X-Amz-Tagging", v.value)
 		default:
 			h.Set(v.name, v.value)
 		}
