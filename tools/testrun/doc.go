@@ -1,0 +1,10 @@
+// Command testrun is behind "make test": it runs the named parts of the tests one after the other, each within a time limit, and ends
+// with one line that counts them.
+//
+//	go run ./tools/testrun                 # all parts
+//	go run ./tools/testrun unit s3-nodes   # some; "s3" means all that begin with it
+//	go run ./tools/testrun -list
+//
+// What a part prints goes to var/test/<part>.log; the terminal shows progress, what failed, and a table at the end. A part that did
+// not run counts as failed, and so does a test that was skipped without a reason. Start reading at parts.go.
+package main

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// part is a named share of the tests.
+type part struct {
+	name, about string
+	limit       time.Duration
+	// quick parts need no network and no program but Go.
+	quick bool
+	steps []step
+}
+
+// step is one command. A step with tests is a "go test -json", whose tests are counted; another counts as one test.
+type step struct {
+	dir   string
+	env   []string
+	argv  []string
+	tests bool
+	// unchanged names files, by pattern below dir, that the command must leave as they were.
+	unchanged string
+}
+
+func goTest(dir string, args ...string) step {
+	return step{dir: dir, argv: append([]string{"go", "test", "-json"}, args...), tests: true}
+}
+
+// suite is a package of tools/systemtest on a deployment.
+func suite(pkg, deployment string, limit time.Duration, extra ...string) step {
+	args := []string{"-count=1", "-timeout", limit.String(), "./systemtest/" + pkg, "-args", "-deployment", deployment}
+	return goTest("tools", append(args, extra...)...)
+}
+
+func command(argv ...string) step { return step{dir: ".", argv: argv} }
+
+func parts() []part {
+	generated := command("make", "gen")
+	generated.unchanged = "proto"
+	strict := suite("s3", "standalone", 5*time.Minute, "-strict", "-test.run", "Region|Object|Presigned")
+	strict.env = []string{"GARAGE_STRICT_REGION=true"}
+	return []part{
+		{"lint", "formatting and rules of the code", 10 * time.Minute, false, []step{command("make", "lint")}},
+		{"generated", "generated code is what its sources say", 5 * time.Minute, false, []step{generated}},
+		{"unit", "tests beside the code, fuzz seeds, properties, conformance", 10 * time.Minute, true, []step{
+			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
+			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/...", "./lint/..."),
+		}},
+		{"race", "the same under the race detector", 20 * time.Minute, false, []step{
+			command("go", "run", "./tools/clients/install", "--compiler"),
+			goTest("pkg", "-race", "-short", "./..."), goTest("services", "-race", "-short", "./..."),
+		}},
+		{"build", "the programs for the suites below", 10 * time.Minute, false, []step{command("go", "build", "-o", "var/test/bin/", "./services/cmd/...")}},
+		{"s3-standalone", "S3 behaviour in one process", 6 * time.Minute, false, []step{suite("s3", "standalone", 5*time.Minute)}},
+		{"s3-strict", "S3 behaviour in strict region mode", 6 * time.Minute, false, []step{strict}},
+		{"s3-nodes", "S3 behaviour on separate processes", 6 * time.Minute, false, []step{suite("s3", "nodes", 5*time.Minute)}},
+		{"model-standalone", "random operations against a model, in one process", 10 * time.Minute, false, []step{suite("model", "standalone", 9*time.Minute)}},
+		{"model-nodes", "random operations against a model, on separate processes", 10 * time.Minute, false, []step{suite("model", "nodes", 9*time.Minute)}},
+		{"crash-standalone", "SIGKILL under load, one process", 10 * time.Minute, false, []step{suite("crash", "standalone", 9*time.Minute)}},
+		{"crash-nodes", "SIGKILL under load, separate processes", 10 * time.Minute, false, []step{suite("crash", "nodes", 9*time.Minute)}},
+		{"faults", "single processes killed, paused, corrupted", 12 * time.Minute, false, []step{suite("faults", "nodes", 11*time.Minute)}},
+		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
+		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
+		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
+		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
+	}
+}
+
+// choose returns the parts asked for, in their order, with what they need.
+func choose(all []part, names []string, quick bool) ([]part, error) {
+	if len(names) == 0 {
+		return slices.DeleteFunc(slices.Clone(all), func(p part) bool { return quick && !p.quick }), nil
+	}
+	wanted := map[string]bool{}
+	for _, name := range names {
+		found := false
+		for _, p := range all {
+			if p.name == name || strings.HasPrefix(p.name, name+"-") {
+				wanted[p.name], found = true, true
+				for _, s := range p.steps {
+					wanted["build"] = wanted["build"] || slices.Contains(s.argv, "-deployment")
+				}
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("no part is called %q: see -list", name)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p part) bool { return !wanted[p.name] }), nil
+}

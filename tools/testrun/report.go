@@ -1,0 +1,27 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// report prints the table and the closing line. Its error says that something failed.
+func report(out io.Writer, results []result, took time.Duration) error {
+	var sum counts
+	var failed error
+	fmt.Fprintf(out, "\n%-20s %8s %8s %8s %8s\n", "part", "time", "passed", "failed", "skipped")
+	for _, r := range results {
+		state := ""
+		if r.failed > 0 || r.err != nil {
+			state = "  FAILED, see " + r.log
+			failed = errors.New("some tests failed")
+		}
+		fmt.Fprintf(out, "%-20s %8s %8d %8d %8d%s\n", r.name, clock(r.took), r.passed, r.failed, r.skipped, state)
+		sum.add(r.counts)
+	}
+	fmt.Fprintf(out, "%-20s %8s\n\n", "all", clock(took))
+	fmt.Fprintf(out, "%v\n", sum)
+	return failed
+}

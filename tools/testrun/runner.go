@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type runner struct {
+	root, logs string
+	out        io.Writer
+	begin      time.Time
+}
+
+// result is what became of a part.
+type result struct {
+	name string
+	took time.Duration
+	counts
+	err error
+	log string
+}
+
+// all runs the parts in their order. A part that fails does not keep the others from running.
+func (r runner) all(ctx context.Context, chosen []part) []result {
+	var results []result
+	for i, p := range chosen {
+		fmt.Fprintf(r.out, "[%s] %d/%d %s: %s\n", clock(time.Since(r.begin)), i+1, len(chosen), p.name, p.about)
+		res := r.part(ctx, p)
+		results = append(results, res)
+		state := "ok"
+		if res.err != nil || res.failed > 0 {
+			state = "FAILED"
+			fmt.Fprintf(r.out, "--- %s failed: %v; the end of %s:\n%s\n", p.name, res.err, res.log, tail(res.log, 80))
+		}
+		fmt.Fprintf(r.out, "[%s] %d/%d %s: %s in %v (%v)\n", clock(time.Since(r.begin)), i+1, len(chosen), p.name, state, res.took.Round(time.Second), res.counts)
+	}
+	return results
+}
+
+func (r runner) part(ctx context.Context, p part) (res result) {
+	res.name, res.log = p.name, filepath.Join(r.logs, p.name+".log")
+	start := time.Now()
+	defer func() {
+		res.took = time.Since(start)
+		if res.passed+res.failed+res.skipped == 0 || res.err != nil && res.failed == 0 {
+			res.failed++ // It did not run, or did not end: that is a failure, never silence.
+		}
+	}()
+	log, err := os.Create(res.log)
+	if err != nil {
+		res.err = err
+		return res
+	}
+	defer func() { res.err = errors.Join(res.err, log.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, p.limit)
+	defer cancel()
+	for _, s := range p.steps {
+		fmt.Fprintf(log, "$ (%s) %s %s\n", s.dir, strings.Join(s.env, " "), strings.Join(s.argv, " "))
+		counted, err := r.step(ctx, p.name, s, log)
+		res.add(counted)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("the time limit of %v: %w", p.limit, ctx.Err())
+		}
+		if err != nil {
+			res.err = errors.Join(res.err, fmt.Errorf("%s: %w", strings.Join(s.argv, " "), err))
+		}
+	}
+	return res
+}
+
+func (r runner) step(ctx context.Context, name string, s step, log io.Writer) (counts, error) {
+	before, err := r.fingerprint(s)
+	if err != nil {
+		return counts{}, err
+	}
+	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
+	cmd.Dir = filepath.Join(r.root, s.dir)
+	cmd.Env = append(append(os.Environ(), "GARAGE_TEST_BIN="+filepath.Join(r.root, "var", "test", "bin")), s.env...)
+	// A group of its own, so that the limit ends the whole tree of processes.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	if !s.tests {
+		cmd.Stdout, cmd.Stderr = log, log
+		if err := cmd.Run(); err != nil {
+			return counts{failed: 1}, err
+		}
+		after, err := r.fingerprint(s)
+		if err == nil && after != before {
+			err = fmt.Errorf("the files in %s have changed: run the command and commit what it makes", s.unchanged)
+		}
+		if err != nil {
+			return counts{failed: 1}, err
+		}
+		return counts{passed: 1}, nil
+	}
+	cmd.Stderr = log
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return counts{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return counts{}, err
+	}
+	counter := newCounter(log, func(line string) {
+		fmt.Fprintf(r.out, "[%s] %s: %s\n", clock(time.Since(r.begin)), name, line)
+	})
+	lines := bufio.NewScanner(pipe)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		counter.event(lines.Bytes())
+	}
+	return counter.counts, errors.Join(lines.Err(), cmd.Wait())
+}
+
+// fingerprint hashes the files that the step must leave as they were.
+func (r runner) fingerprint(s step) (string, error) {
+	if s.unchanged == "" {
+		return "", nil
+	}
+	h := sha256.New()
+	err := filepath.WalkDir(filepath.Join(r.root, s.unchanged), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)), err
+}
+
+func tail(path string, lines int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+func clock(d time.Duration) string {
+	return fmt.Sprintf("%02d:%02d", int(d.Minutes()), int(d.Seconds())%60)
+}
