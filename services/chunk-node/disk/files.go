@@ -18,6 +18,7 @@ const (
 	quarantineFolder = "quarantine"
 	indexFolder      = "index"
 	markerFile       = "disk.json"
+	formattingFile   = "formatting" // there while an empty disk is made ready
 )
 
 const (
@@ -86,6 +87,33 @@ func (v *volume) removeQuietly(path string) {
 	if err := v.fs.Remove(path); err != nil {
 		v.log.Warn("a file that is not needed any more could not be removed", "path", path, "error", err)
 	}
+}
+
+// removeBlob removes a file whose entry is gone. Its folder is synced at the
+// latest before the disk is said to be clean: until then a power cut may bring
+// the file back, and a check finds it.
+func (v *volume) removeBlob(path string) {
+	folder := v.fs.PathDir(path)
+	v.removals.mu.Lock()
+	if v.removals.folders == nil {
+		v.removals.folders = make(map[string]struct{})
+	}
+	v.removals.folders[folder] = struct{}{}
+	v.removals.mu.Unlock()
+	v.removeQuietly(path)
+}
+
+// syncRemovals makes all removals durable.
+func (v *volume) syncRemovals() error {
+	v.removals.mu.Lock()
+	defer v.removals.mu.Unlock()
+	for folder := range v.removals.folders {
+		if err := v.syncFolder(folder); err != nil {
+			return v.fail(err, "syncing %s", folder)
+		}
+		delete(v.removals.folders, folder)
+	}
+	return nil
 }
 
 // intact reports whether the copy is where it should be, with its size.

@@ -110,7 +110,7 @@ func (w *writer) carryOut(c *changes) error {
 		return err
 	}
 	for path := range c.removed {
-		v.removeQuietly(path)
+		v.removeBlob(path)
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ func (v *volume) start(fresh bool) error {
 	if err := v.sweepTemporary(); err != nil {
 		return err
 	}
+	if err := v.fs.Remove(v.disk.Path + "/" + formattingFile); err != nil && !isNotExist(err) {
+		return err
+	}
 	names, err := v.fs.List(v.blobs)
 	if err != nil {
 		return err
@@ -84,7 +87,11 @@ func (v *volume) totals() totals {
 func (v *volume) close() error {
 	var errs []error
 	if v.failed() == nil && !v.unclean.Load() {
-		errs = append(errs, v.db.Set(metaKey(metaClean), nil, pebble.Sync))
+		err := v.syncRemovals()
+		if err == nil {
+			err = v.db.Set(metaKey(metaClean), nil, pebble.Sync)
+		}
+		errs = append(errs, err)
 	}
 	errs = append(errs, v.abandon())
 	return errors.Join(errs...)

@@ -1,37 +1,24 @@
 package disk
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
-	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 )
-
-// Format is the version of a disk's folder that this program writes.
-const Format = 1
 
 // writersPerDisk is how many ranges of hashes a disk has, each with its writer.
 // One makes the largest groups; a few let one group decide while another syncs.
 const writersPerDisk = 2
-
-// identity is what disk.json and the index both say.
-type identity struct {
-	Format      int       `json:"format"`
-	ClusterID   uuid.UUID `json:"cluster_id"`
-	NodeID      uuid.UUID `json:"node_id"`
-	Incarnation uuid.UUID `json:"incarnation"`
-}
 
 // volume is one disk.
 type volume struct {
@@ -50,6 +37,10 @@ type volume struct {
 	writers                      [writersPerDisk]*writer
 	unclean                      atomic.Bool // the program was not stopped in order the last time
 	space                        space
+	removals                     struct {
+		mu      sync.Mutex
+		folders map[string]struct{} // in which files were removed, not yet durably
+	}
 
 	failure atomic.Pointer[failure]
 }
@@ -75,7 +66,7 @@ func openVolume(o *Options, d Disk, codec *codec, cache *pebble.Cache) (_ *volum
 		return nil, err
 	}
 	if fresh {
-		if err := v.makeFolders(); err != nil {
+		if err := v.prepare(); err != nil {
 			return nil, err
 		}
 	}
@@ -112,100 +103,6 @@ func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return po
-}
-
-// makeFolders makes an empty disk's folders durable.
-func (v *volume) makeFolders() error {
-	if names, err := v.fs.List(v.blobs); err == nil && len(names) > 0 {
-		return errors.E(errors.Invalid, errors.Folder, v.disk.Path, "it holds chunks but no %s: restore that file, or choose an empty folder", markerFile)
-	}
-	for _, p := range []string{v.blobs, v.temporary, v.quarantine, v.disk.Index} {
-		if err := v.fs.MkdirAll(p, 0o700); err != nil {
-			return err
-		}
-	}
-	for _, p := range []string{v.disk.Path, v.fs.PathDir(v.disk.Path), v.fs.PathDir(v.disk.Index)} {
-		if err := v.syncFolder(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// format gives the disk its identity, in the index first: the marker comes last.
-func (v *volume) format() error {
-	incarnation, err := clock.NewUUID(v.o.Random)
-	if err != nil {
-		return err
-	}
-	v.identity = identity{Format: Format, ClusterID: v.o.ClusterID, NodeID: v.o.NodeID, Incarnation: incarnation}
-	content, err := json.Marshal(v.identity)
-	if err != nil {
-		return err
-	}
-	if err := v.db.Set(metaKey(metaIdentity), content, pebble.Sync); err != nil {
-		return err
-	}
-	path := v.disk.Path + "/" + markerFile
-	f, err := v.fs.Create(path+".tmp", fileCategory)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(content, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := v.fs.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return v.syncFolder(v.disk.Path)
-}
-
-// readMarker reads disk.json. It reports whether the disk has to be formatted.
-func (v *volume) readMarker() (fresh bool, err error) {
-	f, err := v.fs.Open(v.disk.Path + "/" + markerFile)
-	if isNotExist(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	content, err := io.ReadAll(f)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return false, err
-	}
-	var version struct{ Format int }
-	if err := json.Unmarshal(content, &version); err != nil || version.Format < 1 {
-		return false, errors.E(errors.Invalid, errors.Folder, v.disk.Path, "%s is damaged: restore it from a backup", markerFile)
-	}
-	if version.Format > Format {
-		return false, errors.E(errors.Invalid, errors.Folder, v.disk.Path, "its format is %d, and this program knows formats up to %d: start it with the newer version of Garage that wrote it", version.Format, Format)
-	}
-	if err := json.Unmarshal(content, &v.identity); err != nil {
-		return false, errors.E(errors.Invalid, errors.Folder, v.disk.Path, "%s is damaged: %v", markerFile, err)
-	}
-	switch {
-	case v.ClusterID != v.o.ClusterID:
-		return false, errors.E(errors.Invalid, errors.Folder, v.disk.Path, "it belongs to the cluster %v, not to %v", v.ClusterID, v.o.ClusterID)
-	case v.NodeID != v.o.NodeID:
-		return false, errors.E(errors.Invalid, errors.Folder, v.disk.Path, "it belongs to the node %v, not to %v", v.NodeID, v.o.NodeID)
-	}
-	return false, nil
-}
-
-func (v *volume) checkIdentity() error {
-	var indexed identity
-	found, err := lookup(v.db, metaKey(metaIdentity), func(p []byte) error { return json.Unmarshal(p, &indexed) })
-	if err != nil {
-		return err
-	}
-	if !found || indexed.Incarnation != v.Incarnation {
-		return errors.E(errors.Invalid, errors.Folder, v.disk.Path, "the index in %s is not the one of its blobs: put the right one there; without it the disk must be formatted anew and filled from other nodes", v.disk.Index)
-	}
-	return nil
 }
 
 // fail takes the disk out until the program is started again. It returns the
