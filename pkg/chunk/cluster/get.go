@@ -37,7 +37,7 @@ func (s *Store) read(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 	case quorum.Corrupted:
 		return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "there are only bad copies%s", s.reasons(nil, g.errs, g.peer))
 	}
-	return nil, errors.E(kindOfFailure(cause, g.errs), errors.Chunk, h.String(), "no node brought it%s", s.reasons(cause, g.errs, g.peer))
+	return nil, errors.E(kindOfFailure(cause, g.errs, 1, 0), errors.Chunk, h.String(), "no node brought it%s", s.reasons(cause, g.errs, g.peer))
 }
 
 // get is a Get under way. It belongs to its caller's goroutine.

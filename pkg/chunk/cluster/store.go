@@ -153,6 +153,9 @@ func (s *Store) add() error {
 
 // begin waits for a slot for an operation; end frees it.
 func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Wrap(errors.KindOf(err), err, "beginning with a chunk")
+	}
 	if err := s.add(); err != nil {
 		return err
 	}

@@ -228,34 +228,36 @@ func (w *write) outcome(cause error) (chunk.Outcome, error) {
 	case quorum.SendData:
 		return chunk.SendData, nil
 	}
-	kind := kindOfFailure(cause, w.errs)
+	kind := kindOfFailure(cause, w.errs, w.needed, w.acked)
 	return 0, errors.E(kind, errors.Chunk, w.hash.String(), "%s: %d of %d owners acknowledged, %d are needed%s",
 		w.verb, w.acked, len(w.owners), w.needed, w.s.reasons(cause, w.errs, func(i int) *peer { return w.peer(i) }))
 }
 
-// kindOfFailure is the kind of an operation that too few nodes answered: what
-// all of them agree on where that tells the caller something, else Unavailable.
-func kindOfFailure(cause error, errs []error) errors.Kind {
+// kindOfFailure is the kind of an operation that too few nodes answered well:
+// Unavailable, unless so many nodes say the same that they alone left too few
+// of the needed ones, and it tells the caller something.
+func kindOfFailure(cause error, errs []error, needed, good int) errors.Kind {
+	says := func(kind errors.Kind) int {
+		n := 0
+		for _, err := range errs {
+			if errors.Is(err, kind) {
+				n++
+			}
+		}
+		return n
+	}
 	switch {
+	case good == 0 && says(errors.Invalid) > 0:
+		return errors.Invalid // whatever the others would have said
 	case errors.Is(cause, errors.Canceled):
 		return errors.Canceled
 	case cause != nil:
 		return errors.Unavailable
 	}
-	common, first := errors.Unavailable, true
-	for _, err := range errs {
-		if err == nil {
-			continue
+	for _, kind := range []errors.Kind{errors.Full, errors.Overloaded, errors.PermissionDenied} {
+		if len(errs)-says(kind) < needed {
+			return kind
 		}
-		if k := errors.KindOf(err); first {
-			common, first = k, false
-		} else if k != common {
-			return errors.Unavailable
-		}
-	}
-	switch common {
-	case errors.Full, errors.Overloaded, errors.Invalid, errors.PermissionDenied:
-		return common
 	}
 	return errors.Unavailable
 }
