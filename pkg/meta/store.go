@@ -143,9 +143,9 @@ type Garbages interface {
 	// durably garbage: it can never become of use again. It also forgets
 	// the answers of completions before idleBefore.
 	ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]Garbage, []byte, error)
-	// DropGarbage removes the chunk rows and then the holder. Call it when no
+	// DropGarbage removes the chunk rows and then the holders. Call it when no
 	// reference of the attempts is left in the chunk store. Dropping twice is no error.
-	DropGarbage(ctx context.Context, id []byte) error
+	DropGarbage(ctx context.Context, ids ...[]byte) error
 }
 
 // Info describes a store.

@@ -59,18 +59,24 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 }
 
 // DropGarbage implements meta.Garbages.
-func (s *Store) DropGarbage(ctx context.Context, id []byte) error {
-	n, err := parseGarbageID(id)
-	if err != nil {
-		return err
+func (s *Store) DropGarbage(ctx context.Context, ids ...[]byte) error {
+	var numbers []uint64
+	for _, id := range ids {
+		n, err := parseGarbageID(id)
+		if err != nil {
+			return err
+		}
+		numbers = append(numbers, n)
 	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	for _, a := range s.garbage[n].Attempts {
-		delete(s.chunks, a)
+	for _, n := range numbers {
+		for _, a := range s.garbage[n].Attempts {
+			delete(s.chunks, a)
+		}
+		delete(s.garbage, n)
 	}
-	delete(s.garbage, n)
 	return nil
 }

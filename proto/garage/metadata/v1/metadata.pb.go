@@ -2865,7 +2865,7 @@ func (x *ListGarbageResponse) GetNext() []byte {
 
 type DropGarbageRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2900,9 +2900,9 @@ func (*DropGarbageRequest) Descriptor() ([]byte, []int) {
 	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{56}
 }
 
-func (x *DropGarbageRequest) GetId() []byte {
+func (x *DropGarbageRequest) GetIds() [][]byte {
 	if x != nil {
-		return x.Id
+		return x.Ids
 	}
 	return nil
 }
@@ -3114,9 +3114,9 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"idleBefore\"`\n" +
 	"\x13ListGarbageResponse\x125\n" +
 	"\agarbage\x18\x01 \x03(\v2\x1b.garage.metadata.v1.GarbageR\agarbage\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\fR\x04next\"$\n" +
-	"\x12DropGarbageRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\fR\x02id\"\x15\n" +
+	"\x04next\x18\x02 \x01(\fR\x04next\"&\n" +
+	"\x12DropGarbageRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\"\x15\n" +
 	"\x13DropGarbageResponse2\xbd\x14\n" +
 	"\x0fMetadataService\x12R\n" +
 	"\aGetInfo\x12\".garage.metadata.v1.GetInfoRequest\x1a#.garage.metadata.v1.GetInfoResponse\x12a\n" +

@@ -1,0 +1,23 @@
+// Package pebble keeps metadata in Pebble, a log-structured store inside the
+// process: the metadata of a standalone Garage.
+//
+// Every write is one batch and one sync, which Pebble shares among the writers
+// that wait at the same time. A write holds the lock of its bucket (shared; the
+// deletion of the bucket takes it alone), of its upload and of its keys, in this order, from
+// its first read until the batch is applied, and waits for the sync without
+// them. A write that changes nothing still waits for a sync before it answers,
+// because what it saw may not be durable yet; so does ListGarbage, because the
+// references of what it lists are then deleted for good.
+//
+// A read may see a write that is not durable yet and will be in a few
+// milliseconds, unless the power fails.
+//
+// Keys begin with a byte that names the table; keys.go lists them. The row of
+// an object is kept twice: small, for listings, and whole, with its inline body. Usage totals are
+// added up by a merge operator and mirrored in memory, where also the buckets are.
+//
+// When a sync fails the store takes no more writes: what is on the disk is no
+// longer known until it is opened again.
+//
+// Start reading at Open and txn.
+package pebble

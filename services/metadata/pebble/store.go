@@ -1,0 +1,232 @@
+package pebble
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	cockroach "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+)
+
+// Format is the version of the tables that this program writes; it reads no other.
+const Format = 1
+
+// Config is how to keep the store.
+type Config struct {
+	// Dir is the folder of the database; it is made if it is not there.
+	Dir string
+	// FS is where Dir is; nil is the machine's.
+	FS vfs.FS
+	// ClusterID is what the store must belong to; zero: whatever it belongs to, or a new one.
+	ClusterID uuid.UUID
+	// Cache and MemTable are bytes of memory; zero is small.
+	Cache    int64
+	MemTable int64
+	// NoSync acknowledges writes before they are durable.
+	NoSync bool
+	Clock  clock.Clock
+	Random clock.Random
+	Logger *slog.Logger
+}
+
+const (
+	defaultCache    = 8 << 20
+	defaultMemTable = 8 << 20
+	keyStripes      = 1 << 14
+	uploadStripes   = 1 << 10
+)
+
+// Store is a meta.Store in Pebble.
+type Store struct {
+	db      *cockroach.DB
+	clock   clock.Clock
+	hybrid  *clock.Hybrid
+	random  clock.Random
+	log     *slog.Logger
+	sync    *cockroach.WriteOptions
+	cluster uuid.UUID
+	broken  atomic.Pointer[error]
+	rows    atomic.Int64 // read by listings
+
+	// admin is held while a bucket or an access key is created, changed or deleted.
+	admin   sync.Mutex
+	keys    *stripes
+	uploads *stripes
+
+	mu      sync.RWMutex
+	names   map[string]*bucket
+	buckets map[uuid.UUID]*bucket
+}
+
+// bucket mirrors a bucket's row. Writers into the bucket share the lock; its deletion takes it alone.
+type bucket struct {
+	sync.RWMutex
+	record  atomic.Pointer[meta.Bucket]
+	deleted bool
+	usage   counters
+}
+
+var _ meta.Store = (*Store)(nil)
+
+// Open opens the store, and makes it if it does not exist. Close it when no call is under way any more.
+func Open(c Config) (*Store, error) {
+	s := &Store{
+		clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, sync: cockroach.Sync,
+		keys: newStripes(keyStripes), uploads: newStripes(uploadStripes),
+		names: make(map[string]*bucket), buckets: make(map[uuid.UUID]*bucket),
+	}
+	if c.NoSync {
+		s.sync = cockroach.NoSync
+	}
+	if c.Logger == nil {
+		s.log = slog.Default()
+	}
+	db, err := cockroach.Open(c.Dir, s.options(c))
+	if err != nil {
+		return nil, errors.Wrap(errors.Internal, err, "opening the metadata in %s", c.Dir)
+	}
+	s.db = db
+	if err := s.load(c.ClusterID); err != nil {
+		return nil, errors.Annotate(errors.Join(err, db.Close()), "opening the metadata in %s", c.Dir)
+	}
+	return s, nil
+}
+
+func (s *Store) options(c Config) *cockroach.Options {
+	o := &cockroach.Options{
+		FS: c.FS, Merger: usageMerger, Logger: logger{s}, CacheSize: c.Cache, MemTableSize: uint64(c.MemTable),
+		FormatMajorVersion: cockroach.FormatTableFormatV6, MaxOpenFiles: 500,
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = defaultCache
+	}
+	if o.MemTableSize == 0 {
+		o.MemTableSize = defaultMemTable
+	}
+	for i := range o.Levels {
+		// Most writes look for a row that is not there: the filter spares them the disk.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// load reads what is kept in memory, and writes the first rows of a new store.
+func (s *Store) load(cluster uuid.UUID) error {
+	format, err := s.get(row(tableStore, []byte("format")))
+	if err != nil {
+		return err
+	}
+	if format == nil {
+		return s.create(cluster)
+	}
+	if len(format) != 8 || binary.BigEndian.Uint64(format) != Format {
+		return errors.Newf(errors.Invalid, "its format is %x and this program knows format %d: start it with the version of Garage that wrote it", format, Format)
+	}
+	id, err := s.get(row(tableStore, []byte("cluster")))
+	if err != nil {
+		return err
+	}
+	if s.cluster, err = uuid.FromBytes(id); err != nil {
+		return errors.Newf(errors.Corrupted, "the cluster ID is damaged; restore the folder from a backup")
+	}
+	if cluster != uuid.Nil && cluster != s.cluster {
+		return errors.Newf(errors.Invalid, "it belongs to the cluster %v, not to %v: mixing clusters would lose data", s.cluster, cluster)
+	}
+	return s.loadBuckets()
+}
+
+func (s *Store) create(cluster uuid.UUID) error {
+	if cluster == uuid.Nil {
+		var err error
+		if cluster, err = clock.NewUUID(s.random); err != nil {
+			return errors.Wrap(errors.Internal, err, "drawing a cluster ID")
+		}
+	}
+	s.cluster = cluster
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := errors.Join(
+		b.Set(row(tableStore, []byte("cluster")), cluster[:], nil),
+		b.Set(row(tableStore, []byte("format")), number64(Format), nil),
+	); err != nil {
+		return err
+	}
+	return b.Commit(cockroach.Sync)
+}
+
+// Close syncs and closes the database.
+func (s *Store) Close() error {
+	if err := s.db.Close(); err != nil {
+		return errors.Wrap(errors.Internal, err, "closing the metadata")
+	}
+	return nil
+}
+
+// Problem says why the store takes no writes, or is nil.
+func (s *Store) Problem() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// ListedRows is the number of rows that listings have stood at, for tests of their cost.
+func (s *Store) ListedRows() int64 { return s.rows.Load() }
+
+// Info implements meta.Store.
+func (s *Store) Info(ctx context.Context) (meta.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return meta.Info{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	info := meta.Info{ClusterID: s.cluster, Kind: "pebble", Buckets: int64(len(s.buckets))}
+	for _, b := range s.buckets {
+		info.Usage = add(info.Usage, b.usage.load())
+	}
+	return info, nil
+}
+
+func (s *Store) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
+
+// fail takes the store out of service for writes.
+func (s *Store) fail(err error) error {
+	problem := errors.Wrap(errors.Unavailable, err, "the metadata could not be written and takes no more writes: check the disk, then restart")
+	if s.broken.CompareAndSwap(nil, &problem) {
+		s.log.Error("the metadata could not be written; it takes no more writes until the program is restarted", "error", err)
+	}
+	return *s.broken.Load()
+}
+
+// logger hands Pebble's messages on.
+type logger struct{ s *Store }
+
+func (l logger) Infof(format string, args ...any) {
+	l.s.log.Debug("metadata database", "event", fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.s.log.Warn("metadata database", "event", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called where the database cannot go on, such as when its manifest
+// cannot be written; going on would lose data, so the process ends.
+func (l logger) Fatalf(format string, args ...any) {
+	l.s.log.Error("the metadata database cannot go on", "event", fmt.Sprintf(format, args...))
+	os.Exit(1)
+}
