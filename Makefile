@@ -13,7 +13,7 @@ S3    ?= 127.0.0.1:3900
 ADMIN ?= 127.0.0.1:3903
 
 # The programs are static, so that they run on any machine of their kind.
-BUILD := CGO_ENABLED=0 go build
+BUILD := CGO_ENABLED=0 go build -ldflags '-X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -77,7 +77,7 @@ dist: ## build static programs for amd64, arm64 and armv7 with checksums into di
 	rm -rf dist && mkdir -p dist
 	@set -e; for p in $(PLATFORMS); do \
 		name=garage-$(VERSION)-$$(echo $$p | sed 's#/#-#; s#-arm$$#-armv7#'); mkdir -p dist/$$name; echo $$name; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(BUILD) -trimpath -ldflags '-s -w -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)' -o dist/$$name/ $(PROGRAMS:%=./services/cmd/%); \
+		GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)' -o dist/$$name/ $(PROGRAMS:%=./services/cmd/%); \
 		cp README.md CHANGELOG.md dist/$$name/; tar -C dist -czf dist/$$name.tar.gz $$name; rm -r dist/$$name; done
 	cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
 

@@ -1,0 +1,105 @@
+// Package membership says which chunk-nodes there are and reaches them. Static takes them from a layout
+// file, which does not change while services run.
+package membership
+
+import (
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/cluster"
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/telemetry"
+)
+
+// closeTimeout is how long what a chunk store still does in the background may take when it is closed.
+const closeTimeout = 10 * time.Second
+
+// Deps are what Open works with.
+type Deps struct {
+	Credentials credentials.TransportCredentials // nil: plain text
+	Pool        *buffer.Pool                     // memory for chunks that are received
+	Metrics     *telemetry.GRPCMetrics
+	Clock       clock.Clock
+	Logger      *slog.Logger
+	// CheckAddress refuses addresses that must not be spoken to; nil accepts all.
+	CheckAddress func(setting, address string) error
+}
+
+// Static is the nodes of a layout file, and a client for each.
+type Static struct {
+	Layout     layout.Layout
+	Assignment *layout.Assignment
+	Nodes      map[chunk.NodeID]*remote.Client
+
+	deps Deps
+}
+
+// Open reads the layout file and makes a client for each of its nodes; they connect when first used.
+// Kinds: Invalid.
+func Open(path string, d Deps) (*Static, error) {
+	if path == "" {
+		return nil, errors.E(errors.Invalid, errors.Setting, "layout", "name the file that says which chunk-nodes there are")
+	}
+	l, err := layout.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Static{Layout: l, Nodes: map[chunk.NodeID]*remote.Client{}, deps: d}
+	if s.Assignment, err = layout.Assign(nil, l); err != nil {
+		return nil, err
+	}
+	for _, n := range l.Nodes {
+		if err := s.add(n); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+func (s *Static) add(n layout.Node) error {
+	if n.Address == "" {
+		return errors.E(errors.Invalid, errors.Node, n.ID.String(), "the layout file gives it no address")
+	}
+	if s.deps.CheckAddress != nil {
+		if err := s.deps.CheckAddress("layout", n.Address); err != nil {
+			return err
+		}
+	}
+	client, err := remote.New(remote.Options{ID: n.ID, Address: n.Address, Credentials: s.deps.Credentials, Pool: s.deps.Pool, Metrics: s.deps.Metrics})
+	if err != nil {
+		return err
+	}
+	s.Nodes[n.ID] = client
+	return nil
+}
+
+// Store makes a chunk store over all nodes, and what closes it, which is to be called before Close.
+func (s *Static) Store(settings cluster.Settings) (*cluster.Store, func(), error) {
+	members := map[chunk.NodeID]cluster.Member{}
+	for id, client := range s.Nodes {
+		// The client verifies what it receives.
+		members[id] = cluster.Member{Node: client, Verified: true}
+	}
+	store, err := cluster.New(cluster.Config{Layout: s.Layout, Assignment: s.Assignment, Members: members,
+		Clock: s.deps.Clock, Log: s.deps.Logger, Settings: settings})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, func() { store.Close(closeTimeout) }, nil
+}
+
+// Close closes the connections.
+func (s *Static) Close() error {
+	var errs []error
+	for _, client := range s.Nodes {
+		errs = append(errs, client.Close())
+	}
+	return errors.Join(errs...)
+}
