@@ -21,7 +21,7 @@ type HealthConfig struct {
 var DefaultHealth = HealthConfig{
 	Failures:   3,
 	FirstProbe: time.Second,
-	LastProbe:  30 * time.Second,
+	LastProbe:  10 * time.Second,
 	HalfLife:   30 * time.Second,
 	MinHedge:   10 * time.Millisecond,
 	MaxHedge:   2 * time.Second,

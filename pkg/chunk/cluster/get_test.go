@@ -75,16 +75,16 @@ func TestGetNeverReturnsWrongBytesAndRepairsThem(t *testing.T) {
 		w.prefer(i)
 		w.nodes[i].Corrupt(true) // on the wire: the node does not notice
 		w.requireGets(h, data)
-		w.eventually(func() bool { return w.nodes[i].Calls(faults.Repair) == 1 }, "the repair that was not needed")
+		w.eventually(func() bool { return w.Counts().Repaired == int64(2*i+1) }, "the repair that was not needed")
 		w.nodes[i].Corrupt(false)
 
 		w.prefer(i)
 		require.True(t, w.memory[i].Corrupt(h)) // on the disk
 		w.requireGets(h, data)
-		w.eventually(func() bool { return w.has(i, h) }, "the repair")
+		w.eventually(func() bool { return w.Counts().Repaired == int64(2*i+2) }, "the repair")
+		require.True(t, w.has(i, h))
 	}
 	require.EqualValues(t, 6, w.Counts().BadCopies)
-	w.eventually(func() bool { return w.Counts().Repaired == 6 }, "the repairs")
 }
 
 func TestRepairsAreBounded(t *testing.T) {

@@ -10,13 +10,24 @@ import (
 )
 
 // Put implements chunk.Store: it returns when a majority of the owners has the
-// chunk. It fails with kind Unavailable when that is not to be had.
+// chunk. It fails with kind Unavailable when that is not to be had. Whether
+// data has the hash h is for the owners to find out.
 func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	return s.put(ctx, h, data, ref, false)
+}
+
+// PutVerified implements chunk.VerifiedPutter: owners in this process need not
+// hash the bytes. Those elsewhere do in any case.
+func (s *Store) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	return s.put(ctx, h, data, ref, true)
+}
+
+func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, verified bool) (chunk.Outcome, error) {
 	if n := data.Len(); n == 0 || n > chunk.MaxSize {
 		return 0, errors.E(errors.Invalid, errors.Chunk, h.String(), "a chunk has 1 to %d bytes, not %d", chunk.MaxSize, n)
 	}
 	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data}
-	w.send = func(ctx context.Context, p *peer) result { return put(ctx, p, h, data, ref) }
+	w.send = func(ctx context.Context, p *peer) result { return p.put(ctx, h, data, ref, verified) }
 	return s.write(ctx, w, s.majority(h))
 }
 
@@ -32,7 +43,7 @@ func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.
 		}
 		defer data.Release()
 		s.counts.fed.Add(1)
-		return put(ctx, p, h, data, ref)
+		return p.put(ctx, h, data, ref, true) // read has verified them
 	}
 	return s.write(ctx, w, s.majority(h))
 }
@@ -51,8 +62,12 @@ func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
 
 func (s *Store) majority(h chunk.Hash) int { return quorum.Majority(len(s.owners(h))) }
 
-func put(ctx context.Context, p *peer, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) result {
-	r := stored(p.node.Put(ctx, h, data, ref))
+func (p *peer) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, verified bool) result {
+	do := p.node.Put
+	if v, can := p.node.(chunk.VerifiedPutter); can && verified {
+		do = v.PutVerified
+	}
+	r := stored(do(ctx, h, data, ref))
 	if r.outcome == quorum.Missing {
 		return result{outcome: quorum.Refused, err: errors.Newf(errors.Internal, "the node asks for the bytes that it was sent")}
 	}

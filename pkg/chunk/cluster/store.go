@@ -35,7 +35,7 @@ var Defaults = Settings{
 	WriteTimeout: 10 * time.Second,
 	ReadTimeout:  20 * time.Second,
 	Grace:        time.Second,
-	Patience:     2 * time.Second,
+	Patience:     3 * time.Second,
 	Retries:      2,
 	Backoff:      50 * time.Millisecond,
 	SideTimeout:  5 * time.Second,
@@ -50,7 +50,7 @@ var Defaults = Settings{
 type Member struct {
 	Node chunk.Node
 	// Verified says that what Node.Get returns was verified in this process
-	// already, so that it need not be hashed again.
+	// already, as a remote.Client does, so that it need not be hashed again.
 	Verified bool
 }
 
@@ -88,7 +88,10 @@ type Store struct {
 	work   sync.WaitGroup
 }
 
-var _ chunk.Store = (*Store)(nil)
+var (
+	_ chunk.Store          = (*Store)(nil)
+	_ chunk.VerifiedPutter = (*Store)(nil)
+)
 
 // New makes a store. It fails with kind Invalid if the assignment is not one of
 // the layout, or a node has no Member. Close ends it; the nodes stay the caller's.

@@ -36,8 +36,9 @@ func (o Op) String() string {
 	return fmt.Sprintf("op %d", uint8(o))
 }
 
-// Fault decides about a call before it is passed on: an error fails it. It is
-// called by many goroutines at a time and may wait, until ctx ends.
+// Fault decides about a call before it is passed on: an error fails it, without
+// effect (but see AnswerLost). It is called by many goroutines at a time and
+// may wait, until ctx ends.
 type Fault func(ctx context.Context, op Op, h chunk.Hash) error
 
 // Away fails every call at once, as a node does whose process has ended.
@@ -57,6 +58,12 @@ func Fail(kind errors.Kind) Fault {
 		return errors.E(kind, errors.Chunk, h.String(), "%v fails because the test says so", op)
 	}
 }
+
+// AnswerLost passes every call on and fails it then, as a connection does that
+// breaks before the answer arrives.
+func AnswerLost(context.Context, Op, chunk.Hash) error { return errAnswerLost }
+
+var errAnswerLost = errors.Newf(errors.Unavailable, "the answer was lost")
 
 // Only limits a fault to some methods.
 func Only(f Fault, ops ...Op) Fault {
@@ -116,36 +123,51 @@ func (n *Node) Running(op Op) int {
 	return n.running[op]
 }
 
-func (n *Node) enter(ctx context.Context, op Op, h chunk.Hash) (leave func(), err error) {
+// run decides about a call and passes it on.
+func (n *Node) run(ctx context.Context, op Op, h chunk.Hash, call func() error) error {
 	n.mu.Lock()
 	n.calls[op]++
 	n.running[op]++
 	fault := n.fault
 	n.mu.Unlock()
-	leave = func() {
+	defer func() {
 		n.mu.Lock()
 		n.running[op]--
 		n.mu.Unlock()
-	}
+	}()
 	if fault == nil {
-		return leave, nil
+		return call()
 	}
-	return leave, fault(ctx, op, h)
+	err := fault(ctx, op, h)
+	if err == nil {
+		return call()
+	}
+	if err == errAnswerLost {
+		if failed := call(); failed != nil {
+			return failed
+		}
+	}
+	return err
 }
 
 // Get implements chunk.Store.
 func (n *Node) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
-	leave, err := n.enter(ctx, Get, h)
-	defer leave()
+	var b *buffer.Buffer
+	err := n.run(ctx, Get, h, func() (err error) {
+		b, err = n.next.Get(ctx, h)
+		return err
+	})
 	if err != nil {
+		if b != nil { // the answer was lost
+			b.Release()
+		}
 		return nil, err
 	}
-	b, err := n.next.Get(ctx, h)
 	n.mu.Lock()
 	corrupt := n.corrupt
 	n.mu.Unlock()
-	if err != nil || !corrupt {
-		return b, err
+	if !corrupt {
+		return b, nil
 	}
 	defer b.Release()
 	bytes := b.Bytes()
@@ -154,61 +176,43 @@ func (n *Node) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
 }
 
 // Put implements chunk.Store.
-func (n *Node) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	leave, err := n.enter(ctx, Put, h)
-	defer leave()
-	if err != nil {
-		return 0, err
-	}
-	return n.next.Put(ctx, h, data, ref)
+func (n *Node) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (o chunk.Outcome, err error) {
+	err = n.run(ctx, Put, h, func() error {
+		o, err = n.next.Put(ctx, h, data, ref)
+		return err
+	})
+	return o, err
 }
 
 // PutRef implements chunk.Store.
-func (n *Node) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	leave, err := n.enter(ctx, PutRef, h)
-	defer leave()
-	if err != nil {
-		return 0, err
-	}
-	return n.next.PutRef(ctx, h, ref)
+func (n *Node) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (o chunk.Outcome, err error) {
+	err = n.run(ctx, PutRef, h, func() error {
+		o, err = n.next.PutRef(ctx, h, ref)
+		return err
+	})
+	return o, err
 }
 
 // Delete implements chunk.Store.
 func (n *Node) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	leave, err := n.enter(ctx, Delete, h)
-	defer leave()
-	if err != nil {
-		return err
-	}
-	return n.next.Delete(ctx, h, ref)
+	return n.run(ctx, Delete, h, func() error { return n.next.Delete(ctx, h, ref) })
 }
 
 // Owe implements chunk.Node.
 func (n *Node) Owe(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	leave, err := n.enter(ctx, Owe, h)
-	defer leave()
-	if err != nil {
-		return err
-	}
-	return n.next.Owe(ctx, h, ref, owner)
+	return n.run(ctx, Owe, h, func() error { return n.next.Owe(ctx, h, ref, owner) })
 }
 
 // Repair implements chunk.Node.
 func (n *Node) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error {
-	leave, err := n.enter(ctx, Repair, h)
-	defer leave()
-	if err != nil {
-		return err
-	}
-	return n.next.Repair(ctx, h, data)
+	return n.run(ctx, Repair, h, func() error { return n.next.Repair(ctx, h, data) })
 }
 
 // Status implements chunk.Node.
-func (n *Node) Status(ctx context.Context) (chunk.NodeStatus, error) {
-	leave, err := n.enter(ctx, Status, chunk.Hash{})
-	defer leave()
-	if err != nil {
-		return chunk.NodeStatus{}, err
-	}
-	return n.next.Status(ctx)
+func (n *Node) Status(ctx context.Context) (s chunk.NodeStatus, err error) {
+	err = n.run(ctx, Status, chunk.Hash{}, func() error {
+		s, err = n.next.Status(ctx)
+		return err
+	})
+	return s, err
 }
