@@ -101,9 +101,10 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 
 // Bucket implements meta.Buckets.
 func (s *Store) Bucket(ctx context.Context, name string) (meta.Bucket, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Bucket{}, err
 	}
+	defer s.gate.leave()
 	b, err := s.named(name)
 	if err != nil {
 		return meta.Bucket{}, err
@@ -113,9 +114,13 @@ func (s *Store) Bucket(ctx context.Context, name string) (meta.Bucket, error) {
 
 // ListBuckets implements meta.Buckets.
 func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.BucketPage, error) {
-	if err := errors.Join(meta.CheckLimit(r.Limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(r.Limit); err != nil {
 		return meta.BucketPage{}, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return meta.BucketPage{}, err
+	}
+	defer s.gate.leave()
 	var page meta.BucketPage
 	prefix := row(tableBucket, []byte(r.Prefix))
 	after := row(tableBucket, []byte(r.After), []byte{0})
@@ -203,9 +208,10 @@ func (s *Store) SetGrant(ctx context.Context, id uuid.UUID, g meta.Grant) error 
 
 // Usage implements meta.Buckets.
 func (s *Store) Usage(ctx context.Context, id uuid.UUID) (meta.Usage, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Usage{}, err
 	}
+	defer s.gate.leave()
 	b := s.find(id)
 	if b == nil {
 		return meta.Usage{}, noBucket(id)
@@ -244,9 +250,10 @@ func (s *Store) CreateKey(ctx context.Context, k meta.Key) error {
 
 // Key implements meta.Keys.
 func (s *Store) Key(ctx context.Context, accessKey string) (meta.Key, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Key{}, err
 	}
+	defer s.gate.leave()
 	var p metadatav1.Key
 	found, err := s.read(row(tableKey, []byte(accessKey)), &p)
 	if err != nil {
@@ -260,9 +267,13 @@ func (s *Store) Key(ctx context.Context, accessKey string) (meta.Key, error) {
 
 // ListKeys implements meta.Keys.
 func (s *Store) ListKeys(ctx context.Context, after string, limit int) (meta.KeyPage, error) {
-	if err := errors.Join(meta.CheckLimit(limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(limit); err != nil {
 		return meta.KeyPage{}, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return meta.KeyPage{}, err
+	}
+	defer s.gate.leave()
 	var page meta.KeyPage
 	err := s.scan(row(tableKey), row(tableKey, []byte(after), []byte{0}), func(_, value []byte) (bool, error) {
 		if page.More = len(page.Keys) == limit; page.More {

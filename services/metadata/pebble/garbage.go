@@ -19,15 +19,20 @@ func (t *txn) discard(bucket uuid.UUID, key string, attempts []uuid.UUID) {
 	if len(attempts) == 0 {
 		return
 	}
+	t.made = true
 	at := number64(int64(t.s.hybrid.Now()))
 	t.put(row(tableGarbage, at, attempts[0][:]), convert.Garbage(meta.Garbage{Bucket: bucket, Key: key, Attempts: attempts}))
 }
 
 // ListGarbage implements meta.Garbages.
 func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]meta.Garbage, []byte, error) {
-	if err := errors.Join(meta.CheckLimit(limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(limit); err != nil {
 		return nil, nil, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer s.gate.leave()
 	prefix := row(tableGarbage)
 	var from []byte
 	if cursor == nil {

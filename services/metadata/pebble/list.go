@@ -61,9 +61,13 @@ func (c *cursor) close(s *Store, problem error) error {
 
 // List implements meta.Objects.
 func (s *Store) List(ctx context.Context, r meta.List) (meta.Page, error) {
-	if err := errors.Join(meta.CheckLimit(r.Limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(r.Limit); err != nil {
 		return meta.Page{}, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return meta.Page{}, err
+	}
+	defer s.gate.leave()
 	if s.find(r.Bucket) == nil {
 		return meta.Page{}, noBucket(r.Bucket)
 	}

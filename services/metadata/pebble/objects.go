@@ -17,9 +17,14 @@ import (
 
 // Object implements meta.Objects.
 func (s *Store) Object(ctx context.Context, bucket uuid.UUID, key string) (meta.Object, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Object{}, err
 	}
+	defer s.gate.leave()
+	return s.object(bucket, key)
+}
+
+func (s *Store) object(bucket uuid.UUID, key string) (meta.Object, error) {
 	var p metadatav1.Object
 	found, err := s.read(rowOf(tableObject, bucket, key), &p)
 	if err != nil {
@@ -35,9 +40,13 @@ func (s *Store) Object(ctx context.Context, bucket uuid.UUID, key string) (meta.
 
 // Chunks implements meta.Objects.
 func (s *Store) Chunks(ctx context.Context, attempt uuid.UUID, from uint64, limit int) ([]meta.Chunk, error) {
-	if err := errors.Join(meta.CheckLimit(limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(limit); err != nil {
 		return nil, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
 	prefix := row(tableChunk, attempt[:])
 	it, err := s.db.NewIter(&cockroach.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
 	if err != nil {
@@ -198,7 +207,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 // repeated answers the commit of a single upload that is not open: it may have been committed.
 func (t *txn) repeated(ref meta.UploadRef, c current) (meta.Version, error) {
 	if c.chunked {
-		o, err := t.s.Object(context.Background(), ref.Bucket, ref.Key)
+		o, err := t.s.object(ref.Bucket, ref.Key)
 		if err != nil {
 			return meta.Version{}, t.abandon(err)
 		}

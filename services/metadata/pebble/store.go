@@ -34,6 +34,8 @@ type Config struct {
 	// Cache and MemTable are bytes of memory; zero is small.
 	Cache    int64
 	MemTable int64
+	// OnGarbage, if not nil, is called when a write made garbage and is durable. It must not wait.
+	OnGarbage func()
 	// NoSync acknowledges writes before they are durable.
 	NoSync bool
 	Clock  clock.Clock
@@ -59,6 +61,8 @@ type Store struct {
 	cluster uuid.UUID
 	broken  atomic.Pointer[error]
 	rows    atomic.Int64 // read by listings
+	gate    gate
+	garbage func() // called when there is new garbage
 
 	// admin is held while a bucket or an access key is created, changed or deleted.
 	admin   sync.Mutex
@@ -80,15 +84,18 @@ type bucket struct {
 
 var _ meta.Store = (*Store)(nil)
 
-// Open opens the store, and makes it if it does not exist. Close it when no call is under way any more.
+// Open opens the store, and makes it if it does not exist.
 func Open(c Config) (*Store, error) {
 	s := &Store{
-		clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, sync: cockroach.Sync,
-		keys: newStripes(keyStripes), uploads: newStripes(uploadStripes),
+		clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage, sync: cockroach.Sync,
+		gate: gate{idle: make(chan struct{})}, keys: newStripes(keyStripes), uploads: newStripes(uploadStripes),
 		names: make(map[string]*bucket), buckets: make(map[uuid.UUID]*bucket),
 	}
 	if c.NoSync {
 		s.sync = cockroach.NoSync
+	}
+	if s.garbage == nil {
+		s.garbage = func() {}
 	}
 	if c.Logger == nil {
 		s.log = slog.Default()
@@ -169,8 +176,12 @@ func (s *Store) create(cluster uuid.UUID) error {
 	return b.Commit(cockroach.Sync)
 }
 
-// Close syncs and closes the database.
+// Close waits for the calls under way, then syncs and closes the database. Later
+// calls fail with kind Unavailable.
 func (s *Store) Close() error {
+	if !s.gate.close() {
+		return nil
+	}
 	if err := s.db.Close(); err != nil {
 		return errors.Wrap(errors.Internal, err, "closing the metadata")
 	}
@@ -190,9 +201,10 @@ func (s *Store) ListedRows() int64 { return s.rows.Load() }
 
 // Info implements meta.Store.
 func (s *Store) Info(ctx context.Context) (meta.Info, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Info{}, err
 	}
+	defer s.gate.leave()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	info := meta.Info{ClusterID: s.cluster, Kind: "pebble", Buckets: int64(len(s.buckets))}

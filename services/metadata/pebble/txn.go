@@ -19,15 +19,16 @@ type txn struct {
 	bucket *bucket    // whose usage changes, or nil
 	usage  meta.Usage // the difference
 	unlock []func()
+	made   bool  // garbage
 	err    error // of the batch; the first
 }
 
 // begin starts a write. The caller ends it with commit, or abandon.
 func (s *Store) begin(ctx context.Context) (*txn, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.Problem(); err != nil {
 		return nil, err
 	}
-	if err := s.Problem(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return nil, err
 	}
 	return &txn{s: s, batch: s.db.NewBatch()}, nil
@@ -82,7 +83,7 @@ func (t *txn) put(key []byte, m proto.Message) {
 // yet, so it waits for a sync first.
 func (t *txn) decided(err error) error {
 	t.batch.Reset()
-	t.bucket, t.usage = nil, meta.Usage{}
+	t.bucket, t.usage, t.made = nil, meta.Usage{}, false
 	if failure := t.commit(); failure != nil {
 		return failure
 	}
@@ -91,6 +92,7 @@ func (t *txn) decided(err error) error {
 
 // abandon ends a write that failed.
 func (t *txn) abandon(err error) error {
+	defer t.s.gate.leave()
 	t.release()
 	return errors.Join(err, t.batch.Close())
 }
@@ -108,6 +110,7 @@ func (t *txn) commit() error {
 	if t.err != nil {
 		return t.abandon(errors.Wrap(errors.Internal, t.err, "writing metadata"))
 	}
+	defer t.s.gate.leave()
 	var err error
 	if t.s.sync.Sync {
 		err = t.s.db.ApplyNoSyncWait(t.batch, t.s.sync)
@@ -123,6 +126,9 @@ func (t *txn) commit() error {
 	}
 	if err != nil {
 		return t.s.fail(err)
+	}
+	if t.made {
+		t.s.garbage()
 	}
 	return t.batch.Close()
 }

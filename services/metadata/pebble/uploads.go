@@ -85,9 +85,10 @@ func (s *Store) BeginUpload(ctx context.Context, u meta.Upload) error {
 
 // Upload implements meta.Uploads.
 func (s *Store) Upload(ctx context.Context, r meta.UploadRef) (meta.Upload, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.gate.enter(ctx); err != nil {
 		return meta.Upload{}, err
 	}
+	defer s.gate.leave()
 	if s.find(r.Bucket) == nil {
 		return meta.Upload{}, noUpload(r)
 	}
@@ -250,9 +251,13 @@ func (s *Store) FinishPart(ctx context.Context, r meta.UploadRef, p meta.Part, c
 
 // ListParts implements meta.Uploads.
 func (s *Store) ListParts(ctx context.Context, r meta.UploadRef, after, limit int) (meta.PartPage, error) {
-	if err := errors.Join(meta.CheckLimit(limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(limit); err != nil {
 		return meta.PartPage{}, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return meta.PartPage{}, err
+	}
+	defer s.gate.leave()
 	open, err := s.openMultipart(r)
 	if err != nil {
 		return meta.PartPage{}, err
@@ -310,9 +315,13 @@ func (c *uploadCursor) Key() []byte {
 
 // ListUploads implements meta.Uploads.
 func (s *Store) ListUploads(ctx context.Context, r meta.ListUploads) (meta.UploadPage, error) {
-	if err := errors.Join(meta.CheckLimit(r.Limit), ctx.Err()); err != nil {
+	if err := meta.CheckLimit(r.Limit); err != nil {
 		return meta.UploadPage{}, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return meta.UploadPage{}, err
+	}
+	defer s.gate.leave()
 	if s.find(r.Bucket) == nil {
 		return meta.UploadPage{}, noBucket(r.Bucket)
 	}
