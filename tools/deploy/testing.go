@@ -42,11 +42,12 @@ func ForTest(t testing.TB, env ...string) *Deployment {
 	return d
 }
 
-// Main is the TestMain of a suite whose tests share one deployment: use gets it before the tests run.
-func Main(m *testing.M, use func(*Deployment)) {
+// Main is the TestMain of a suite whose tests share one deployment: use gets it before the tests run. The settings are
+// added to the environment of its processes, as NAME=value.
+func Main(m *testing.M, use func(*Deployment), env ...string) {
 	flag.Parse()
 	os.Exit(func() int {
-		d, closeAll, err := start(nil)
+		d, closeAll, err := start(env)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

@@ -42,7 +42,7 @@ func parts() []part {
 	generated := command("make", "gen")
 	generated.unchanged = "proto"
 	strict := suite("s3", "standalone", 5*time.Minute, "-strict", "-test.run", "Region|Object|Presigned")
-	strict.env = []string{"GARAGE_STRICT_REGION=true"}
+	strict.env = []string{"GARAGE_S3_STRICT_REGION=true"}
 	return []part{
 		{"lint", "formatting and rules of the code", 10 * time.Minute, false, []step{command("make", "lint")}},
 		{"generated", "generated code is what its sources say", 5 * time.Minute, false, []step{generated}},

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,17 +26,19 @@ import (
 	"deuxfleurs.fr/garage/tools/s3client"
 )
 
+// rootDomain is the domain below which host names are buckets.
+const rootDomain = "s3.garage.localhost"
+
 var (
-	target  *deploy.Deployment
+	strict  = flag.Bool("strict", false, "the service was started in strict region mode")
 	client  *s3client.Client
 	buckets atomic.Int64
 )
 
 func TestMain(m *testing.M) {
 	deploy.Main(m, func(d *deploy.Deployment) {
-		target = d
 		client = s3client.New(d.Endpoint, 32)
-	})
+	}, "GARAGE_S3_ROOT_DOMAINS="+rootDomain)
 }
 
 // request is short for the requests of this suite.
