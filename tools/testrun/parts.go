@@ -48,7 +48,7 @@ func parts() []part {
 		{"generated", "generated code is what its sources say", 5 * time.Minute, false, []step{generated}},
 		{"unit", "tests beside the code, fuzz seeds, properties, conformance", 10 * time.Minute, true, []step{
 			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
-			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/...", "./lint/..."),
+			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/..."),
 		}},
 		{"race", "the same under the race detector", 20 * time.Minute, false, []step{
 			command("go", "run", "./tools/clients/install", "--compiler"),
