@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -132,7 +133,7 @@ func TestGroupsNest(t *testing.T) {
 
 func TestFirstSignalEndsTheContextAndTheSecondForces(t *testing.T) {
 	forced := make(chan struct{})
-	ctx, release := Signals(context.Background(), func() { close(forced) })
+	ctx, release := Signals(context.Background(), slog.New(slog.DiscardHandler), func() { close(forced) })
 	defer release()
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
 	<-ctx.Done()

@@ -9,6 +9,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/lifecycle"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // Command makes the command that runs a program. conf points to its configuration, which embeds
@@ -26,7 +27,7 @@ name in capitals, as GARAGE_LOG_LEVEL) or a flag.`,
 				return err
 			}
 			// A person who asks twice does not want to wait.
-			ctx, release := lifecycle.Signals(cmd.Context(), func() { os.Exit(130) })
+			ctx, release := lifecycle.Signals(cmd.Context(), telemetry.NewLogger(os.Stderr, settings.Log).With("service", name), func() { os.Exit(130) })
 			defer release()
 			return Run(ctx, name, *settings, cmd.OutOrStdout(), build)
 		},

@@ -40,9 +40,10 @@ as GARAGE_CHUNK_FSYNC; the help of each program lists them.`,
 			if err := loader.Load(os.Environ()); err != nil {
 				return err
 			}
+			log := telemetry.NewLogger(os.Stderr, c.Log)
 			s := nodes.New(nodes.Config{Data: c.Data, S3: c.S3.Listen, Admin: c.Admin.Listen, Region: c.S3.Region, Token: c.Admin.Token},
-				telemetry.NewLogger(os.Stderr, c.Log), cmd.OutOrStdout())
-			ctx, release := lifecycle.Signals(cmd.Context(), func() { s.Kill(); os.Exit(130) })
+				log, cmd.OutOrStdout())
+			ctx, release := lifecycle.Signals(cmd.Context(), log, func() { s.Kill(); os.Exit(130) })
 			defer release()
 			return s.Run(ctx)
 		},
