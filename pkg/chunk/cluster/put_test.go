@@ -134,7 +134,7 @@ func TestANodeThatHangsIsLeftOutAndProbed(t *testing.T) {
 		h, data := w.chunk()
 		_, err := w.Put(ctx, h, data, w.ref())
 		require.NoError(t, err)
-		w.eventually(func() bool { return w.Counts().Late == 1 && w.clock.Timers() == 1 }, "the wait for the grace")
+		w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 1 && w.clock.Timers() == 1 }, "the wait for the grace")
 		w.clock.Advance(Defaults.Grace)
 		w.quiet()
 	}

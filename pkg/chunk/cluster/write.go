@@ -108,9 +108,9 @@ func (w *write) afterAnswer() {
 	crowded := writes > int64(s.settings.Late)
 	rest := func() {
 		w.untilFinished(crowded || bytes > s.settings.LateBytes)
-		s.late.Add(-1)
-		s.bytes.Add(-holds)
 		w.op.finish()
+		s.bytes.Add(-holds)
+		s.late.Add(-1)
 	}
 	if crowded {
 		rest()
