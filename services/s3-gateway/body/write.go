@@ -79,22 +79,24 @@ func (s *Store) Write(ctx context.Context, t Target, r io.Reader, size int64, st
 
 // writeInline reads a small body of known size.
 func (s *Store) writeInline(r io.Reader, size int, stages Stages) (*Attempt, error) {
-	p := make([]byte, size)
+	// The reader says io.EOF together with the last bytes or after them; it enforces the
+	// size, and one byte of room beyond it lets it say so.
+	p := make([]byte, size+1)
 	for n := 0; ; {
-		// The reader says io.EOF together with the last bytes or after them; one byte of
-		// room is never offered beyond the size, which the reader enforces.
 		m, err := r.Read(p[n:])
 		n += m
-		if err == io.EOF {
-			if n != size {
-				return nil, io.ErrUnexpectedEOF
-			}
+		if err == io.EOF && n == size {
 			break
 		}
-		if err != nil {
-			return nil, err
+		if err == nil && n <= size {
+			continue
 		}
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
 	}
+	p = p[:size:size]
 	a := &Attempt{Size: int64(size)}
 	if size > 0 {
 		a.Inline = p
@@ -204,7 +206,10 @@ func (w *writer) end(err error) (*Attempt, error) {
 	}
 	w.wg.Wait()
 	recErr := w.rec.finish()
-	err = w.failure()
+	// That the request ended says less than why its body could not be read.
+	if cause := w.failure(); cause != nil && (err == nil || !errors.Is(cause, errors.Canceled)) {
+		err = cause
+	}
 	if err == nil {
 		err = recErr
 	}
