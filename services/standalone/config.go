@@ -5,6 +5,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/program"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 )
@@ -15,6 +16,7 @@ type Config struct {
 	Memory           config.Size       `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
 	S3               s3gateway.Config  `conf:"s3"`
 	Chunk            chunknode.Config  `conf:"chunk"`
+	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
 }
 
@@ -25,6 +27,7 @@ func DefaultConfig() *Config {
 		Memory:     buffer.DefaultLimit,
 		S3:         s3gateway.DefaultConfig(),
 		Chunk:      chunknode.DefaultConfig(),
+		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
-	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
 	"deuxfleurs.fr/garage/pkg/program"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 	"deuxfleurs.fr/garage/services/standalone/credentials"
@@ -31,11 +32,16 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
-	store, err := metamemory.New(clock.System{}, clock.SystemRandom)
+	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
+		Folder: p.Folder.Path(), ClusterID: info.ClusterID, Chunks: node.Node(),
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,
+	})
 	if err != nil {
-		return err
+		return errors.Join(err, node.Close())
 	}
-	if err := c.addRebalancer(p, store, node.Node()); err != nil {
+	p.Add("metadata", metadataService)
+	store := metadataService.Store()
+	if err := c.addRebalancer(p, metadataService, node.Node()); err != nil {
 		return err
 	}
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
@@ -54,7 +60,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	return nil
 }
 
-func (c *Config) addRebalancer(p *program.Program, store meta.Store, node chunk.Node) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, node chunk.Node) error {
 	info := p.Folder.Info()
 	l, err := layout.New(1, 1, []layout.Node{{ID: info.NodeID, Zone: "here", Tokens: 1}})
 	if err != nil {
@@ -66,9 +72,9 @@ func (c *Config) addRebalancer(p *program.Program, store meta.Store, node chunk.
 	}
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: store, ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
+		Store: md.Store(), ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
 		Nodes:   map[chunk.NodeID]rebalancer.Node{info.NodeID: node},
-		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: well}},
+		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})
 	if err != nil {
