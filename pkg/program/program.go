@@ -49,11 +49,27 @@ type Program struct {
 	OnReady func(ctx context.Context) error
 
 	services *lifecycle.Group
+	built    []io.Closer // services that were added, as far as they can be closed without running
 	closers  []func() error
 }
 
 // Add adds a service. Services start in the order in which they are added, and stop in reverse.
-func (p *Program) Add(name string, s lifecycle.Service) { p.services.Add(name, s) }
+// One that has Close is closed if a later one cannot be built.
+func (p *Program) Add(name string, s lifecycle.Service) {
+	p.services.Add(name, s)
+	if c, ok := s.(io.Closer); ok {
+		p.built = append(p.built, c)
+	}
+}
+
+// abandon closes what was built and will not run.
+func (p *Program) abandon() error {
+	var errs []error
+	for i := len(p.built) - 1; i >= 0; i-- {
+		errs = append(errs, p.built[i].Close())
+	}
+	return errors.Join(errs...)
+}
 
 // OnClose adds what is called after all services have stopped, last added first.
 func (p *Program) OnClose(f func() error) { p.closers = append(p.closers, f) }
@@ -92,7 +108,7 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 		return err
 	}
 	if err := build(ctx, p); err != nil {
-		return err
+		return errors.Join(err, p.abandon())
 	}
 	all := lifecycle.NewGroup(p.Log, 2*s.StopTimeout)
 	all.Add("administration server", p.Admin)

@@ -103,18 +103,26 @@ func TestAFailedServiceEndsTheProgram(t *testing.T) {
 func TestWhatCannotStartIsUndone(t *testing.T) {
 	s := settings(t)
 	broken := errors.New("no such layout")
-	closed := false
+	closed, abandoned := false, false
 	build := func(_ context.Context, p *Program) error {
+		p.Add("store", &store{&abandoned})
 		p.OnClose(func() error { closed = true; return nil })
 		return broken
 	}
 	require.ErrorIs(t, Run(context.Background(), "test", s, io.Discard, build), broken)
 	require.True(t, closed)
+	require.True(t, abandoned, "what was built is closed")
 	require.ErrorIs(t, Run(context.Background(), "test", s, io.Discard, build), broken, "the lock and the port were given back")
 
 	s.Admin.Listen = "256.0.0.1:99999"
 	require.ErrorContains(t, Run(context.Background(), "test", s, io.Discard, build), "admin.listen")
 }
+
+// store is a service that holds something.
+type store struct{ closed *bool }
+
+func (s *store) Run(ctx context.Context) error { <-ctx.Done(); return s.Close() }
+func (s *store) Close() error                  { *s.closed = true; return nil }
 
 func TestClientAddress(t *testing.T) {
 	require.Equal(t, "127.0.0.1:3903", clientAddress("127.0.0.1:3903", false))

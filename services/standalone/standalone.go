@@ -8,7 +8,6 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
-	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -37,7 +36,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,
 	})
 	if err != nil {
-		return errors.Join(err, node.Close())
+		return err
 	}
 	p.Add("metadata", metadataService)
 	store := metadataService.Store()
