@@ -1,0 +1,51 @@
+package metadata
+
+import (
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/services/metadata/sweep"
+)
+
+// Config is the service's settings.
+type Config struct {
+	Fsync    bool        `conf:"fsync" help:"acknowledges metadata only when it is on the disk; without it a power cut loses the last writes"`
+	Cache    config.Size `conf:"cache" help:"memory for metadata read from disk" min:"1MiB"`
+	MemTable config.Size `conf:"buffer" help:"memory for metadata not yet sorted to disk" min:"1MiB" max:"256MiB"`
+	Sweep    Sweep       `conf:"sweep"`
+}
+
+// Sweep is the settings of the sweeper.
+type Sweep struct {
+	Interval time.Duration `conf:"interval" help:"time between two searches for what crashed writers left" min:"1s"`
+	Pause    time.Duration `conf:"pause" help:"least time between two sweeps of what was deleted or replaced" min:"1ms"`
+	Idle     time.Duration `conf:"idle" help:"an upload of a single object without progress for so long is given up" min:"1s"`
+	RetryMin time.Duration `conf:"retry-min" help:"wait after a sweep that failed" min:"1ms"`
+	RetryMax time.Duration `conf:"retry-max" help:"longest wait after sweeps that failed one after the other" min:"1ms"`
+	Parallel int           `conf:"parallel" help:"references deleted at the same time" min:"1" max:"1000"`
+	Timeout  time.Duration `conf:"timeout" help:"longest time for deleting one reference" min:"100ms"`
+}
+
+// DefaultConfig is what suits a small machine.
+func DefaultConfig() Config {
+	return Config{
+		Fsync: true, Cache: 8 * config.MiB, MemTable: 8 * config.MiB,
+		Sweep: Sweep{
+			Interval: 10 * time.Minute, Pause: time.Second, Idle: 24 * time.Hour,
+			RetryMin: time.Second, RetryMax: time.Minute, Parallel: 16, Timeout: 30 * time.Second,
+		},
+	}
+}
+
+const (
+	sweepPage     = 50
+	sweepCleaning = 4
+	sweepBatch    = 50
+)
+
+func (s Sweep) rules() sweep.Rules {
+	return sweep.Rules{
+		Interval: s.Interval, Pause: s.Pause, Idle: s.Idle, RetryMin: s.RetryMin, RetryMax: s.RetryMax,
+		Page: sweepPage, Cleaning: sweepCleaning, Batch: sweepBatch,
+	}
+}

@@ -1,0 +1,81 @@
+package metadata
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/metadata/pebble"
+	"deuxfleurs.fr/garage/services/metadata/server"
+)
+
+// Deps are what the service works with.
+type Deps struct {
+	// Folder is the data folder, open and locked by the program (package
+	// datafolder); the database is the folder "metadata" in it.
+	Folder    string
+	ClusterID uuid.UUID
+	// Chunks is where the references of garbage are deleted.
+	Chunks   chunk.Store
+	Clock    clock.Clock
+	Random   clock.Random
+	Logger   *slog.Logger
+	Registry prometheus.Registerer // nil: no metrics
+	FS       vfs.FS                // nil: the machine's
+}
+
+// Service keeps metadata. New makes one, which can be used at once; Run keeps it in order and closes it.
+type Service struct {
+	store   *pebble.Store
+	sweeper *sweeper
+}
+
+// New opens the database. Kinds: Invalid if something it cannot do without is
+// missing, or the database is of another cluster or a newer format. Call Run, or Close, after it.
+func New(c Config, d Deps) (*Service, error) {
+	if d.Folder == "" || d.ClusterID == uuid.Nil || d.Chunks == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the metadata service needs a folder, the cluster's ID, a chunk store, a clock, a source of randomness and a logger")
+	}
+	s := &Service{sweeper: newSweeper(c.Sweep, d)}
+	store, err := pebble.Open(pebble.Config{
+		Dir: filepath.Join(d.Folder, "metadata"), FS: d.FS, ClusterID: d.ClusterID, NoSync: !c.Fsync,
+		Cache: int64(c.Cache), MemTable: int64(c.MemTable), OnGarbage: s.sweeper.poke,
+		Clock: d.Clock, Random: d.Random, Logger: d.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.store, s.sweeper.store = store, store
+	if d.Registry != nil {
+		s.register(d.Registry)
+	}
+	return s, nil
+}
+
+// Store is the store itself, for direct calls. After Run returned its calls
+// fail with kind Unavailable.
+func (s *Service) Store() meta.Store { return s.store }
+
+// Check returns nil if the service can serve, and otherwise why it cannot.
+func (s *Service) Check(context.Context) error { return s.store.Problem() }
+
+// Register adds the service to a gRPC server.
+func (s *Service) Register(r grpc.ServiceRegistrar) { server.Register(r, s.store) }
+
+// Run sweeps until ctx ends; then it waits for the calls under way and closes the database.
+func (s *Service) Run(ctx context.Context) error {
+	s.sweeper.run(ctx)
+	return s.Close()
+}
+
+// Close waits for the calls under way and closes the database.
+func (s *Service) Close() error { return s.store.Close() }

@@ -1,0 +1,183 @@
+package metadata
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	chunkmemory "deuxfleurs.fr/garage/pkg/chunk/memory"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+)
+
+// faulty is a chunk store whose deletions fail now and then, with or without effect.
+type faulty struct {
+	*chunkmemory.Store
+	mu     sync.Mutex
+	random *rand.Rand
+	rate   float64
+}
+
+func (f *faulty) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
+	f.mu.Lock()
+	fails, before := f.random.Float64() < f.rate, f.random.IntN(2) == 0
+	f.mu.Unlock()
+	if fails && before {
+		return errors.Newf(errors.Unavailable, "injected before")
+	}
+	if err := f.Store.Delete(ctx, h, ref); err != nil {
+		return err
+	}
+	if fails {
+		return errors.Newf(errors.Unavailable, "injected after")
+	}
+	return nil
+}
+
+func (f *faulty) chunks() int64 {
+	st, _ := f.Status(context.Background())
+	return st.Chunks
+}
+
+type fixture struct {
+	*testing.T
+	ctx     context.Context
+	service *Service
+	chunks  *faulty
+	bucket  uuid.UUID
+}
+
+// start runs a service with short times over a chunk store of which that share of deletions fails.
+func start(t *testing.T, rate float64) *fixture {
+	c := DefaultConfig()
+	c.Sweep.Interval, c.Sweep.Pause, c.Sweep.RetryMin, c.Sweep.RetryMax = 50*time.Millisecond, time.Millisecond, time.Millisecond, 5*time.Millisecond
+	f := &fixture{T: t, chunks: &faulty{Store: chunkmemory.New(uuid.New()), random: rand.New(rand.NewPCG(1, 2)), rate: rate}, bucket: uuid.New()}
+	service, err := New(c, Deps{
+		Folder: "data", FS: vfs.NewMem(), ClusterID: uuid.New(), Chunks: f.chunks, Clock: clock.System{}, Random: clock.SystemRandom,
+		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+	})
+	require.NoError(t, err)
+	f.service = service
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	f.ctx = ctx
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(running) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+		cancel()
+		_, err := service.Store().Info(context.Background())
+		require.True(t, errors.Is(err, errors.Unavailable), "a store that is closed says so")
+	})
+	require.NoError(t, service.Store().CreateBucket(ctx, meta.Bucket{ID: f.bucket, Name: "b"}))
+	return f
+}
+
+// write puts n different chunks for an attempt.
+func (f *fixture) write(attempt uuid.UUID, n int) []meta.Chunk {
+	var chunks []meta.Chunk
+	for i := range n {
+		data := buffer.FromBytes(fmt.Appendf(nil, "%v %d", attempt, i))
+		c := meta.Chunk{Offset: uint64(i) * 100, Length: uint32(data.Len()), Hash: chunk.HashOf(data)}
+		out, err := f.chunks.Put(f.ctx, c.Hash, data, chunk.Ref{Attempt: attempt, Offset: c.Offset})
+		require.NoError(f, err)
+		require.Equal(f, chunk.Stored, out)
+		chunks = append(chunks, c)
+	}
+	return chunks
+}
+
+func (f *fixture) put(key string, n int) uuid.UUID {
+	store := f.service.Store()
+	id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
+	require.NoError(f, err)
+	ref := meta.UploadRef{Bucket: f.bucket, Key: key, ID: id}
+	require.NoError(f, store.BeginUpload(f.ctx, meta.Upload{UploadRef: ref}))
+	chunks := f.write(id, n)
+	_, err = store.PutObject(f.ctx, meta.Put{Bucket: f.bucket, Key: key, Upload: id, Size: int64(n) * 100, First: chunks[0], Chunks: chunks})
+	require.NoError(f, err)
+	return id
+}
+
+// swept waits until the chunk store holds that many chunks and no garbage is left.
+func (f *fixture) swept(chunks int64) {
+	f.Helper()
+	require.Eventually(f, func() bool {
+		garbage, _, err := f.service.Store().ListGarbage(f.ctx, nil, 1, time.Time{})
+		return err == nil && len(garbage) == 0 && f.chunks.chunks() == chunks
+	}, 30*time.Second, time.Millisecond)
+}
+
+func TestAChunkThatNothingRefersToIsDeletedInTheEnd(t *testing.T) {
+	for _, rate := range []float64{0, 0.3} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			f := start(t, rate)
+			store := f.service.Store()
+			kept := f.put("kept", 5)
+			for i := range 10 {
+				f.put("replaced", 1+i*30)
+			}
+			multi := meta.UploadRef{Bucket: f.bucket, Key: "aborted", ID: uuid.New()}
+			require.NoError(t, store.BeginUpload(f.ctx, meta.Upload{UploadRef: multi, Multipart: true}))
+			for n := 1; n < 5; n++ {
+				attempt := uuid.New()
+				require.NoError(t, store.BeginPart(f.ctx, multi, n, attempt))
+				require.NoError(t, store.AddChunks(f.ctx, multi, attempt, f.write(attempt, 20)))
+			}
+			require.NoError(t, store.AbortUpload(f.ctx, multi))
+			f.put("deleted", 300)
+			_, err := store.DeleteObjects(f.ctx, f.bucket, []meta.Delete{{Key: "deleted"}, {Key: "replaced"}})
+			require.NoError(t, err)
+			f.swept(5)
+			chunks, err := store.Chunks(f.ctx, kept, 0, 10)
+			require.NoError(t, err)
+			for _, c := range chunks {
+				b, err := f.chunks.Get(f.ctx, c.Hash)
+				require.NoError(t, err)
+				b.Release()
+			}
+		})
+	}
+}
+
+func TestWhatACrashedWriterLeftIsGivenUp(t *testing.T) {
+	f := start(t, 0.2)
+	id := uuid.New()
+	ref := meta.UploadRef{Bucket: f.bucket, Key: "k", ID: id}
+	require.NoError(t, f.service.Store().BeginUpload(f.ctx, meta.Upload{UploadRef: ref}))
+	require.NoError(t, f.service.Store().AddChunks(f.ctx, ref, id, f.write(id, 3)))
+	_, _, err := f.service.Store().ListGarbage(f.ctx, nil, 1, time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	f.swept(0)
+	_, err = f.service.Store().PutObject(f.ctx, meta.Put{Bucket: f.bucket, Key: "k", Upload: id})
+	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Upload))
+}
+
+func TestNewRefusesWhatIsMissingOrForeign(t *testing.T) {
+	_, err := New(DefaultConfig(), Deps{})
+	require.True(t, errors.Is(err, errors.Invalid))
+	fs := vfs.NewMem()
+	d := Deps{
+		Folder: "data", FS: fs, ClusterID: uuid.New(), Chunks: chunkmemory.New(uuid.New()), Clock: clock.System{}, Random: clock.SystemRandom,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	s, err := New(DefaultConfig(), d)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	d.ClusterID = uuid.New()
+	_, err = New(DefaultConfig(), d)
+	require.ErrorContains(t, err, "mixing clusters")
+}
