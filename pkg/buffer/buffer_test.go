@@ -101,6 +101,33 @@ func TestTheSlowestAccountIsEvictedWhenMemoryIsShort(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Overloaded))
 }
 
+func TestWhoWaitsIsNotTakenForSlow(t *testing.T) {
+	c := clock.NewManual(time.Unix(0, 0))
+	p := NewPool(4*SegmentSize, c)
+	var held []*Buffer
+	evicted := make(chan int, 4)
+	for i := range 4 {
+		var b *Buffer
+		b = p.Open(func() { evicted <- i; b.Release() }).New()
+		require.NoError(t, b.Append(context.Background(), make([]byte, 100-i)))
+		held = append(held, b)
+	}
+	got := make(chan error, 1)
+	late := p.Open(func() { evicted <- -1 }).New()
+	go func() { got <- late.Append(context.Background(), []byte("x")) }()
+	waitForWaiters(t, p, 1)
+	for c.Timers() == 0 { // the waiter's timer
+	}
+	c.Advance(evictAfter)
+	require.Equal(t, 3, <-evicted, "the slowest of those that hold something, not the newcomer that has nothing yet")
+	require.NoError(t, <-got)
+	late.Release()
+	for _, b := range held[:3] {
+		b.Release()
+	}
+	require.Zero(t, p.Used())
+}
+
 func fillPool(t *testing.T, p *Pool) []*Buffer {
 	var held []*Buffer
 	for p.Used() < p.Limit() {

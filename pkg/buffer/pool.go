@@ -67,7 +67,8 @@ type Account struct {
 	opened  time.Time
 
 	// Guarded by pool.mu.
-	held    int
+	held    int   // segments, including those waited for
+	waiting int   // segments waited for
 	bytes   int64 // passed in total
 	closed  bool
 	evicted bool
@@ -115,6 +116,7 @@ func (a *Account) take(ctx context.Context) ([]byte, error) {
 		p.mu.Unlock()
 		return s, nil
 	}
+	a.waiting++
 	w := &waiter{account: a, ready: make(chan []byte, 1)}
 	place := p.waiters.PushBack(w)
 	p.mu.Unlock()
@@ -145,6 +147,7 @@ func (a *Account) wait(ctx context.Context, w *waiter, place *list.Element) ([]b
 				}
 			default:
 				p.waiters.Remove(place)
+				a.waiting--
 				a.held--
 			}
 			p.mu.Unlock()
@@ -201,7 +204,9 @@ func (p *Pool) putBack(s []byte) {
 	s = s[:cap(s)]
 	if first := p.waiters.Front(); first != nil {
 		p.waiters.Remove(first)
-		first.Value.(*waiter).ready <- s
+		w := first.Value.(*waiter)
+		w.account.waiting--
+		w.ready <- s
 		return
 	}
 	p.used--
@@ -227,18 +232,19 @@ func (p *Pool) Trim() {
 }
 
 // evictSlowest evicts the account with the lowest rate since it was opened
-// among those that hold something.
+// among those that hold something. Who waits for memory is not slow by itself: it
+// is evicted only when everybody who holds something waits.
 func (p *Pool) evictSlowest() {
 	now := p.clock.Now()
 	p.mu.Lock()
 	var slowest *Account
 	var rate float64
 	for a := range p.accounts {
-		if a.held == 0 || a.evicted || a.evict == nil {
+		if a.held == a.waiting || a.evicted || a.evict == nil {
 			continue
 		}
 		r := float64(a.bytes) / max(now.Sub(a.opened).Seconds(), 0.001)
-		if slowest == nil || r < rate {
+		if slowest == nil || (a.waiting > 0) == (slowest.waiting > 0) && r < rate || a.waiting == 0 && slowest.waiting > 0 {
 			slowest, rate = a, r
 		}
 	}
@@ -252,6 +258,7 @@ func (p *Pool) evictSlowest() {
 		next = e.Next()
 		if w := e.Value.(*waiter); w.account == slowest {
 			p.waiters.Remove(e)
+			slowest.waiting--
 			slowest.held--
 			w.ready <- nil
 		}

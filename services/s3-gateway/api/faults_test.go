@@ -1,24 +1,33 @@
 package api_test
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/s3-gateway/api"
 	"deuxfleurs.fr/garage/services/s3-gateway/api/apitest"
+	"deuxfleurs.fr/garage/services/s3-gateway/sigv4/sigtest"
 )
 
-// requireNothingLeft checks that no upload is open, no memory is held, and that every
-// attempt that stored something is known to the sweeper.
+// requireNothingLeft checks that no memory is held and no upload is open.
 func requireNothingLeft(t *testing.T, g *apitest.Gateway) {
 	t.Helper()
 	require.Eventually(t, func() bool { return g.Pool.Used() == 0 }, 10*time.Second, time.Millisecond)
-	// Only uploads that nobody ended would be listed by an idle time in the future.
-	before := garbage(t, g, time.Unix(0, 0))
-	after := garbage(t, g, time.Now().Add(time.Hour))
-	require.Len(t, after, len(before), "an upload was left open")
+	// An upload that nobody ended would be listed only by an idle time in the future.
+	require.Len(t, garbage(t, g, time.Now().Add(time.Hour)), len(garbage(t, g, time.Unix(0, 0))), "an upload was left open")
 }
 
 func garbage(t *testing.T, g *apitest.Gateway, idle time.Time) []meta.Garbage {
@@ -26,4 +35,198 @@ func garbage(t *testing.T, g *apitest.Gateway, idle time.Time) []meta.Garbage {
 	all, _, err := g.Meta.ListGarbage(t.Context(), nil, 1000, idle)
 	require.NoError(t, err)
 	return all
+}
+
+// failing is a chunk store whose calls fail from a given one on.
+type failing struct {
+	chunk.Store
+	puts, gets atomic.Int64 // calls that still succeed
+	kind       errors.Kind
+}
+
+func (f *failing) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	if f.puts.Add(-1) < 0 {
+		return 0, errors.Newf(f.kind, "the test wants it")
+	}
+	return f.Store.Put(ctx, h, data, ref)
+}
+
+func (f *failing) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	if f.gets.Add(-1) < 0 {
+		return nil, errors.Newf(f.kind, "the test wants it")
+	}
+	return f.Store.Get(ctx, h)
+}
+
+func startFailing(t *testing.T) (*apitest.Gateway, *apitest.Client, *failing) {
+	f := &failing{}
+	f.puts.Store(1 << 30)
+	f.gets.Store(1 << 30)
+	g, c := start(t, apitest.Options{Chunks: func(s chunk.Store) chunk.Store { f.Store = s; return f }})
+	return g, c, f
+}
+
+func TestAPutThatFailsLeavesNothingVisible(t *testing.T) {
+	g, c, f := startFailing(t)
+	old := random(3 * apitest.ChunkSize)
+	put(t, c, "a", old)
+	for kind, code := range map[errors.Kind]string{errors.Unavailable: "ServiceUnavailable", errors.Overloaded: "SlowDown", errors.Internal: "InternalError", errors.Full: "ServiceUnavailable"} {
+		for after := range int64(4) {
+			f.kind = kind
+			f.puts.Store(after)
+			r, err := c.Try(apitest.Request{Method: "PUT", Bucket: bucketName, Key: "a", Body: random(5 * apitest.ChunkSize)})
+			require.NoError(t, err)
+			require.Equal(t, code, r.Code)
+			require.Equal(t, old, get(c, "a").Body)
+			requireNothingLeft(t, g)
+		}
+	}
+	require.Len(t, garbage(t, g, time.Unix(0, 0)), 16, "each failed upload waits for the sweeper")
+}
+
+func TestAGetThatFailsIsNeverShortAndWhole(t *testing.T) {
+	g, c, f := startFailing(t)
+	p := random(8 * apitest.ChunkSize)
+	put(t, c, "a", p)
+	for _, kind := range []errors.Kind{errors.Unavailable, errors.Corrupted, errors.NotFound} {
+		f.kind = kind
+		f.gets.Store(0)
+		r := get(c, "a")
+		require.GreaterOrEqual(t, r.Status, 500, "before the first byte it is an error")
+		require.NotEmpty(t, r.Code)
+		for after := int64(1); after < 8; after++ {
+			f.gets.Store(after)
+			r := get(c, "a")
+			require.Equal(t, 200, r.Status)
+			require.Error(t, r.Err, "past the first byte the connection is cut")
+			require.Less(t, len(r.Body), len(p))
+			require.True(t, bytes.HasPrefix(p, r.Body))
+		}
+	}
+	f.gets.Store(1 << 30)
+	require.Equal(t, p, get(c, "a").Body)
+	requireNothingLeft(t, g)
+}
+
+func TestAClientThatGoesAwayLeavesNothing(t *testing.T) {
+	g, c := start(t, apitest.Options{})
+	p := random(30 * apitest.ChunkSize)
+	put(t, c, "a", p)
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		resp, err := c.HTTP.Do(c.Build(apitest.Request{Method: "GET", Bucket: bucketName, Key: "a"}).WithContext(ctx))
+		require.NoError(t, err)
+		_, err = io.ReadFull(resp.Body, make([]byte, 10))
+		require.NoError(t, err)
+		cancel()
+		resp.Body.Close()
+	}
+	requireNothingLeft(t, g)
+}
+
+// dial opens a connection and sends the beginning of a PUT: its head and some of its body.
+func dial(t *testing.T, g *apitest.Gateway, c *apitest.Client, key string, size, sent int) (net.Conn, *http.Request) {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.Server.Listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	req := c.Build(apitest.Request{Method: "PUT", Bucket: bucketName, Key: key, Body: make([]byte, size), Payload: sigtest.Unsigned})
+	var wire bytes.Buffer
+	require.NoError(t, req.Write(&wire))
+	_, err = conn.Write(wire.Bytes()[:wire.Len()-size+sent])
+	require.NoError(t, err)
+	return conn, req
+}
+
+func answerCode(t *testing.T, conn net.Conn, req *http.Request) string {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	require.NoError(t, err)
+	p, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	_, code, _ := bytes.Cut(p, []byte("<Code>"))
+	code, _, _ = bytes.Cut(code, []byte("</Code>"))
+	return string(code)
+}
+
+func TestAClientThatStopsSendingIsCut(t *testing.T) {
+	g, c := start(t, apitest.Options{API: func(c *api.Config) { c.IdleTimeout = 200 * time.Millisecond }})
+	for _, sent := range []int{0, 1000, 2 * apitest.ChunkSize} {
+		conn, req := dial(t, g, c, "slow", 10*apitest.ChunkSize, sent)
+		require.Equal(t, "RequestTimeout", answerCode(t, conn, req))
+	}
+	require.Equal(t, 404, get(c, "slow").Status)
+	requireNothingLeft(t, g)
+}
+
+func TestSlowClientsCostOnlyThemselves(t *testing.T) {
+	const pool = 8 << 20 // smaller than what the slow ones would take
+	g, c := start(t, apitest.Options{Pool: pool})
+	var conns []net.Conn
+	var reqs []*http.Request
+	for range 40 {
+		conn, req := dial(t, g, c, "slow", 10*apitest.ChunkSize, apitest.ChunkSize-1)
+		conns, reqs = append(conns, conn), append(reqs, req)
+	}
+	p := random(4 * apitest.ChunkSize)
+	for range 3 {
+		put(t, c, "fast", p)
+		require.Equal(t, p, get(c, "fast").Body)
+	}
+	require.LessOrEqual(t, g.Pool.Used(), pool)
+	require.Equal(t, "SlowDown", answerCode(t, conns[0], reqs[0]), "the slowest was told to go")
+	for _, conn := range conns {
+		conn.Close()
+	}
+	requireNothingLeft(t, g)
+}
+
+func TestTooManyRequestsAreToldToSlowDown(t *testing.T) {
+	g, c := start(t, apitest.Options{API: func(c *api.Config) { c.MaxRequests = 2 }})
+	dial(t, g, c, "a", 10*apitest.ChunkSize, 10)
+	dial(t, g, c, "b", 10*apitest.ChunkSize, 10)
+	require.Eventually(t, func() bool {
+		r := c.Do(apitest.Request{Method: "HEAD", Bucket: bucketName})
+		return r.Status == 503 && r.Header.Get("Retry-After") != ""
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestAReaderThatStopsHoldsAWindowOfOne(t *testing.T) {
+	f := &counting{}
+	g, c := start(t, apitest.Options{Chunks: func(s chunk.Store) chunk.Store { f.Store = s; return f }})
+	put(t, c, "a", random(64*apitest.ChunkSize))
+	conn, err := net.Dial("tcp", g.Server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+	req := c.Build(apitest.Request{Method: "GET", Bucket: bucketName, Key: "a"})
+	require.NoError(t, req.Write(conn))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	// The sockets swallow some; after that nothing more is asked for.
+	var last int64
+	require.Eventually(t, func() bool {
+		same := f.gets.Load() == last
+		last = f.gets.Load()
+		return same
+	}, 30*time.Second, 300*time.Millisecond)
+	require.Less(t, last, int64(60))
+	require.LessOrEqual(t, f.gets.Load()-f.released.Load(), int64(6), "chunks held for one reader")
+}
+
+// counting counts chunks that were read and not released.
+type counting struct {
+	chunk.Store
+	gets, released atomic.Int64
+}
+
+func (c *counting) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	b, err := c.Store.Get(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	c.gets.Add(1)
+	return buffer.FromSegments([][]byte{b.Bytes()}, func() { c.released.Add(1) }), nil
 }

@@ -68,6 +68,7 @@ func wantedAttributes(h http.Header) (map[string]bool, error) {
 	for _, line := range h.Values(name) {
 		for v := range strings.SplitSeq(line, ",") {
 			switch v = strings.TrimSpace(v); v {
+			case "":
 			case "ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize":
 				wanted[v] = true
 			default:
