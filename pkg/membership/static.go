@@ -21,6 +21,21 @@ import (
 // closeTimeout is how long what a chunk store still does in the background may take when it is closed.
 const closeTimeout = 10 * time.Second
 
+// Config says which nodes there are, and how long the chunk store over them waits.
+type Config struct {
+	Layout       string        `conf:"layout" flag:"layout" help:"JSON file that says which chunk-nodes there are and how many copies to keep"`
+	WriteTimeout time.Duration `conf:"write-timeout" help:"longest time for storing a chunk on a majority of its nodes" min:"100ms"`
+	ReadTimeout  time.Duration `conf:"read-timeout" help:"longest time for reading a chunk" min:"100ms"`
+	Grace        time.Duration `conf:"grace" help:"how long the other nodes may go on once a majority has a chunk; then they are owed it" min:"0s"`
+	Patience     time.Duration `conf:"patience" help:"how long a write waits for nodes that seemed dead, when it cannot do without them" min:"0s"`
+}
+
+// DefaultConfig is what suits most; the layout must be named.
+func DefaultConfig() Config {
+	d := cluster.Defaults
+	return Config{WriteTimeout: d.WriteTimeout, ReadTimeout: d.ReadTimeout, Grace: d.Grace, Patience: d.Patience}
+}
+
 // Deps are what Open works with.
 type Deps struct {
 	Credentials credentials.TransportCredentials // nil: plain text
@@ -38,20 +53,21 @@ type Static struct {
 	Assignment *layout.Assignment
 	Nodes      map[chunk.NodeID]*remote.Client
 
-	deps Deps
+	config Config
+	deps   Deps
 }
 
 // Open reads the layout file and makes a client for each of its nodes; they connect when first used.
 // Kinds: Invalid.
-func Open(path string, d Deps) (*Static, error) {
-	if path == "" {
-		return nil, errors.E(errors.Invalid, errors.Setting, "layout", "name the file that says which chunk-nodes there are")
+func Open(c Config, d Deps) (*Static, error) {
+	if c.Layout == "" {
+		return nil, errors.E(errors.Invalid, errors.Setting, "cluster.layout", "name the file that says which chunk-nodes there are")
 	}
-	l, err := layout.ReadFile(path)
+	l, err := layout.ReadFile(c.Layout)
 	if err != nil {
 		return nil, err
 	}
-	s := &Static{Layout: l, Nodes: map[chunk.NodeID]*remote.Client{}, deps: d}
+	s := &Static{Layout: l, Nodes: map[chunk.NodeID]*remote.Client{}, config: c, deps: d}
 	if s.Assignment, err = layout.Assign(nil, l); err != nil {
 		return nil, err
 	}
@@ -68,7 +84,7 @@ func (s *Static) add(n layout.Node) error {
 		return errors.E(errors.Invalid, errors.Node, n.ID.String(), "the layout file gives it no address")
 	}
 	if s.deps.CheckAddress != nil {
-		if err := s.deps.CheckAddress("layout", n.Address); err != nil {
+		if err := s.deps.CheckAddress("cluster.layout", n.Address); err != nil {
 			return err
 		}
 	}
@@ -81,7 +97,10 @@ func (s *Static) add(n layout.Node) error {
 }
 
 // Store makes a chunk store over all nodes, and what closes it, which is to be called before Close.
-func (s *Static) Store(settings cluster.Settings) (*cluster.Store, func(), error) {
+func (s *Static) Store() (*cluster.Store, func(), error) {
+	settings := cluster.Defaults
+	settings.WriteTimeout, settings.ReadTimeout = s.config.WriteTimeout, s.config.ReadTimeout
+	settings.Grace, settings.Patience = s.config.Grace, s.config.Patience
 	members := map[chunk.NodeID]cluster.Member{}
 	for id, client := range s.Nodes {
 		// The client verifies what it receives.

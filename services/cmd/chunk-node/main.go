@@ -5,14 +5,11 @@ import (
 	"context"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
-	"deuxfleurs.fr/garage/pkg/chunk/remote"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
-
-	"google.golang.org/grpc"
 )
 
 type settings struct {
@@ -38,7 +35,7 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk store", service)
-	server, _, err := p.Server(s.RPC, grpc.ForceServerCodecV2(remote.Codec()))
+	server, _, err := p.Server(s.RPC, chunknode.ServerOptions()...)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ type nodesConfig struct {
 	Data string `conf:"data" help:"folder that holds everything"`
 	S3   struct {
 		Listen string `conf:"listen" flag:"s3" help:"address of the S3 server"`
-		Region string `conf:"region" flag:"region" help:"region that clients sign for"`
+		Region string `conf:"region" help:"region that clients sign for"`
 	} `conf:"s3"`
 	Admin struct {
 		Listen string `conf:"listen" flag:"admin" help:"address of the administration server"`

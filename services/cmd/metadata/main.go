@@ -1,0 +1,56 @@
+// Command metadata keeps keys, buckets and objects, and serves them to other services over gRPC.
+package main
+
+import (
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/program"
+	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/telemetry"
+	"deuxfleurs.fr/garage/services/cmd/internal/peers"
+	"deuxfleurs.fr/garage/services/metadata"
+)
+
+// The sweeper removes references and receives no chunk.
+const memory = 1 << 20
+
+type settings struct {
+	program.Settings `conf:""`
+	RPC              rpc.ServeConfig   `conf:"rpc"`
+	Cluster          membership.Config `conf:"cluster"`
+	Metadata         metadata.Config   `conf:"metadata"`
+}
+
+func main() {
+	s := &settings{Settings: program.DefaultSettings("var/metadata", "127.0.0.1:3912"),
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3902"}, Cluster: membership.DefaultConfig(), Metadata: metadata.DefaultConfig()}
+	program.Main(program.Command("metadata", "metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
+}
+
+func (s *settings) build(_ context.Context, p *program.Program) error {
+	server, credentials, err := p.Server(s.RPC)
+	if err != nil {
+		return err
+	}
+	reach := peers.Reach{Program: p, Security: s.RPC.TLS, Credentials: credentials, Metrics: telemetry.NewClientMetrics(p.Registry)}
+	nodes, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
+	if err != nil {
+		return err
+	}
+	chunks, err := reach.Chunks(nodes)
+	if err != nil {
+		return err
+	}
+	service, err := metadata.New(s.Metadata, metadata.Deps{Folder: p.Folder.Path(), ClusterID: p.Folder.Info().ClusterID,
+		Chunks: chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry})
+	if err != nil {
+		return err
+	}
+	service.Register(server.GRPC())
+	p.Add("metadata", service)
+	p.Add("gRPC server", server)
+	return nil
+}

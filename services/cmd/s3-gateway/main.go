@@ -1,0 +1,66 @@
+// Command s3-gateway serves S3: it keeps nothing itself, and any number of it may run.
+package main
+
+import (
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/meta/remote"
+	"deuxfleurs.fr/garage/pkg/program"
+	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/services/cmd/internal/peers"
+	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
+)
+
+type settings struct {
+	program.Settings `conf:""`
+	Memory           config.Size       `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
+	S3               s3gateway.Config  `conf:"s3"`
+	RPC              rpc.CallConfig    `conf:"rpc"`
+	Cluster          membership.Config `conf:"cluster"`
+	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
+}
+
+func main() {
+	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Memory: buffer.DefaultLimit,
+		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultConfig(), MetadataAddress: "127.0.0.1:3902"}
+	program.Main(program.Command("s3-gateway", "s3-gateway", "Serve S3", s, &s.Settings, s.build))
+}
+
+func (s *settings) build(_ context.Context, p *program.Program) error {
+	reach, err := peers.New(p, s.RPC.TLS)
+	if err != nil {
+		return err
+	}
+	pool := buffer.NewPool(int(s.Memory), clock.System{})
+	nodes, err := reach.Nodes(s.Cluster, pool)
+	if err != nil {
+		return err
+	}
+	chunks, err := reach.Chunks(nodes)
+	if err != nil {
+		return err
+	}
+	conn, err := reach.Metadata(s.MetadataAddress)
+	if err != nil {
+		return err
+	}
+	listener, err := p.Listen("s3.listen", s.S3.Listen)
+	if err != nil {
+		return err
+	}
+	store := remote.New(conn)
+	service, err := s3gateway.New(s.S3, s3gateway.Deps{
+		Meta: store, Chunks: chunks, Identities: keys.New(store, clock.System{}, 0), Pool: pool,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
+	})
+	if err != nil {
+		return err
+	}
+	p.Add("s3-gateway", service)
+	return nil
+}
