@@ -39,7 +39,7 @@ func TestS3cmd(t *testing.T) {
 	s3cmd("cp", bucket+"/dir/small", bucket+"/copied")
 	s3cmd("mv", bucket+"/copied", bucket+"/moved")
 	require.Contains(t, s3cmd("ls", bucket), "/moved")
-	require.Contains(t, s3cmd("du", bucket), "12583")
+	require.Contains(t, s3cmd("du", bucket), "12584912")
 	tree := s.tree("tree", "encoding/json")
 	s3cmd("sync", "tree/", bucket+"/tree/")
 	require.NoError(t, os.Mkdir(s.path("restored"), 0o755))
