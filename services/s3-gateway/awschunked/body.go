@@ -15,7 +15,8 @@ import (
 
 // Body is the payload of a request, decoded and checked. It is read by one goroutine.
 type Body interface {
-	// Read gives payload bytes. io.EOF, and only io.EOF, says that the whole body was right. Its errors carry S3's codes.
+	// Read gives payload bytes. io.EOF, and only io.EOF, says that the whole body was right. An empty payload answers it
+	// also to a Read without room. Its errors carry S3's codes.
 	io.Reader
 	// Len is the payload's length in bytes, as declared and enforced.
 	Len() int64

@@ -159,6 +159,23 @@ func TestEOFComesWithTheLastBytes(t *testing.T) {
 	require.Equal(t, 70_000-65536, n)
 }
 
+func TestAnEmptyPayloadEndsAtOnce(t *testing.T) {
+	for _, seed := range []string{anySeed, ""} {
+		kind := signedTrail
+		if seed == "" {
+			kind = unsignedKind
+		}
+		body, err := New(request(signer.Chunked(seed, nil, 8192), 0, ""), payloadOf(kind), seedOf(anySeed))
+		require.NoError(t, err)
+		_, err = body.Read(nil)
+		require.Equal(t, io.EOF, err)
+	}
+	body, err := New(httptest.NewRequest("PUT", "/", http.NoBody), sigv4.Payload{}, nil)
+	require.NoError(t, err)
+	_, err = body.Read(nil)
+	require.Equal(t, io.EOF, err)
+}
+
 func TestAnyAlteredByteIsFoundBeforeTheEnd(t *testing.T) {
 	payload := random(8192 + 300)
 	trailer := sigtest.Trailer{Name: "x-amz-checksum-crc32", Value: "AAAAAA=="}

@@ -65,7 +65,7 @@ func (c *chunked) Read(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if len(p) == 0 {
+	if len(p) == 0 && c.left > 0 {
 		return 0, nil
 	}
 	n, err := c.read(p)
