@@ -89,11 +89,13 @@ func (h *Health) Failed(now time.Time) {
 	}
 }
 
-// Probed says how a probe ended, that began because NextProbe said so.
+// Probed says how a probe ended, that began because NextProbe said so. A node
+// that answers a probe is asked again, but one failure then is enough to avoid
+// it, for longer: a probe shows less than what it is for.
 func (h *Health) Probed(answered bool, now time.Time) {
 	switch {
-	case answered:
-		h.Succeeded()
+	case answered && h.avoided:
+		h.failures, h.avoided = max(h.config.Failures-1, 0), false
 	case h.avoided:
 		h.postpone(now)
 	}

@@ -33,11 +33,21 @@ func TestHealthAvoidsANodeAfterFailuresInARow(t *testing.T) {
 	_, ok := h.NextProbe()
 	require.False(t, ok)
 
+	// A probe proves little: the next failure is enough.
 	h.Failed(now)
-	h.Failed(now)
-	h.Failed(now)
+	require.True(t, h.Avoid())
 	next, _ := h.NextProbe()
-	require.Equal(t, now.Add(time.Second), next, "the next time begins from the start")
+	require.Equal(t, now.Add(10*time.Second), next)
+
+	// A call that succeeds proves that all is well.
+	h.Probed(true, now)
+	h.Succeeded()
+	h.Failed(now)
+	h.Failed(now)
+	require.False(t, h.Avoid())
+	h.Failed(now)
+	next, _ = h.NextProbe()
+	require.Equal(t, now.Add(time.Second), next, "it begins from the start")
 }
 
 func TestHealthFollowsLatency(t *testing.T) {

@@ -205,7 +205,7 @@ func (w *write) replied(r result, now time.Time) {
 	owner := r.call.subject
 	if r.debt {
 		if r.err != nil {
-			w.s.log.Warn("a chunk-node could not record that another lacks a chunk",
+			w.s.log.Debug("a chunk-node could not record that another lacks a chunk",
 				"chunk", w.hash, "node", r.call.peer.id, "lacking", w.peer(owner).id, "error", r.err)
 		}
 		w.perform(w.machine.Owed(owner, r.err == nil, now))

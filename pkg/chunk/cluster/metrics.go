@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"deuxfleurs.fr/garage/pkg/telemetry"
+)
+
+const subsystem = "chunk_cluster"
+
+// metric is one of the Counts as Prometheus sees it.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(Counts) int64
+}
+
+func total(name, help string, of func(Counts) int64) metric {
+	return metric{describe(name+"_total", help), prometheus.CounterValue, of}
+}
+
+func gauge(name, help string, of func(Counts) int64) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, of}
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(telemetry.Namespace, subsystem, name), help, labels, nil)
+}
+
+// collector gives the Counts and the health of the nodes to Prometheus.
+type collector struct {
+	s       *Store
+	metrics []metric
+	avoided *prometheus.Desc
+	latency *prometheus.Desc
+}
+
+// Collector is the store's metrics, to be registered once.
+func (s *Store) Collector() prometheus.Collector {
+	return &collector{
+		s: s,
+		metrics: []metric{
+			total("second_asked", "Reads that asked another node, because the first was slow or failed.", func(c Counts) int64 { return c.SecondAsked }),
+			total("bad_copies", "Bad copies of chunks found by reads.", func(c Counts) int64 { return c.BadCopies }),
+			total("repaired", "Bad copies replaced by good ones.", func(c Counts) int64 { return c.Repaired }),
+			total("owed", "Requests to a node to record that another lacks a chunk.", func(c Counts) int64 { return c.Owed }),
+			total("forgotten", "Nodes that lack a chunk without any other having recorded it.", func(c Counts) int64 { return c.Forgotten }),
+			total("fed", "Chunks copied from one owner to another to refer to them.", func(c Counts) int64 { return c.Fed }),
+			gauge("late_writes", "Writes that go on after they were answered.", func(c Counts) int64 { return c.Late }),
+			gauge("late_bytes", "Bytes that these hold.", func(c Counts) int64 { return c.LateBytes }),
+		},
+		avoided: describe("node_avoided", "1 for a node that failed so often that it is asked last.", "node", "zone"),
+		latency: describe("node_read_seconds", "How long a read from the node is expected to take.", "node", "zone"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		out <- m.desc
+	}
+	out <- c.avoided
+	out <- c.latency
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	counts := c.s.Counts()
+	for _, m := range c.metrics {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.of(counts)))
+	}
+	for _, n := range c.s.Nodes() {
+		avoided := 0.0
+		if n.Avoided {
+			avoided = 1
+		}
+		out <- prometheus.MustNewConstMetric(c.avoided, prometheus.GaugeValue, avoided, n.ID.String(), n.Zone)
+		out <- prometheus.MustNewConstMetric(c.latency, prometheus.GaugeValue, n.Latency.Seconds(), n.ID.String(), n.Zone)
+	}
+}
