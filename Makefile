@@ -7,7 +7,7 @@ GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)
 MODULES       := proto pkg services tools
 PROGRAMS      := garage s3-gateway metadata chunk-node rebalancer
 PLATFORMS     := linux/amd64 linux/arm64 linux/arm
-VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo unknown)
 
 S3    ?= 127.0.0.1:3900
 ADMIN ?= 127.0.0.1:3903

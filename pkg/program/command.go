@@ -26,8 +26,12 @@ name in capitals, as GARAGE_LOG_LEVEL) or a flag.`,
 			if err := loader.Load(os.Environ()); err != nil {
 				return err
 			}
+			log := telemetry.NewLogger(os.Stderr, settings.Log).With("service", name)
+			if unknown := loader.UnknownEnv(); len(unknown) > 0 {
+				log.Info("environment variables that are no setting of this program", "names", unknown)
+			}
 			// A person who asks twice does not want to wait.
-			ctx, release := lifecycle.Signals(cmd.Context(), telemetry.NewLogger(os.Stderr, settings.Log).With("service", name), func() { os.Exit(130) })
+			ctx, release := lifecycle.Signals(cmd.Context(), log, func() { os.Exit(130) })
 			defer release()
 			return Run(ctx, name, *settings, cmd.OutOrStdout(), build)
 		},
