@@ -69,6 +69,7 @@ func distinctChunks(n, size int) []distinct {
 func benchmarkStore(b *testing.B, noSync bool, change func(*Options)) *Store {
 	o := options(nil)
 	o.FS, o.Disks[0].Path, o.NoSync, o.MemTable, o.Logger = nil, b.TempDir(), noSync, DefaultMemTable, slog.New(slog.DiscardHandler)
+	o.Direct = true
 	if change != nil {
 		change(&o)
 	}
@@ -138,6 +139,38 @@ func BenchmarkGet(b *testing.B) {
 				report(b, size, began)
 			})
 		}
+	}
+}
+
+// BenchmarkDirect compares writes of 1 MiB through the page cache and past it,
+// and the first read after them.
+func BenchmarkDirect(b *testing.B) {
+	const size = 1 << 20
+	for _, direct := range []bool{false, true} {
+		change := func(o *Options) { o.Direct = direct }
+		b.Run(fmt.Sprintf("put/direct=%v", direct), func(b *testing.B) {
+			put(b, benchmarkStore(b, false, change), size, 8)
+		})
+		b.Run(fmt.Sprintf("first-get/direct=%v", direct), func(b *testing.B) {
+			s := benchmarkStore(b, false, change)
+			chunks := distinctChunks(min(b.N, 256), size)
+			b.N = len(chunks)
+			for i, c := range chunks {
+				_, err := s.Put(context.Background(), c.hash, c.data, chunktest.Ref(i))
+				require.NoError(b, err)
+			}
+			b.ResetTimer()
+			began := cpu()
+			parallelDo(b, 8, func(i int) error {
+				got, err := s.Get(context.Background(), chunks[i].hash)
+				if err == nil {
+					got.Release()
+				}
+				return err
+			})
+			b.StopTimer()
+			report(b, size, began)
+		})
 	}
 }
 

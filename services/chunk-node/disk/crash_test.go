@@ -57,9 +57,10 @@ func (h *history) copy() map[refKey]refHistory {
 
 // crashTest runs a load on a disk of which it takes the power at every sync.
 type crashTest struct {
-	t      *testing.T
-	clock  *clock.Manual
-	chunks []testChunk
+	t        *testing.T
+	clock    *clock.Manual
+	separate bool // values of the index
+	chunks   []testChunk
 	history
 	mem     *vfs.MemFS
 	crashes int
@@ -80,6 +81,7 @@ const (
 func (c *crashTest) options(fs vfs.FS) Options {
 	o := options(fs)
 	o.Clock, o.InlineBelow, o.MemTable, o.Compression = c.clock, crashThreshold, 64<<10, 1
+	o.Separate = c.separate
 	o.Rules = state.Rules{Grace: crashGrace, Tombstones: 7 * 24 * time.Hour}
 	return o
 }
@@ -233,10 +235,16 @@ func requireConsistent(t *testing.T, s *Store) {
 const refsPerChunk = 3
 
 func TestPowerCutAtEverySync(t *testing.T) {
+	for name, separate := range map[string]bool{"values beside keys": false, "separate values": true} {
+		t.Run(name, func(t *testing.T) { testPowerCuts(t, separate) })
+	}
+}
+
+func testPowerCuts(t *testing.T, separate bool) {
 	seed := rand.Int63()
 	t.Logf("seed %d", seed)
 	c := &crashTest{
-		t: t, clock: clock.NewManual(time.Unix(1_700_000_000, 0)), mem: memFS(t),
+		t: t, separate: separate, clock: clock.NewManual(time.Unix(1_700_000_000, 0)), mem: memFS(t),
 		history: history{refs: map[refKey]refHistory{}}, rng: randv2.New(randv2.NewPCG(uint64(seed), 1)),
 	}
 	for i := range 14 {

@@ -170,7 +170,7 @@ func (c *changes) install(o *op, r *record) error {
 	}
 	to := c.v.blobPath(h, o.offered.Compressed)
 	delete(c.removed, to)
-	if err := c.v.makeFolder(h.Partition()); err != nil {
+	if err := c.folder(h.Partition()); err != nil {
 		return err
 	}
 	c.move(o.temporary, to, c.v.partitionPath(h.Partition()))

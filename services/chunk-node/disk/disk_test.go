@@ -98,7 +98,11 @@ func TestConformance(t *testing.T) {
 			o.Disks = []Disk{{Path: "/data/a"}, {Path: "/data/b", Allocated: 1 << 40}, {Path: "/data/c", Index: "/data/ssd"}}
 		},
 		"on a real disk": func(t *testing.T, o *Options) { o.FS, o.Disks[0].Path = nil, t.TempDir() },
-		"without syncs":  func(t *testing.T, o *Options) { o.FS, o.Disks[0].Path, o.NoSync = nil, t.TempDir(), true },
+		"direct writes": func(t *testing.T, o *Options) {
+			o.FS, o.Disks[0].Path, o.InlineBelow, o.Direct = nil, t.TempDir(), 0, true
+		},
+		"separate values": func(_ *testing.T, o *Options) { o.Separate, o.InlineBelow = true, 200<<10 },
+		"without syncs":   func(t *testing.T, o *Options) { o.FS, o.Disks[0].Path, o.NoSync = nil, t.TempDir(), true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			chunktest.Run(t, func(t *testing.T) chunk.Store {

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -59,6 +60,9 @@ func parseBlobName(p chunk.Partition, name string) (h chunk.Hash, compressed, ok
 // writeTemporary writes and syncs a new file and returns its path.
 func (v *volume) writeTemporary(c content) (string, error) {
 	path := v.temporary + "/" + strconv.FormatUint(v.serial.Add(1), 36)
+	if v.direct && c.Stored >= directFrom {
+		return path, v.writeDirect(path, c)
+	}
 	f, err := v.fs.Create(path, fileCategory)
 	if err != nil {
 		return "", v.writeFailed(err, "making", path)
@@ -80,6 +84,19 @@ func (v *volume) writeTemporary(c content) (string, error) {
 		return "", v.fail(err, "closing %s", path)
 	}
 	return path, nil
+}
+
+// writeDirect writes and syncs a new file past the page cache.
+func (v *volume) writeDirect(path string, c content) error {
+	err := writeDirect(path, c.segments, !v.o.NoSync)
+	if err == nil {
+		return nil
+	}
+	if errors.As(err, new(syncError)) {
+		return v.fail(err, "syncing %s", path)
+	}
+	v.removeQuietly(path)
+	return v.writeFailed(err, "writing", path)
 }
 
 // removeQuietly removes a file that nothing needs; what stays is removed at the next start.

@@ -19,6 +19,7 @@ type changes struct {
 	records map[chunk.Hash]*record
 	renames []rename
 	folders map[string]struct{} // to be synced
+	made    []chunk.Partition   // whose folders are new
 	removed map[string]struct{} // files to remove once the index is durable
 	totals  totals
 	debts   map[string]bool // keys of debts that this group changed, and whether they are owed now
@@ -54,7 +55,7 @@ func (c *changes) begin(v *volume, t totals) {
 	clear(c.folders)
 	clear(c.removed)
 	clear(c.debts)
-	c.renames = c.renames[:0]
+	c.renames, c.made = c.renames[:0], c.made[:0]
 }
 
 // process decides and carries out a group.
@@ -106,6 +107,9 @@ func (w *writer) carryOut(c *changes) error {
 			}
 		}
 	}
+	for _, p := range c.made {
+		v.folders[p/64].Or(1 << (p % 64))
+	}
 	if err := w.index(c); err != nil {
 		return err
 	}
@@ -143,20 +147,19 @@ func (v *volume) commit(b *pebble.Batch) error {
 	return v.failed() // Pebble reports some failures through its logger alone
 }
 
-// makeFolder makes a partition's folder durable before anything is put into it.
-func (v *volume) makeFolder(p chunk.Partition) error {
+// folder makes a partition's folder where it is not there yet. It is durable
+// when this group is: its parent is synced with the folders that got files.
+func (c *changes) folder(p chunk.Partition) error {
+	v := c.v
 	if v.folders[p/64].Load()&(1<<(p%64)) != 0 {
 		return nil
 	}
-	if err := v.fs.MkdirAll(v.partitionPath(p), 0o700); err != nil {
-		return v.writeFailed(err, "making", v.partitionPath(p))
+	path := v.partitionPath(p)
+	if err := v.fs.MkdirAll(path, 0o700); err != nil {
+		return v.writeFailed(err, "making", path)
 	}
-	if !v.o.NoSync {
-		if err := v.syncFolder(v.blobs); err != nil {
-			return v.fail(err, "syncing %s", v.blobs)
-		}
-	}
-	v.folders[p/64].Or(1 << (p % 64))
+	c.folders[v.blobs] = struct{}{}
+	c.made = append(c.made, p)
 	return nil
 }
 

@@ -38,6 +38,8 @@ type Options struct {
 	InlineBelow int   // stored blobs of fewer bytes are values in the index
 	Compression int   // zstd level; 0: none
 	NoSync      bool  // answer before anything is on disk
+	Direct      bool  // write large blobs past the page cache, where the file system can
+	Separate    bool  // let the index keep blobs in files of their own
 	Cache       int64 // bytes of the index cache, shared by all disks
 	MemTable    int64 // bytes of the index's write buffer, on each disk
 	Reserve     int64 // a disk with fewer free bytes takes no more chunks

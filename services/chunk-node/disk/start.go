@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -44,6 +45,7 @@ func (v *volume) start(fresh bool) error {
 		w.published = w.totals
 		v.writers[i] = w
 	}
+	v.direct = v.o.Direct && v.fs == vfs.Default && directPossible(v.temporary)
 	return v.measureSpace()
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -36,6 +37,7 @@ type volume struct {
 	folders                      [chunk.Partitions / 64]atomic.Uint64 // bit set: the partition's folder exists durably
 	writers                      [writersPerDisk]*writer
 	unclean                      atomic.Bool // the program was not stopped in order the last time
+	direct                       bool        // large files are written past the page cache
 	space                        space
 	removals                     struct {
 		mu      sync.Mutex
@@ -98,6 +100,11 @@ func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
+	}
+	if v.o.Separate {
+		po.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+			return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 1 << 10, MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.3}
+		}
 	}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

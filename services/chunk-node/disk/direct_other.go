@@ -1,0 +1,16 @@
+//go:build !linux
+
+package disk
+
+import "deuxfleurs.fr/garage/pkg/errors"
+
+const directFrom = 256 << 10
+
+// directPossible is false: only Linux's way is known here.
+func directPossible(string) bool { return false }
+
+func writeDirect(string, [][]byte, bool) error {
+	return errors.Newf(errors.Internal, "direct writes are for Linux")
+}
+
+type syncError struct{ error }
