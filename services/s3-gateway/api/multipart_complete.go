@@ -210,7 +210,9 @@ func objectSum(h http.Header, u meta.Upload, parts []meta.Part) (meta.Checksum, 
 		if !isSum || value == "Type" || value == "Algorithm" {
 			continue
 		}
-		if !strings.EqualFold(value, sum.Algorithm) || values[0] != sum.Value {
+		// Of a composite checksum, clients leave out the number of parts behind it.
+		bare, _, _ := strings.Cut(sum.Value, "-")
+		if !strings.EqualFold(value, sum.Algorithm) || values[0] != sum.Value && values[0] != bare {
 			return sum, s3err.BadDigest.Msg("The %s you specified did not match the calculated checksum.", strings.ToLower(value))
 		}
 	}
