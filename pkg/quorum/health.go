@@ -14,7 +14,7 @@ type HealthConfig struct {
 	HalfLife   time.Duration // of what is known of a latency, while nothing new is
 	MinHedge   time.Duration // limits of Hedge
 	MaxHedge   time.Duration
-	Guess      time.Duration // a latency, before any was measured
+	Guess      time.Duration // Hedge, before any latency was measured
 }
 
 // DefaultHealth is for nodes that are anywhere between one machine and another town.
@@ -53,7 +53,7 @@ type Health struct {
 
 // NewHealth knows nothing of a node and thinks well of it.
 func NewHealth(c HealthConfig) *Health {
-	return &Health{config: c, mean: c.Guess.Seconds(), hedge: clamp(c.Guess, c.MinHedge, c.MaxHedge)}
+	return &Health{config: c, hedge: clamp(c.Guess, c.MinHedge, c.MaxHedge)}
 }
 
 // Succeeded says that the node answered a call, well or badly, whatever it took.
@@ -75,7 +75,7 @@ func (h *Health) Answered(took time.Duration, now time.Time) {
 // Outrun says that a read was given up after so long, because another node was
 // faster: this one takes at least as long.
 func (h *Health) Outrun(after time.Duration, now time.Time) {
-	if after.Seconds() > h.mean {
+	if h.measured.IsZero() || after.Seconds() > h.mean {
 		h.mix(after, now)
 	}
 }
@@ -112,8 +112,9 @@ func (h *Health) Avoid() bool { return h.avoided }
 // NextProbe is when to probe a node that is avoided, or false.
 func (h *Health) NextProbe() (time.Time, bool) { return h.probeAt, h.avoided }
 
-// Latency is how long an answer is expected to take. An old measurement
-// counts less and less, so that a node once slow is tried again.
+// Latency is how long an answer is expected to take: nothing, until one was
+// measured, so that every node is tried. An old measurement counts less and
+// less, so that a node once slow is tried again.
 func (h *Health) Latency(now time.Time) time.Duration {
 	mean := h.mean
 	if age := now.Sub(h.measured); !h.measured.IsZero() && age > 0 && h.config.HalfLife > 0 {

@@ -52,11 +52,11 @@ func TestHealthAvoidsANodeAfterFailuresInARow(t *testing.T) {
 
 func TestHealthFollowsLatency(t *testing.T) {
 	h := NewHealth(DefaultHealth)
-	require.Equal(t, DefaultHealth.Guess, h.Latency(at(0)))
+	require.Zero(t, h.Latency(at(0)), "a node that was not measured is tried")
 	require.Equal(t, DefaultHealth.Guess, h.Hedge())
 
 	h.Answered(20*time.Millisecond, at(0))
-	require.Equal(t, 20*time.Millisecond, h.Latency(at(0)), "the first measurement replaces the guess")
+	require.Equal(t, 20*time.Millisecond, h.Latency(at(0)), "the first measurement is taken as it is")
 	for range 100 {
 		h.Answered(40*time.Millisecond, at(0))
 	}
@@ -67,6 +67,10 @@ func TestHealthFollowsLatency(t *testing.T) {
 	require.InDelta(t, 0.040, h.Latency(at(0)).Seconds(), 0.0001, "given up early says nothing")
 	h.Outrun(time.Second, at(0))
 	require.Greater(t, h.Latency(at(0)), 100*time.Millisecond)
+
+	h = NewHealth(DefaultHealth)
+	h.Outrun(time.Second, at(0))
+	require.Equal(t, time.Second, h.Latency(at(0)), "given up the first time says all there is to know")
 }
 
 func TestHedgeIsThe95thPercentileOfRecentAnswers(t *testing.T) {
