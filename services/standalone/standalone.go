@@ -11,7 +11,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/cached"
 	"deuxfleurs.fr/garage/pkg/program"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
@@ -31,6 +33,8 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
+	telemetry.RegisterPool(p.Registry, pool)
+	telemetry.RegisterNode(p.Registry, node.Node().Status)
 	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
 		Folder: p.Folder.Path(), ClusterID: info.ClusterID, Chunks: node.Node(),
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,
@@ -39,8 +43,8 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("metadata", metadataService)
-	store := metadataService.Store()
-	if err := c.addRebalancer(p, metadataService, node.Node()); err != nil {
+	store := cached.New(metadataService.Store()) // all changes of this process go through it
+	if err := c.addRebalancer(p, metadataService, store, node.Node()); err != nil {
 		return err
 	}
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
@@ -59,7 +63,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	return nil
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, node chunk.Node) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node) error {
 	info := p.Folder.Info()
 	l, err := layout.New(1, 1, []layout.Node{{ID: info.NodeID, Zone: "here", Tokens: 1}})
 	if err != nil {
@@ -71,7 +75,7 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, node ch
 	}
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: md.Store(), ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
+		Store: store, ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
 		Nodes:   map[chunk.NodeID]rebalancer.Node{info.NodeID: node},
 		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,

@@ -53,6 +53,8 @@ type Store struct {
 	cfg       Config
 	window    int // chunks
 	readAhead int // chunks
+	// put is Put, without hashing once more where the chunk store can do without.
+	put func(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error)
 }
 
 // New makes a Store.
@@ -66,7 +68,10 @@ func New(cfg Config, d Deps) *Store {
 	setDefault(&cfg.Progress, DefaultProgress)
 	setDefault(&cfg.StepTimeout, DefaultStepTimeout)
 	setDefault(&cfg.Batch, DefaultBatch)
-	s := &Store{Deps: d, cfg: cfg}
+	s := &Store{Deps: d, cfg: cfg, put: d.Chunks.Put}
+	if v, ok := d.Chunks.(chunk.VerifiedPutter); ok {
+		s.put = v.PutVerified
+	}
 	// One body holds the window, the chunk that is read and what the hash stages
 	// have not seen yet: together at most the quarter of the pool that it may take.
 	size := cfg.Chunker.MaxSize()

@@ -173,7 +173,7 @@ func (w *writer) put(offset uint64, b *buffer.Buffer) {
 	h := chunk.HashOf(b)
 	w.note(offset, h, b.Len())
 	ctx, cancel := w.s.step(w.ctx)
-	outcome, err := w.s.Chunks.Put(ctx, h, b, w.target.refAt(offset))
+	outcome, err := w.s.put(ctx, h, b, w.target.refAt(offset))
 	cancel()
 	w.check(outcome, err)
 }
