@@ -102,6 +102,9 @@ func (c *codec) expand(stored, dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, errors.Wrap(errors.Corrupted, err, "expanding a compressed blob")
 	}
+	if len(out)-len(dst) != length {
+		return nil, errors.Newf(errors.Corrupted, "a compressed blob holds %d bytes, and its header says %d", len(out)-len(dst), length)
+	}
 	return out, nil
 }
 
