@@ -46,7 +46,7 @@ func TestAnAnswerThatAChangeOvertookIsNotKept(t *testing.T) {
 	under := &slow{Store: open(t, clock.System{})}
 	s := New(under)
 	b := meta.Bucket{ID: uuid.New(), Name: "photos"}
-	require.NoError(t, s.CreateKey(ctx, meta.Key{AccessKey: "k"}))
+	require.NoError(t, s.CreateKey(ctx, meta.Key{AccessKey: "k", Secret: "s"}))
 	require.NoError(t, s.CreateBucket(ctx, b))
 	under.answered = func() {
 		under.answered = nil
@@ -68,7 +68,7 @@ func TestAChangeIsSeenByEveryReadThatStartsAfterIt(t *testing.T) {
 	s := open(t, clock.System{})
 	b := meta.Bucket{ID: uuid.New(), Name: "photos"}
 	require.NoError(t, s.CreateBucket(ctx, b))
-	require.NoError(t, s.CreateKey(ctx, meta.Key{AccessKey: "k"}))
+	require.NoError(t, s.CreateKey(ctx, meta.Key{AccessKey: "k", Secret: "s"}))
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 4 {
