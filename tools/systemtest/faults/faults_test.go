@@ -128,7 +128,12 @@ func waitForCopies(ctx context.Context, t *testing.T, d *deploy.Deployment, l *l
 	t.Helper()
 	for {
 		body := random(200_000)
-		put(ctx, t, l, "fresh", body)
+		resp, err := l.Client.Do(ctx, s3client.Request{Method: "PUT", Bucket: l.Bucket, Key: "fresh", Body: body})
+		require.NoError(t, err)
+		if resp.Status == 503 {
+			continue // Not back yet.
+		}
+		require.Equal(t, 200, resp.Status, "%s %s", resp.Code, resp.Message)
 		before := time.Now()
 		for time.Since(before) < 5*time.Second {
 			if len(blobsHolding(t, d, body)) == 3 {
