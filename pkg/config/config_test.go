@@ -67,7 +67,7 @@ func load(t *testing.T, yaml string, environ []string, args ...string) (*sample,
 
 func TestLaterSourcesWin(t *testing.T) {
 	s, l, err := load(t, "data: /from/file\nmode: fast\ns3:\n  listen: file:1\n  idle-timeout: 5s\n",
-		[]string{"GARAGE_DATA=/from/env", "GARAGE_S3_LISTEN=env:1", "OTHER=1", "GARAGE_NEW=1"}, "--data", "/from/flag")
+		[]string{"GARAGE_DATA=/from/env", "GARAGE_S3_LISTEN=env:1", "OTHER=1", "GARAGE_NEW=1", "GARAGE_MODE="}, "--data", "/from/flag")
 	require.NoError(t, err)
 	require.Equal(t, "/from/flag", s.Data)
 	require.Equal(t, "env:1", s.S3.Listen)

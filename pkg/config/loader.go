@@ -141,6 +141,9 @@ func (l *Loader) readEnv(environ []string) (map[string]any, error) {
 			if key == "" {
 				l.unknownEnv = append(l.unknownEnv, name)
 			}
+			if value == "" { // as if it were not there, which is how many tools leave a variable out
+				return "", nil
+			}
 			return key, value
 		},
 	}), nil)

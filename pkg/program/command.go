@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/lifecycle"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
+
+// clientEnv are the variables of the command line that speaks to a server.
+var clientEnv = []string{"GARAGE_ADMIN", "GARAGE_ADMIN_CA"}
 
 // Command makes the command that runs a program. conf points to its configuration, which embeds
 // settings; build adds its services.
@@ -27,7 +31,8 @@ name in capitals, as GARAGE_LOG_LEVEL) or a flag.`,
 				return err
 			}
 			log := telemetry.NewLogger(os.Stderr, settings.Log).With("service", name)
-			if unknown := loader.UnknownEnv(); len(unknown) > 0 {
+			unknown := slices.DeleteFunc(loader.UnknownEnv(), func(name string) bool { return slices.Contains(clientEnv, name) })
+			if len(unknown) > 0 {
 				log.Info("environment variables that are no setting of this program", "names", unknown)
 			}
 			// A person who asks twice does not want to wait.

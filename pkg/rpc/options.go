@@ -59,19 +59,32 @@ func ServerOptions(logger *slog.Logger, metrics *telemetry.GRPCMetrics) []grpc.S
 	}
 }
 
-// guard turns the errors of handlers into statuses and survives their panics: a request that hits a
-// mistake in the program must not take the others with it.
+// guard turns the errors of handlers into statuses, logs those that an operator should know, and survives
+// their panics: a request that hits a mistake in the program must not take the others with it.
 type guard struct{ log *slog.Logger }
+
+// status is the error for the wire. What callers do wrong is theirs to log.
+func (g guard) status(ctx context.Context, method string, err error) error {
+	switch errors.KindOf(err) {
+	case errors.Internal, errors.Corrupted:
+		if err != nil {
+			g.log.ErrorContext(ctx, "a call failed", "method", method, "error", err)
+		}
+	case errors.Full, errors.Unavailable:
+		g.log.WarnContext(ctx, "a call failed", "method", method, "error", err)
+	}
+	return errors.ToStatus(err)
+}
 
 func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer g.recover(ctx, info.FullMethod, &err)
 	resp, err = handler(ctx, req)
-	return resp, errors.ToStatus(err)
+	return resp, g.status(ctx, info.FullMethod, err)
 }
 
 func (g guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer g.recover(stream.Context(), info.FullMethod, &err)
-	return errors.ToStatus(handler(srv, stream))
+	return g.status(stream.Context(), info.FullMethod, handler(srv, stream))
 }
 
 func (g guard) recover(ctx context.Context, method string, err *error) {

@@ -27,7 +27,7 @@ func NewRegistry(service, version string) *prometheus.Registry {
 	return r
 }
 
-// MetricsHandler serves the registry's metrics.
+// MetricsHandler serves the registry's metrics. One that cannot be had is left out and counted.
 func MetricsHandler(r *prometheus.Registry) http.Handler {
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r, ErrorHandling: promhttp.ContinueOnError})
 }

@@ -9,6 +9,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 )
 
@@ -26,15 +27,17 @@ func main() {
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
-	info := p.Folder.Info()
+	info, pool := p.Folder.Info(), buffer.NewPool(int(s.Memory), clock.System{})
 	service, err := chunknode.New(s.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: buffer.NewPool(int(s.Memory), clock.System{}), Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
 	})
 	if err != nil {
 		return err
 	}
 	p.Add("chunk store", service)
+	telemetry.RegisterPool(p.Registry, pool)
+	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, _, err := p.Server(s.RPC, chunknode.ServerOptions()...)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 )
@@ -37,6 +38,7 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	pool := buffer.NewPool(int(s.Memory), clock.System{})
+	telemetry.RegisterPool(p.Registry, pool)
 	nodes, err := reach.Nodes(s.Cluster, pool)
 	if err != nil {
 		return err
