@@ -1,0 +1,89 @@
+package pebble
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+)
+
+// What a write saw of another write that is not durable yet must be durable before it answers, also
+// when it changed nothing itself: else a power cut takes back what it said.
+func TestAnAnswerWaitsForWhatItRestsOn(t *testing.T) {
+	ctx := context.Background()
+	bucket, upload := uuid.New(), uuid.New()
+	ref := meta.UploadRef{Bucket: bucket, Key: "k", ID: upload}
+	for name, call := range map[string]func(s *Store) error{
+		"listing garbage": func(s *Store) error {
+			garbage, _, err := s.ListGarbage(ctx, nil, 10, time.Time{})
+			if len(garbage) != 1 {
+				err = errors.Newf(errors.Internal, "%d entries", len(garbage))
+			}
+			return err
+		},
+		"deleting what is deleted": func(s *Store) error {
+			_, err := s.DeleteObjects(ctx, bucket, []meta.Delete{{Key: "k"}})
+			return err
+		},
+		"a condition that fails": func(s *Store) error {
+			_, err := s.PutObject(ctx, meta.Put{Bucket: bucket, Key: "k", Condition: meta.Condition{IfMatch: []string{"*"}}})
+			if !errors.Is(err, errors.NotFound) {
+				return errors.Newf(errors.Internal, "%v", err)
+			}
+			return nil
+		},
+		"aborting what ended": func(s *Store) error {
+			if err := s.AbortUpload(ctx, ref); !errors.Is(err, errors.NotFound) {
+				return errors.Newf(errors.Internal, "%v", err)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var held atomic.Pointer[chan struct{}]
+			s, err := Open(config(beforeSync(vfs.NewMem(), func() {
+				if wait := held.Load(); wait != nil {
+					<-*wait
+				}
+			}), clock.System{}))
+			require.NoError(t, err)
+			require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "b"}))
+			require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: ref}))
+			_, err = s.PutObject(ctx, meta.Put{Bucket: bucket, Key: "k", Upload: upload, Size: 1, Chunks: []meta.Chunk{{Length: 1}}})
+			require.NoError(t, err)
+
+			release := make(chan struct{})
+			held.Store(&release)
+			deleted, answered := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := s.DeleteObjects(ctx, bucket, []meta.Delete{{Key: "k"}})
+				deleted <- err
+			}()
+			require.Eventually(t, func() bool {
+				_, err := s.Object(ctx, bucket, "k")
+				return errors.Is(err, errors.NotFound)
+			}, 30*time.Second, time.Millisecond, "a read may see it")
+			go func() { answered <- call(s) }()
+			select {
+			case err := <-answered:
+				t.Errorf("it answered before the deletion was durable: %v", err)
+			case <-time.After(50 * time.Millisecond): // a wrong store has answered long before
+			}
+			held.Store(nil)
+			close(release)
+			require.NoError(t, <-deleted)
+			if !t.Failed() {
+				require.NoError(t, <-answered)
+			}
+			require.NoError(t, s.Close())
+		})
+	}
+}
