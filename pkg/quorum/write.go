@@ -6,17 +6,28 @@ import "time"
 type WriteConfig struct {
 	Owners   int
 	Needed   int           // acknowledgements before the answer, usually Majority(Owners)
-	Avoid    []bool        // owners to leave out unless needed, or nil
+	Standing []Standing    // of each owner, or nil: all are ready
 	Grace    time.Duration // how long owners may go on after the answer
-	Patience time.Duration // how long to wait for owners in Avoid
+	Patience time.Duration // how long to wait once an owner that seems away is needed
 	Retries  int           // how often each owner is tried again, while needed
 	Backoff  time.Duration // before the first retry; doubles
 }
 
+// Standing is what is known of an owner before a write.
+type Standing uint8
+
+// The standings. Owners that are not ready are left out, and owed the write,
+// unless they are needed.
+const (
+	Ready Standing = iota
+	Busy           // it has as much under way as it can take
+	Away           // it seems dead
+)
+
 // Write is one write to the owners of a partition.
 //
-// Until the answer, an owner that failed is tried again, and one to avoid is
-// tried, only when the owners still at work are too few. After the answer,
+// Until the answer, an owner that failed is tried again, and one that is not
+// ready is tried, only when the owners still at work are too few. After the answer,
 // an owner that has not acknowledged within Grace is owed the write.
 type Write struct {
 	config   WriteConfig
@@ -38,7 +49,7 @@ type writeOwner struct {
 type writeState uint8
 
 const (
-	untried writeState = iota // to avoid, not sent
+	untried writeState = iota // not ready, so left out
 	working                   // a call is under way
 	waiting                   // for retryAt
 	acked                     // durable there
@@ -56,12 +67,11 @@ func NewWrite(c WriteConfig) *Write {
 	return &Write{config: c, owners: make([]writeOwner, c.Owners), out: make([]Action, 0, 2*c.Owners+2)}
 }
 
-// Start sends the write to all owners that are not to be avoided, and to those
-// as well that are needed.
+// Start sends the write to all owners that are ready, and to others that are needed.
 func (w *Write) Start(now time.Time) []Action {
 	w.out = w.out[:0]
 	for i := range w.owners {
-		if w.config.Avoid == nil || !w.config.Avoid[i] {
+		if w.standing(i) == Ready {
 			w.send(i, Send)
 		}
 	}
@@ -142,6 +152,13 @@ func (w *Write) count(states ...writeState) int {
 	return n
 }
 
+func (w *Write) standing(owner int) Standing {
+	if w.config.Standing == nil {
+		return Ready
+	}
+	return w.config.Standing[owner]
+}
+
 func (w *Write) do(a Action) { w.out = append(w.out, a) }
 
 func (w *Write) send(owner int, how Do) {
@@ -194,8 +211,8 @@ func (w *Write) giveUp() {
 }
 
 // recruit finds enough owners to reach the number needed: first those whose
-// wait is over, then those that lack only the bytes, then those to avoid, then
-// those to try again. Where these are not enough it gives up.
+// wait is over, then those that lack only the bytes, then those that are busy,
+// then those that seem away, then those to try again. Where these are not enough it gives up.
 func (w *Write) recruit(now time.Time) {
 	for i := range w.owners {
 		if o := &w.owners[i]; o.state == waiting && !now.Before(o.retryAt) {
@@ -219,6 +236,11 @@ func (w *Write) recruit(now time.Time) {
 	for i := range w.owners {
 		if acks > 0 && recruited(&w.owners[i], wanting) {
 			w.send(i, Feed)
+		}
+	}
+	for i := range w.owners {
+		if w.standing(i) == Busy && recruited(&w.owners[i], untried) {
+			w.send(i, Send)
 		}
 	}
 	for i := range w.owners {

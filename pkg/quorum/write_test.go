@@ -89,9 +89,11 @@ func TestWrite(t *testing.T) {
 	retried := three
 	retried.Retries, retried.Backoff = 2, 50*time.Millisecond
 	avoiding := three
-	avoiding.Avoid = []bool{false, true, false}
+	avoiding.Standing = []Standing{Ready, Away, Ready}
 	avoidingTwo := three
-	avoidingTwo.Avoid = []bool{false, true, true}
+	avoidingTwo.Standing = []Standing{Ready, Away, Away}
+	busy := three
+	busy.Standing = []Standing{Away, Ready, Busy}
 	for _, c := range []struct {
 		name   string
 		config WriteConfig
@@ -205,30 +207,37 @@ func TestWrite(t *testing.T) {
 			{3, "2 ok", "answer acknowledged, owe 0 by 1"},
 			{4, "owed 0", "finish"},
 		}},
-		{"an owner to avoid is left out and owed", avoiding, []step{
+		{"an owner that seems away is left out and owed", avoiding, []step{
 			{0, "start", "send 0, send 2"},
 			{1, "0 ok", ""},
 			{2, "2 ok", "answer acknowledged, owe 1 by 0"},
 			{4, "owed 1", "finish"},
 		}},
-		{"an owner to avoid is asked when needed", avoiding, []step{
+		{"an owner that seems away is asked when needed", avoiding, []step{
 			{0, "start", "send 0, send 2"},
 			{1, "0 ok", ""},
 			{2, "2 failed", "send 1"},
 			{3, "1 ok", "answer acknowledged, owe 2 by 0"},
 			{4, "owed 2", "finish"},
 		}},
-		{"owners to avoid are not waited for longer than the patience", avoidingTwo, []step{
+		{"owners that seem away are not waited for longer than the patience", avoidingTwo, []step{
 			{0, "start", "send 0, send 1"},
 			{2, "0 ok", ""},
 			{3000, "wake", "answer unavailable, cancel 1, finish"},
 		}},
-		{"both owners to avoid may be needed", avoidingTwo, []step{
+		{"both owners that seem away may be needed", avoidingTwo, []step{
 			{0, "start", "send 0, send 1"},
 			{2, "1 failed", "send 2"},
 			{4, "0 ok", ""},
 			{5, "2 ok", "answer acknowledged, owe 1 by 0"},
 			{6, "owed 1", "finish"},
+		}},
+		{"an owner that is busy is preferred to one that seems away, and waited for", busy, []step{
+			{0, "start", "send 1, send 2"},
+			{1, "1 ok", ""},
+			{5000, "tick", ""},
+			{9000, "2 ok", "answer acknowledged, owe 0 by 1"},
+			{9001, "owed 0", "finish"},
 		}},
 		{"nobody waits after the answer: owed at once", three, []step{
 			{0, "start", "send 0, send 1, send 2"},
@@ -302,8 +311,8 @@ func TestWriteProperties(t *testing.T) {
 		c := WriteConfig{
 			Owners: owners, Needed: rapid.IntRange(1, owners).Draw(t, "needed"),
 			Grace: time.Second, Patience: 2 * time.Second, Backoff: 50 * time.Millisecond,
-			Retries: rapid.IntRange(0, 3).Draw(t, "retries"),
-			Avoid:   rapid.SliceOfN(rapid.Bool(), owners, owners).Draw(t, "avoid"),
+			Retries:  rapid.IntRange(0, 3).Draw(t, "retries"),
+			Standing: rapid.SliceOfN(rapid.SampledFrom([]Standing{Ready, Ready, Busy, Away}), owners, owners).Draw(t, "standing"),
 		}
 		outcomes := rapid.SampledFrom([]Outcome{OK, OK, OK, Removed, Missing, Failed, Failed, Refused})
 		w := NewWrite(c)

@@ -66,6 +66,9 @@ func newWorld(t *testing.T, copies, nodes int, change func(*Settings)) *world {
 		}
 		w.passTimeUntil(in(func() { w.Close(time.Minute) }))
 		w.eventually(func() bool { return runtime.NumGoroutine() <= before }, "goroutines that outlive the store")
+		for i, p := range w.peers {
+			require.True(t, p.window.Fits(1<<60), "bytes counted as sent to node %d that are not", i)
+		}
 	})
 	return w
 }

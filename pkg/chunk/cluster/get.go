@@ -124,7 +124,7 @@ func (g *get) perform(actions []quorum.Action) {
 			if a.Node > 0 {
 				g.s.counts.second.Add(1)
 			}
-			g.op.start(a.Node, g.peer(a.Node), 0, g.fetch)
+			g.op.start(a.Node, g.peer(a.Node), 0, 0, g.fetch)
 		case quorum.Cancel:
 			g.op.giveUp(a.Node, g.answer == quorum.Found)
 		case quorum.Repair:

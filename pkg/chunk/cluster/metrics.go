@@ -33,6 +33,7 @@ type collector struct {
 	metrics []metric
 	avoided *prometheus.Desc
 	latency *prometheus.Desc
+	window  *prometheus.Desc
 }
 
 // Collector is the store's metrics, to be registered once.
@@ -51,6 +52,7 @@ func (s *Store) Collector() prometheus.Collector {
 		},
 		avoided: describe("node_avoided", "1 for a node that failed so often that it is asked last.", "node", "zone"),
 		latency: describe("node_read_seconds", "How long a read from the node is expected to take.", "node", "zone"),
+		window:  describe("node_window_bytes", "Bytes that may be on their way to the node at the same time.", "node", "zone"),
 	}
 }
 
@@ -61,6 +63,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 	out <- c.avoided
 	out <- c.latency
+	out <- c.window
 }
 
 // Collect implements prometheus.Collector.
@@ -76,5 +79,6 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(c.avoided, prometheus.GaugeValue, avoided, n.ID.String(), n.Zone)
 		out <- prometheus.MustNewConstMetric(c.latency, prometheus.GaugeValue, n.Latency.Seconds(), n.ID.String(), n.Zone)
+		out <- prometheus.MustNewConstMetric(c.window, prometheus.GaugeValue, float64(n.Window), n.ID.String(), n.Zone)
 	}
 }

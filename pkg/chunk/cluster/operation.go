@@ -26,6 +26,7 @@ type call struct {
 	subject int
 	peer    *peer
 	cancel  context.CancelFunc
+	bytes   int64 // that it sends
 	began   time.Time
 	expires time.Time // zero: when the operation ends it
 }
@@ -45,11 +46,12 @@ func (s *Store) operation(ctx context.Context, nodes int) *operation {
 	}
 }
 
-// start calls f in a goroutine of its own. limit bounds the call where the
-// machine does not; zero is none.
-func (o *operation) start(subject int, p *peer, limit time.Duration, f func(context.Context, *peer) result) {
+// start calls f, which sends that many bytes, in a goroutine of its own. limit
+// bounds the call where the machine does not; zero is none.
+func (o *operation) start(subject int, p *peer, bytes int64, limit time.Duration, f func(context.Context, *peer) result) {
 	ctx, cancel := context.WithCancel(o.ctx)
-	c := &call{subject: subject, peer: p, cancel: cancel, began: o.s.clock.Now()}
+	c := &call{subject: subject, peer: p, cancel: cancel, bytes: bytes, began: o.s.clock.Now()}
+	p.begin(bytes)
 	if limit > 0 {
 		c.expires = c.began.Add(limit)
 	}

@@ -21,12 +21,16 @@ type peer struct {
 
 	mu       sync.Mutex
 	health   *quorum.Health
+	window   *quorum.Window
 	answered time.Time // anything, the last time
 	probing  bool      // a goroutine probes it
 }
 
-func newPeer(n layout.Node, m Member, h quorum.HealthConfig) *peer {
-	return &peer{id: n.ID, zone: n.Zone, node: m.Node, verified: m.Verified, health: quorum.NewHealth(h)}
+func newPeer(n layout.Node, m Member, s Settings) *peer {
+	return &peer{
+		id: n.ID, zone: n.Zone, node: m.Node, verified: m.Verified,
+		health: quorum.NewHealth(s.Health), window: quorum.NewWindow(s.Window),
+	}
 }
 
 // answered reports whether an error is an answer of the node, rather than the lack of one.
@@ -44,6 +48,11 @@ func (s *Store) judge(c *call, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := s.clock.Now()
+	if err == nil {
+		p.window.End(c.bytes)
+	} else {
+		p.window.Fail(c.bytes)
+	}
 	if err == nil || answered(err) {
 		p.answered = now
 		p.health.Succeeded()
@@ -75,6 +84,11 @@ func (s *Store) judgeLate(c *call, outrun bool) {
 	defer p.mu.Unlock()
 	now := s.clock.Now()
 	took := now.Sub(c.began)
+	if took >= s.settings.Grace {
+		p.window.Late(c.bytes, c.began, now)
+	} else {
+		p.window.Fail(c.bytes)
+	}
 	switch {
 	case outrun:
 		p.health.Outrun(took, now)
@@ -151,6 +165,29 @@ func (s *Store) limited(ctx context.Context, d time.Duration, f func(context.Con
 	}
 }
 
+// begin counts bytes that are sent to the node.
+func (p *peer) begin(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.window.Begin(bytes)
+}
+
+// standing is that of the node for a write of so many bytes.
+func (p *peer) standing(bytes int64) quorum.Standing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.health.Avoid():
+		return quorum.Away
+	case !p.window.Fits(bytes):
+		return quorum.Busy
+	}
+	return quorum.Ready
+}
+
 func (p *peer) avoid() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,6 +200,7 @@ type NodeHealth struct {
 	Zone    string
 	Avoided bool          // it failed so often that it is asked last
 	Latency time.Duration // expected of a read
+	Window  int64         // bytes that may be on their way to it at the same time
 }
 
 // Nodes is the health of all nodes, in the order of the layout.
@@ -170,7 +208,7 @@ func (s *Store) Nodes() []NodeHealth {
 	list := make([]NodeHealth, len(s.peers))
 	for i, p := range s.peers {
 		p.mu.Lock()
-		list[i] = NodeHealth{ID: p.id, Zone: p.zone, Avoided: p.health.Avoid(), Latency: p.health.Latency(s.clock.Now())}
+		list[i] = NodeHealth{ID: p.id, Zone: p.zone, Avoided: p.health.Avoid(), Latency: p.health.Latency(s.clock.Now()), Window: p.window.Limit()}
 		p.mu.Unlock()
 	}
 	return list

@@ -11,6 +11,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/faults"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/quorum"
 )
 
 var ctx = context.Background()
@@ -202,6 +203,42 @@ func TestLateWritesAreBounded(t *testing.T) {
 	}
 	require.EqualValues(t, 1, w.Counts().Late)
 	require.EqualValues(t, 2, w.owed(0)+w.owed(1), "owed before the answer")
+}
+
+// A node that takes less than is written gets what it can take in time, and
+// is owed the rest, instead of beginning everything and ending nothing.
+func TestANodeThatIsSlowIsSentLess(t *testing.T) {
+	w := newWorld(t, 3, 3, func(s *Settings) {
+		s.Window = quorum.WindowConfig{Start: 4000, Least: 1000, Most: 4000} // chunks have 1000
+		s.Health.Failures = 100
+	})
+	w.nodes[2].Set(faults.Only(faults.Hang, faults.Put))
+	send := func() {
+		h, data := w.chunk()
+		_, err := w.Put(ctx, h, data, w.ref())
+		require.NoError(t, err)
+	}
+	for range 6 {
+		send()
+	}
+	w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 4 && w.clock.Timers() == 4 }, "four under way")
+	require.EqualValues(t, 2, w.owed(0)+w.owed(1), "two were left out")
+	w.clock.Advance(Defaults.Grace)
+	w.quiet()
+	require.EqualValues(t, 2000, w.Nodes()[2].Window)
+
+	// A write that needs it is sent all the same.
+	w.nodes[2].Set(nil)
+	w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 0 }, "the end of the calls")
+	w.peers[2].begin(4000)
+	w.nodes[0].Set(faults.Fail(errors.Full))
+	h, data := w.chunk()
+	_, err := w.Put(ctx, h, data, w.ref())
+	require.NoError(t, err)
+	require.True(t, w.has(2, h))
+	w.peers[2].mu.Lock()
+	w.peers[2].window.Fail(4000)
+	w.peers[2].mu.Unlock()
 }
 
 func TestOperationsAreBounded(t *testing.T) {

@@ -28,6 +28,7 @@ type Settings struct {
 	LateBytes    int64         // and the bytes they hold; past it owners are owed at once
 	Repairs      int           // bad copies being replaced at the same time; more are left to the scrub
 	Health       quorum.HealthConfig
+	Window       quorum.WindowConfig // of each node
 }
 
 // Defaults are the settings of the design.
@@ -44,6 +45,7 @@ var Defaults = Settings{
 	LateBytes:    64 << 20,
 	Repairs:      4,
 	Health:       quorum.DefaultHealth,
+	Window:       quorum.DefaultWindow,
 }
 
 // Member is a node as the store reaches it.
@@ -112,7 +114,7 @@ func New(c Config) (*Store, error) {
 		if !found || c.Assignment.Nodes()[i] != n.ID {
 			return nil, errors.E(errors.Invalid, errors.Node, n.ID.String(), "is in layout %d, but nothing says how to reach it", c.Layout.Number)
 		}
-		s.peers = append(s.peers, newPeer(n, m, c.Settings.Health))
+		s.peers = append(s.peers, newPeer(n, m, c.Settings))
 	}
 	s.root, s.stop = context.WithCancel(context.Background())
 	s.probes, s.endProbes = context.WithCancel(s.root)

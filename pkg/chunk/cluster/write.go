@@ -42,7 +42,7 @@ func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome,
 	w.op = s.operation(ctx, len(w.owners))
 	w.errs = make([]error, len(w.owners))
 	w.machine = quorum.NewWrite(quorum.WriteConfig{
-		Owners: len(w.owners), Needed: needed, Avoid: s.avoided(w.owners),
+		Owners: len(w.owners), Needed: needed, Standing: s.standings(w.owners, w.size()),
 		Grace: s.settings.Grace, Patience: s.settings.Patience, Retries: s.settings.Retries, Backoff: s.settings.Backoff,
 	})
 	cause := w.untilAnswer(ctx)
@@ -51,18 +51,21 @@ func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome,
 	return outcome, err
 }
 
-// avoided tells which owners are to be left out unless needed, or nil for none.
-func (s *Store) avoided(owners []uint16) []bool {
-	var avoid []bool
-	for i, o := range owners {
-		if s.peers[o].avoid() {
-			if avoid == nil {
-				avoid = make([]bool, len(owners))
-			}
-			avoid[i] = true
-		}
+// size is the bytes sent to each owner.
+func (w *write) size() int64 {
+	if w.data == nil {
+		return 0
 	}
-	return avoid
+	return int64(w.data.Len())
+}
+
+// standings are those of the owners for a write of n bytes to each.
+func (s *Store) standings(owners []uint16, n int64) []quorum.Standing {
+	list := make([]quorum.Standing, len(owners))
+	for i, o := range owners {
+		list[i] = s.peers[o].standing(n)
+	}
+	return list
 }
 
 // untilAnswer runs the write until it is answered. The error is why it was stopped, if it was.
@@ -100,10 +103,7 @@ func (w *write) afterAnswer() {
 		s.end()
 		return
 	}
-	holds := int64(0)
-	if w.data != nil {
-		holds = int64(w.data.Len())
-	}
+	holds := w.size()
 	writes, bytes := s.late.Add(1), s.bytes.Add(holds)
 	crowded := writes > int64(s.settings.Late)
 	rest := func() {
@@ -177,11 +177,11 @@ func (w *write) peer(owner int) *peer { return w.s.peers[w.owners[owner]] }
 // call calls f for an owner, with the bytes kept until it returns.
 func (w *write) call(owner int, f func(context.Context, *peer) result) {
 	if w.data == nil {
-		w.op.start(owner, w.peer(owner), 0, f)
+		w.op.start(owner, w.peer(owner), 0, 0, f)
 		return
 	}
 	data := w.data.Retain()
-	w.op.start(owner, w.peer(owner), 0, func(ctx context.Context, p *peer) result {
+	w.op.start(owner, w.peer(owner), w.size(), 0, func(ctx context.Context, p *peer) result {
 		defer data.Release()
 		return f(ctx, p)
 	})
@@ -191,7 +191,7 @@ func (w *write) call(owner int, f func(context.Context, *peer) result) {
 func (w *write) owe(owner int, by *peer) {
 	lacks := w.peer(owner).id
 	w.s.counts.owed.Add(1)
-	w.op.start(owner, by, w.s.settings.SideTimeout, func(ctx context.Context, p *peer) result {
+	w.op.start(owner, by, 0, w.s.settings.SideTimeout, func(ctx context.Context, p *peer) result {
 		return result{debt: true, err: p.node.Owe(ctx, w.hash, w.ref, lacks)}
 	})
 }
