@@ -65,7 +65,9 @@ func rows(listKeys int) []row {
 		row{name: "put-equal-1MiB", size: mib, limit: 4000, once: put(mib, equal)},
 		row{name: "head", limit: 100_000, objects: 2000, prepare: store(4 * kib), once: head},
 		row{name: "put-delete-4KiB", limit: 20_000, once: putDelete},
-		row{name: "list", limit: 2000, objects: listKeys, prepare: list, once: listPage},
+		row{name: "list-100-keys", limit: 4000, objects: listKeys, prepare: list, once: listPage(100)},
+		row{name: "list-1000-keys", limit: 2000, objects: listKeys, prepare: list, once: listPage(1000)},
+		row{name: "list-all-keys", limit: 100, objects: listKeys, prepare: list, once: listAll},
 		row{name: "list-delimiter", limit: 2000, objects: listKeys, prepare: list, once: listGroups},
 	)
 }
@@ -73,7 +75,7 @@ func rows(listKeys int) []row {
 func (e *env) key(c int) string {
 	// A random head spreads the keys as names of people's files are spread.
 	var head [4]byte
-	_, _ = rand.Read(head[:])
+	_, _ = rand.Read(head[:]) // It cannot fail: it ends the program instead.
 	return fmt.Sprintf("put/%s/%d-%d", hex.EncodeToString(head[:]), c, e.next.Add(1))
 }
 
@@ -175,14 +177,41 @@ func multipartTo(e *env, k *conn, key string, size int) error {
 	return err
 }
 
-// listPage lists one prefix, which is 1,000 keys of 100,000.
-func listPage(e *env, k *conn, _ int) error {
-	i := int(e.next.Add(1)) % prefixes
-	a, err := k.do("GET", e.bucket, "", fmt.Sprintf("list-type=2&max-keys=1000&prefix=stored-100%%2Fprefix-%02d%%2F", i), nil, true)
-	if err == nil && strings.Count(string(a.text), "<Key>") != min(1000, e.stored["100"]/prefixes) {
-		err = fmt.Errorf("a listing of %d keys", strings.Count(string(a.text), "<Key>"))
+// listPage lists the first keys of one prefix, which has a hundredth of all.
+func listPage(keys int) func(*env, *conn, int) error {
+	return func(e *env, k *conn, _ int) error {
+		i := int(e.next.Add(1)) % prefixes
+		a, err := k.do("GET", e.bucket, "", fmt.Sprintf("list-type=2&max-keys=%d&prefix=stored-100%%2Fprefix-%02d%%2F", keys, i), nil, true)
+		if got := strings.Count(string(a.text), "<Key>"); err == nil && got != min(keys, e.stored["100"]/prefixes) {
+			err = fmt.Errorf("a listing of %d keys", got)
+		}
+		return err
 	}
-	return err
+}
+
+// listAll lists all keys, in pages of 1,000, as one operation.
+func listAll(e *env, k *conn, _ int) error {
+	got, token := 0, ""
+	for {
+		query := "list-type=2&prefix=stored-100%2F"
+		if token != "" {
+			query += "&continuation-token=" + sigv4.Escape(token, false)
+		}
+		a, err := k.do("GET", e.bucket, "", query, nil, true)
+		if err != nil {
+			return err
+		}
+		got += strings.Count(string(a.text), "<Key>")
+		_, rest, more := strings.Cut(string(a.text), "<NextContinuationToken>")
+		if !more {
+			break
+		}
+		token, _, _ = strings.Cut(rest, "<")
+	}
+	if got != e.stored["100"] {
+		return fmt.Errorf("a listing of %d keys instead of %d", got, e.stored["100"])
+	}
+	return nil
 }
 
 // listGroups lists all keys with a delimiter: 100 common prefixes.
