@@ -110,11 +110,14 @@ func (c *crashTest) crash() {
 func (c *crashTest) inspect(fs *vfs.MemFS, before, after map[refKey]refHistory, again bool) {
 	t, ctx := c.t, context.Background()
 	// A second crash while the first is being recovered from.
+	var mu sync.Mutex
 	var second *vfs.MemFS
-	syncs, at := 0, c.rng.IntN(8)
+	until := c.rng.IntN(8)
 	wrapped := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if again && isSync(op) {
-			if syncs++; syncs-1 == at {
+			if until--; until == 0 {
 				second = fs.CrashClone(vfs.CrashCloneCfg{})
 			}
 		}
@@ -127,11 +130,12 @@ func (c *crashTest) inspect(fs *vfs.MemFS, before, after map[refKey]refHistory, 
 	require.Empty(t, names, "half-written files are removed")
 	_, err = s.Check(ctx)
 	require.NoError(t, err)
-	if second != nil && syncs < 1000 {
-		again = false
+	mu.Lock()
+	again = false
+	mu.Unlock()
+	if second != nil {
 		c.inspect(second, before, after, false)
 	}
-	again = false
 	for i, k := range c.chunks {
 		needed := false
 		for n := range refsPerChunk {

@@ -68,7 +68,7 @@ func (v *volume) writeTemporary(c content) (string, error) {
 		return "", v.writeFailed(err, "making", path)
 	}
 	for _, s := range c.segments {
-		if _, err = f.Write(s); err != nil {
+		if err = v.write(f, s); err != nil {
 			_ = f.Close() // the write's error is the one to tell
 			v.removeQuietly(path)
 			return "", v.writeFailed(err, "writing", path)
@@ -84,6 +84,16 @@ func (v *volume) writeTemporary(c content) (string, error) {
 		return "", v.fail(err, "closing %s", path)
 	}
 	return path, nil
+}
+
+// write writes bytes that are not ours. A vfs.File may change what it is given
+// to write; that of the operating system does not.
+func (v *volume) write(f vfs.File, p []byte) error {
+	if v.fs != vfs.Default {
+		p = append([]byte(nil), p...)
+	}
+	_, err := f.Write(p)
+	return err
 }
 
 // writeDirect writes and syncs a new file past the page cache.

@@ -66,8 +66,7 @@ func (c *changes) moveAside(h chunk.Hash, bad state.Copy) error {
 		if err != nil {
 			return err
 		}
-		_, err = f.Write(p)
-		return errors.Join(err, f.Close())
+		return errors.Join(v.write(f, p), f.Close())
 	}); err != nil {
 		v.log.Warn("the damaged copy of a chunk could not be kept for inspection", "hash", h, "error", err)
 	}

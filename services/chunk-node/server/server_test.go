@@ -54,6 +54,8 @@ func serve(t testing.TB) *served {
 		require.Zero(t, s.memory.Used(), "the server gave all its memory back")
 	})
 	s.client = s.dial(t, s.id)
+	_, err = s.client.Status(t.Context()) // it serves
+	require.NoError(t, err)
 	return s
 }
 
