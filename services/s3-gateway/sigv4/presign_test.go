@@ -115,6 +115,49 @@ func TestAPresignedRequestMaySignItsPayload(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestAPresignedRequestMayHaveHeadersInItsQuery(t *testing.T) {
+	r := presigned(t, "PUT", "http://s3.example/bucket/key?x-amz-meta-Color=dark%20red&X-Amz-Storage-Class=STANDARD&x-amz-acl=private&if-none-match=*&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&prefix=x", time.Hour)
+	r.Header.Set("Content-Type", "text/plain")
+	_, err := verify(t, r)
+	require.NoError(t, err)
+	require.Equal(t, http.Header{
+		"Content-Type": {"text/plain"}, "X-Amz-Meta-Color": {"dark red"}, "X-Amz-Storage-Class": {"STANDARD"}, "X-Amz-Acl": {"private"}, "If-None-Match": {"*"},
+	}, r.Header)
+
+	r = presigned(t, "PUT", "http://s3.example/bucket/key?x-amz-meta-a=b%0Ac", time.Hour)
+	_, err = verify(t, r)
+	require.ErrorIs(t, err, s3err.InvalidArgument)
+
+	// Not so in a request that is signed in its header.
+	r = signed("PUT", "http://s3.example/bucket/key?x-amz-acl=private", nil)
+	_, err = verify(t, r)
+	require.NoError(t, err)
+	require.NotContains(t, r.Header, "X-Amz-Acl")
+}
+
+func TestAHeaderNamedAsSignedMayBeInTheQuery(t *testing.T) {
+	r := httptest.NewRequest("PUT", "http://s3.example/bucket/key?x-amz-acl=private&x-amz-checksum-crc32=AAAAAA%3D%3D", nil)
+	r.Header.Set("X-Amz-Acl", "private")
+	r.Header.Set("X-Amz-Checksum-Crc32", "AAAAAA==")
+	garageSigner().Presign(r, time.Hour)
+	r.Header = http.Header{}
+	_, err := verify(t, r)
+	require.NoError(t, err)
+	require.Equal(t, "AAAAAA==", r.Header.Get("X-Amz-Checksum-Crc32"))
+}
+
+func TestAPresignedRequestMaySayMoreOfItsBodyThanItSigns(t *testing.T) {
+	for value, want := range map[string]PayloadKind{
+		sigtest.Unsigned: PayloadUnsigned, sigtest.Hash(nil): PayloadSigned, sigtest.StreamUnsignedTrailer: PayloadStreamUnsignedTrailer,
+	} {
+		r := presigned(t, "PUT", "http://s3.example/bucket/key", time.Hour)
+		r.Header.Set("X-Amz-Content-Sha256", value)
+		res, err := verify(t, r)
+		require.NoError(t, err)
+		require.Equal(t, want, res.Payload.Kind)
+	}
+}
+
 func TestVersion2InTheQueryIsRefusedClearly(t *testing.T) {
 	r := httptest.NewRequest("GET", "http://s3.example/bucket/key?AWSAccessKeyId=AKIA&Expires=1&Signature=c2ln", nil)
 	_, err := verify(t, r)

@@ -71,7 +71,8 @@ type Result[I any] struct {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // Verify checks the signature of a request as received by an HTTP server at the time now. A request without any
-// signature is anonymous, which is no error. Errors carry S3's codes (package s3err), but for what Lookup failed with.
+// signature is anonymous, which is no error. What a presigned request has in its query in place of headers is put among
+// r.Header. Errors carry S3's codes (package s3err), but for what Lookup failed with.
 func (v *Verifier[I]) Verify(ctx context.Context, r *http.Request, now time.Time) (Result[I], error) {
 	var none Result[I]
 	path, rawQuery := target(r)
@@ -101,13 +102,18 @@ func (v *Verifier[I]) Verify(ctx context.Context, r *http.Request, now time.Time
 	if err != nil {
 		return none, err
 	}
-	if err := checkAllSigned(r, c.signedHeaders); err != nil {
+	if err := checkAllSigned(r, &c); err != nil {
 		return none, err
+	}
+	if c.presigned {
+		if err := hoist(r, &q, &c); err != nil {
+			return none, err
+		}
 	}
 	if hasToken(r, &q) {
 		return none, s3err.InvalidToken
 	}
-	declared, err := declaredPayload(r, &q, &c)
+	declared, signed, err := declaredPayload(r, &q, &c)
 	if err != nil {
 		return none, err
 	}
@@ -115,7 +121,7 @@ func (v *Verifier[I]) Verify(ctx context.Context, r *http.Request, now time.Time
 	if err != nil {
 		return none, err
 	}
-	return v.verifySignature(ctx, r, path, &q, &c, declared, payload)
+	return v.verifySignature(ctx, r, path, &q, &c, signed, payload)
 }
 
 // verifySignature is the last step: find the secret and compare.
@@ -254,22 +260,30 @@ func hasToken(r *http.Request, q *query) bool {
 	return value != ""
 }
 
-// declaredPayload is the last line of the canonical request. A presigned request may leave it out.
-func declaredPayload(r *http.Request, q *query, c *claim) (string, error) {
-	if values := r.Header[contentSHA256]; len(values) == 1 {
-		return strings.Trim(values[0], " \t"), nil
-	} else if len(values) > 1 {
-		return "", s3err.InvalidArgument.Msg("x-amz-content-sha256 must be given once.").With("ArgumentName", "x-amz-content-sha256")
+// declaredPayload is what the request says of its body, and what of it is the last line of the canonical request. A
+// presigned request may leave it out, or say it without signing it.
+func declaredPayload(r *http.Request, q *query, c *claim) (declared, signed string, err error) {
+	values := r.Header[contentSHA256]
+	if len(values) > 1 {
+		return "", "", s3err.InvalidArgument.Msg("x-amz-content-sha256 must be given once.").With("ArgumentName", "x-amz-content-sha256")
 	}
-	if !c.presigned {
-		return "", s3err.InvalidRequest.Msg("Missing required header for this request: x-amz-content-sha256")
+	if len(values) == 1 {
+		declared = strings.Trim(values[0], " \t")
+		if !c.presigned || signs(c.signedHeaders, contentSHA256) {
+			return declared, declared, nil
+		}
+	} else if !c.presigned {
+		return "", "", s3err.InvalidRequest.Msg("Missing required header for this request: x-amz-content-sha256")
 	}
-	value, n := q.get(paramContentSHA256)
-	switch n {
-	case 0:
-		return unsignedPayload, nil
-	case 1:
-		return value, nil
+	signed, n := q.get(paramContentSHA256)
+	switch {
+	case n > 1:
+		return "", "", queryErr("The query parameter %s must be given once.", paramContentSHA256)
+	case n == 0:
+		signed = unsignedPayload
 	}
-	return "", queryErr("The query parameter %s must be given once.", paramContentSHA256)
+	if declared == "" {
+		declared = signed
+	}
+	return declared, signed, nil
 }
