@@ -26,18 +26,22 @@ func TestConformance(t *testing.T) {
 		copies, nodes int
 		fault         faults.Fault // of the second node
 		corrupt       bool
+		long          bool // left out of short runs
 	}{
-		{"three copies", 3, 3, nil, false},
-		{"three copies on five nodes", 3, 5, nil, false},
-		{"two copies on four nodes", 2, 4, nil, false},
-		{"one copy on three nodes", 1, 3, nil, false},
-		{"one node", 1, 1, nil, false},
-		{"a node away", 3, 3, faults.Away, false},
-		{"a node that hangs", 3, 3, faults.Hang, false},
-		{"a full node", 3, 3, faults.Fail(errors.Full), false},
-		{"a node that finds nothing", 3, 3, faults.Only(faults.Fail(errors.NotFound), faults.Get), false},
-		{"a node that corrupts", 3, 3, nil, true},
+		{"three copies", 3, 3, nil, false, false},
+		{"three copies on five nodes", 3, 5, nil, false, true},
+		{"two copies on four nodes", 2, 4, nil, false, false},
+		{"one copy on three nodes", 1, 3, nil, false, true},
+		{"one node", 1, 1, nil, false, true},
+		{"a node away", 3, 3, faults.Away, false, false},
+		{"a node that hangs", 3, 3, faults.Hang, false, true},
+		{"a full node", 3, 3, faults.Fail(errors.Full), false, true},
+		{"a node that finds nothing", 3, 3, faults.Only(faults.Fail(errors.NotFound), faults.Get), false, true},
+		{"a node that corrupts", 3, 3, nil, true, false},
 	} {
+		if testing.Short() && c.long {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			chunktest.Run(t, func(t *testing.T) chunk.Store {
 				list := make([]layout.Node, c.nodes)
