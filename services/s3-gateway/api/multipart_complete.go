@@ -148,6 +148,13 @@ func (a *API) complete(r *Request, u meta.Upload, c *meta.Complete, named []xmla
 	ctx, cancel := a.step(r)
 	defer cancel()
 	_, err = a.Meta.CompleteUpload(ctx, *c)
+	if errors.Is(err, errors.PreconditionFailed) {
+		name := "If-Match"
+		if c.Condition.IfMatch == nil {
+			name = "If-None-Match"
+		}
+		err = s3err.PreconditionFailed.With("Condition", name).By(err)
+	}
 	return err
 }
 

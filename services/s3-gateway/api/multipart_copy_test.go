@@ -112,7 +112,8 @@ func TestPartCopiesThatAreRefused(t *testing.T) {
 		source, rng, header, value, want string
 	}{
 		{"photos/source", "bytes=0-100", "", "", "InvalidArgument"},
-		{"photos/source", "bytes=100-101", "", "", "InvalidArgument"},
+		{"photos/source", "bytes=100-101", "", "", "InvalidRequest"},
+		{"photos/source", "bytes=0-99999999999999999999", "", "", "InvalidArgument"},
 		{"photos/source", "bytes=5-4", "", "", "InvalidArgument"},
 		{"photos/source", "bytes=5-", "", "", "InvalidArgument"},
 		{"photos/source", "bytes=-5", "", "", "InvalidArgument"},

@@ -51,14 +51,12 @@ func (a *API) listMultipartUploads(w *Response, r *Request) error {
 	doc.Text("Bucket", r.Name)
 	doc.Text("KeyMarker", text(q.After))
 	doc.Text("UploadIdMarker", idMarker)
-	if page.More {
-		doc.Text("NextKeyMarker", text(page.Next))
-		id := ""
-		if page.NextID != uuid.Nil {
-			id = page.NextID.String()
-		}
-		doc.Text("NextUploadIdMarker", id)
+	next := ""
+	if page.NextID != uuid.Nil {
+		next = page.NextID.String()
 	}
+	doc.Text("NextKeyMarker", text(page.Next)) // also on the last page, as S3 has it
+	doc.Text("NextUploadIdMarker", next)
 	doc.Text("Prefix", text(q.Prefix))
 	doc.Optional("Delimiter", text(q.Delimiter))
 	doc.Int("MaxUploads", int64(limit))

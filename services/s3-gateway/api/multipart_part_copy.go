@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/services/s3-gateway/body"
@@ -88,19 +89,17 @@ func copyRange(v string, size int64) (byteRange, error) {
 	if v == "" {
 		return byteRange{0, size}, nil
 	}
-	b, ok, err := parseRange(v, size)
-	wellFormed := ok && v == "bytes="+itoa(b.from)+"-"+itoa(b.to-1)
+	var b byteRange
+	first, last, _ := strings.Cut(strings.TrimPrefix(v, "bytes="), "-")
+	from, ok1 := digits(first)
+	to, ok2 := digits(last)
 	switch {
-	case err != nil || ok && !wellFormed && overruns(v):
-		return b, argument(name, v, "Range specified is not valid for source object of size: %d", size)
-	case !wellFormed:
+	case !strings.HasPrefix(v, "bytes=") || !ok1 || !ok2 || from > to:
 		return b, argument(name, v, "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
+	case from >= size:
+		return b, s3err.InvalidRequest.Msg("The specified copy range is invalid for the source object size: %d", size)
+	case to >= size:
+		return b, argument(name, v, "Range specified is not valid for source object of size: %d", size)
 	}
-	return b, nil
-}
-
-// overruns reports whether a range has both its ends, so that only the object was too short for it.
-func overruns(v string) bool {
-	last := v[len(v)-1]
-	return v[len("bytes=")] != '-' && '0' <= last && last <= '9'
+	return byteRange{from, to + 1}, nil
 }
