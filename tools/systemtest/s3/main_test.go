@@ -31,13 +31,14 @@ const rootDomain = "s3.garage.localhost"
 
 var (
 	strict  = flag.Bool("strict", false, "the service was started in strict region mode")
+	target  *deploy.Deployment
 	client  *s3client.Client
 	buckets atomic.Int64
 )
 
 func TestMain(m *testing.M) {
 	deploy.Main(m, func(d *deploy.Deployment) {
-		client = s3client.New(d.Endpoint, 32)
+		target, client = d, s3client.New(d.Endpoint, 32)
 	}, "GARAGE_S3_ROOT_DOMAINS="+rootDomain)
 }
 
