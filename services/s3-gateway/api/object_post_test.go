@@ -137,7 +137,7 @@ func TestFormsThatAreRefusedStoreNothing(t *testing.T) {
 		require.Equal(t, tc.want, r.Code, "%s: %s", name, r.Body)
 	}
 	r := c.Do(apitest.Request{Method: "POST", Bucket: bucketName, Anonymous: true, Body: []byte("x")})
-	require.Equal(t, "RequestIsNotMultiPartContent", r.Code)
+	require.Equal(t, "PreconditionFailed", r.Code)
 	require.Equal(t, "NoSuchKey", get(c, "k").Code)
 	page := listUploads(t, c, "")
 	require.Empty(t, page.Upload)

@@ -25,18 +25,18 @@ const (
 
 // Form is a POST form up to its file.
 type Form struct {
-	Key      string // the object's key, with ${filename} replaced
+	Key      string // the object's key
 	FileName string // as the client said; may be empty
 	FileType string // the Content-Type of the file's own part
 	File     *File
 
 	fields map[string]field // by lower-case name
-	rawKey string           // the key before ${filename} was replaced
 }
 
-type field struct{ name, value string }
+// field is a field as sent, and with ${filename} replaced.
+type field struct{ name, raw, value string }
 
-// Get gives a field by its name, in any case; "" if it is not there.
+// Get gives a field by its name, in any case, with ${filename} replaced; "" if it is not there.
 func (f *Form) Get(name string) string { return f.fields[strings.ToLower(name)].value }
 
 // gate lets only so many bytes through until it is opened.
@@ -64,7 +64,7 @@ func (g *gate) Read(p []byte) (int, error) {
 func Parse(r *http.Request) (*Form, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
-		return nil, s3err.RequestIsNotMultiPartContent
+		return nil, s3err.PreconditionFailed.With("Condition", "Bucket POST must be of the enclosure-type multipart/form-data")
 	}
 	boundary := params["boundary"]
 	if boundary == "" || len(boundary) > 70 {
@@ -102,12 +102,18 @@ func Parse(r *http.Request) (*Form, error) {
 			return nil, err
 		}
 	}
-	f.rawKey = f.Get("key")
-	if f.rawKey == "" {
+	for lower, v := range f.fields {
+		v.value = strings.ReplaceAll(v.raw, "${filename}", f.FileName)
+		if isHeader(lower) && !text(v.value) {
+			return nil, s3err.InvalidArgument.Msg("The name of the file cannot be in the form field %s.", v.name).With("ArgumentName", v.name)
+		}
+		f.fields[lower] = v
+	}
+	f.Key = f.Get("key")
+	if f.Key == "" {
 		return nil, s3err.InvalidArgument.Msg("Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.").
 			With("ArgumentName", "key")
 	}
-	f.Key = strings.ReplaceAll(f.rawKey, "${filename}", f.FileName)
 	return f, nil
 }
 
@@ -123,7 +129,7 @@ func (f *Form) add(name, value string) error {
 	if isHeader(lower) && !(token(name) && text(value)) {
 		return s3err.InvalidArgument.Msg("The form field %s is no valid header.", name).With("ArgumentName", name)
 	}
-	f.fields[lower] = field{name, value}
+	f.fields[lower] = field{name, value, value}
 	return nil
 }
 
@@ -183,13 +189,16 @@ func (f *Form) Auth() (sigv4.PolicyAuth, error) {
 		return sigv4.PolicyAuth{}, s3err.InvalidArgument.Msg("Bucket POST must contain a field named 'policy'.  If it is specified, please check the order of the fields.").
 			With("ArgumentName", "policy")
 	}
+	if f.Get("x-amz-algorithm")+f.Get("x-amz-credential")+f.Get("x-amz-date")+f.Get("x-amz-signature") == "" {
+		return sigv4.PolicyAuth{}, s3err.AccessDenied
+	}
 	return sigv4.PolicyAuth{
 		Algorithm:  f.Get("x-amz-algorithm"),
 		Credential: f.Get("x-amz-credential"),
 		Date:       f.Get("x-amz-date"),
 		Signature:  f.Get("x-amz-signature"),
 		Token:      f.Get("x-amz-security-token"),
-		Policy:     f.Get("policy"),
+		Policy:     f.fields["policy"].raw,
 	}, nil
 }
 

@@ -54,12 +54,12 @@ func parse(t testing.TB, content string, fields ...pair) *Form {
 
 func TestAFormIsReadUpToItsFile(t *testing.T) {
 	f := parse(t, "the bytes", pair{"Key", "user/${filename}"}, pair{"Content-Type", "image/png"}, pair{"acl", "private"},
-		pair{"x-amz-meta-Tag", "été"}, pair{"x-ignore-me", "x"}, pair{"success_action_status", "201"})
+		pair{"x-amz-meta-Tag", "été"}, pair{"x-amz-meta-name", "${filename}!"}, pair{"x-ignore-me", "x"}, pair{"success_action_status", "201"})
 	require.Equal(t, "user/photo.jpg", f.Key)
 	require.Equal(t, "photo.jpg", f.FileName)
 	require.Equal(t, "image/jpeg", f.FileType)
 	require.False(t, f.Signed())
-	require.Equal(t, http.Header{"Content-Type": {"image/png"}, "X-Amz-Acl": {"private"}, "X-Amz-Meta-Tag": {"été"}}, f.Header())
+	require.Equal(t, http.Header{"Content-Type": {"image/png"}, "X-Amz-Acl": {"private"}, "X-Amz-Meta-Tag": {"été"}, "X-Amz-Meta-Name": {"photo.jpg!"}}, f.Header())
 	got, err := io.ReadAll(f.File)
 	require.NoError(t, err)
 	require.Equal(t, "the bytes", string(got))
@@ -84,8 +84,8 @@ func TestFormsThatAreRefused(t *testing.T) {
 		request *http.Request
 		want    s3err.Code
 	}{
-		"another content type": {raw("text/plain", "x"), s3err.RequestIsNotMultiPartContent},
-		"no content type":      {raw("", "x"), s3err.RequestIsNotMultiPartContent},
+		"another content type": {raw("text/plain", "x"), s3err.PreconditionFailed},
+		"no content type":      {raw("", "x"), s3err.PreconditionFailed},
 		"no boundary":          {raw("multipart/form-data", "x"), s3err.MalformedPOSTRequest},
 		"long boundary":        {raw("multipart/form-data; boundary="+strings.Repeat("b", 71), "x"), s3err.MalformedPOSTRequest},
 		"empty":                {raw("multipart/form-data; boundary=B", ""), s3err.MalformedPOSTRequest},
@@ -104,6 +104,8 @@ func TestFormsThatAreRefused(t *testing.T) {
 		"long part header": {raw("multipart/form-data; boundary=B", "--B\r\nContent-Disposition: form-data; name=\"key\"; x=\""+strings.Repeat("x", 1<<20)+"\"\r\n\r\nk\r\n--B--\r\n"),
 			s3err.MaxPostPreDataLengthExceededError},
 		"a header with a line": {form(t, "x", pair{"key", "a"}, pair{"x-amz-meta-a", "b\r\nc: d"}), s3err.InvalidArgument},
+		"a file name with a line in a header": {raw("multipart/form-data; boundary=B", start+"--B\r\nContent-Disposition: form-data; name=\"x-amz-meta-a\"\r\n\r\n${filename}\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename*=utf-8''a%0d%0ab\r\n\r\nx\r\n--B--\r\n"),
+			s3err.InvalidArgument},
 		"a header with blanks": {form(t, "x", pair{"key", "a"}, pair{"x amz", "b"}), s3err.InvalidArgument},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,6 +189,8 @@ func TestAFormSaysWhatToVerify(t *testing.T) {
 
 	_, err = parse(t, "x", pair{"key", "k"}, pair{"AWSAccessKeyId", "AKIA"}, pair{"policy", "e30="}, pair{"signature", "x"}).Auth()
 	require.ErrorIs(t, err, s3err.InvalidRequest)
+	_, err = parse(t, "x", pair{"key", "k"}, pair{"policy", "e30="}).Auth()
+	require.ErrorIs(t, err, s3err.AccessDenied)
 	f = parse(t, "x", pair{"key", "k"}, pair{"x-amz-signature", "x"})
 	require.True(t, f.Signed())
 	_, err = f.Auth()

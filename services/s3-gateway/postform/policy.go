@@ -78,7 +78,7 @@ func (f *Form) Policy() (*Policy, error) {
 func (p *Policy) add(raw json.RawMessage) error {
 	var object map[string]any
 	if json.Unmarshal(raw, &object) == nil && object != nil {
-		if len(object) == 0 {
+		if len(object) != 1 {
 			return badPolicy("Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
 		}
 		for name, value := range object {
@@ -183,20 +183,17 @@ func (c condition) holds(f *Form, bucket string) bool {
 	if c.field == "bucket" { // the bucket of the request, whatever a field says
 		return c.matches(bucket)
 	}
-	value := f.Get(c.field)
-	switch {
-	case c.field == "key":
-		// The key as it will be; a policy may also ask for ${filename} itself.
-		return c.matches(f.Key) || !c.prefix && c.value == f.rawKey
-	case c.field == "content-type" && c.prefix:
-		for v := range strings.SplitSeq(value, ",") { // a list: each of them must match
-			if !c.matches(strings.Trim(v, " ")) {
+	v := f.fields[c.field]
+	if c.field == "content-type" && c.prefix {
+		for one := range strings.SplitSeq(v.value, ",") { // a list: each of them must match
+			if !c.matches(strings.Trim(one, " ")) {
 				return false
 			}
 		}
 		return true
 	}
-	return c.matches(value)
+	// The field as it will be; a policy may also ask for ${filename} itself.
+	return c.matches(v.value) || !c.prefix && c.value == v.raw
 }
 
 func (c condition) matches(value string) bool {

@@ -110,6 +110,7 @@ func TestMalformedPolicies(t *testing.T) {
 		"number":              head + `1]}`,
 		"null":                head + `null]}`,
 		"empty object":        head + `{}]}`,
+		"object of two":       head + `{"key":"k","acl":"private"}]}`,
 		"value not a string":  head + `{"key":1}]}`,
 		"list of two":         head + `["eq","$key"]]}`,
 		"unknown operator":    head + `["ends-with","$key","x"]]}`,
@@ -159,8 +160,9 @@ func FuzzPolicy(f *testing.F) {
 	f.Add(`{"expiration":"2026-03-01T12:30:00Z","conditions":[{"key":"k"},["content-length-range",0,10],["starts-with","$key",""]]}`)
 	f.Add(`{"expiration":"2026-03-01T12:30:00Z","conditions":[{"a":"b","c":"d"},[],null,1]}`)
 	f.Fuzz(func(t *testing.T, doc string) {
-		form := &Form{Key: "k", rawKey: "k", File: &File{}, fields: map[string]field{
-			"policy": {"policy", base64.StdEncoding.EncodeToString([]byte(doc))}, "never-named-field": {"never-named-field", "x"},
+		policy := base64.StdEncoding.EncodeToString([]byte(doc))
+		form := &Form{Key: "k", File: &File{}, fields: map[string]field{
+			"policy": {"policy", policy, policy}, "never-named-field": {"never-named-field", "x", "x"},
 		}}
 		p, err := form.Policy()
 		if err == nil {
