@@ -44,9 +44,9 @@ func parts() []part {
 	strict := suite("s3", "standalone", 5*time.Minute, "-strict", "-test.run", "Region|Object|Presigned")
 	strict.env = []string{"GARAGE_S3_STRICT_REGION=true"}
 	return []part{
-		{"lint", "formatting and rules of the code", 10 * time.Minute, false, []step{command("make", "lint")}},
-		{"generated", "generated code is what its sources say", 5 * time.Minute, false, []step{generated}},
-		{"unit", "tests beside the code, fuzz seeds, properties, conformance", 10 * time.Minute, true, []step{
+		{"lint", "formatting and rules of the code", 25 * time.Minute, false, []step{command("make", "lint")}},
+		{"generated", "generated code is what its sources say", 15 * time.Minute, false, []step{generated}},
+		{"unit", "tests beside the code, fuzz seeds, properties, conformance", 20 * time.Minute, true, []step{
 			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
 			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/..."),
 		}},
