@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"deuxfleurs.fr/garage/pkg/accesskey"
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -110,7 +111,7 @@ func (s *Service) GetKey(ctx context.Context, r *adminv1.GetKeyRequest) (*adminv
 	}
 }
 
-// DeleteKey removes a key and its rights; buckets stay.
+// DeleteKey removes a key and its rights; buckets stay. It answers when no gateway knows the key any more.
 func (s *Service) DeleteKey(ctx context.Context, r *adminv1.DeleteKeyRequest) (*adminv1.DeleteKeyResponse, error) {
 	key, err := s.findKey(ctx, r.GetKey())
 	if err != nil {
@@ -120,6 +121,9 @@ func (s *Service) DeleteKey(ctx context.Context, r *adminv1.DeleteKeyRequest) (*
 		return nil, err
 	}
 	s.deps.Logger.InfoContext(ctx, "key deleted", "access_key", key.AccessKey, "name", key.Name)
+	if err := clock.Sleep(ctx, s.deps.Clock, s.config.Settle); err != nil {
+		return nil, errors.Wrap(errors.Deadline, err, "the key is deleted, but gateways may know it for up to %s", s.config.Settle)
+	}
 	return &adminv1.DeleteKeyResponse{}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -20,10 +21,12 @@ import (
 type Config struct {
 	// StatusTimeout is how long a node or service may take to say how it is.
 	StatusTimeout time.Duration `conf:"status-timeout" help:"how long a node or service may take to say how it is" min:"100ms" max:"1m"`
+	// Settle is how long a gateway may go on to know a key that was deleted.
+	Settle time.Duration `conf:"settle" help:"deleting a key answers after this time, in which gateways forget it" min:"0s" max:"1m"`
 }
 
-// DefaultConfig is what suits most.
-func DefaultConfig() Config { return Config{StatusTimeout: 3 * time.Second} }
+// DefaultConfig is what suits a cluster, whose gateways keep keys for a short time.
+func DefaultConfig() Config { return Config{StatusTimeout: 3 * time.Second, Settle: keys.MaxKeep} }
 
 // Node asks a chunk-node how it is. A chunk.Node is one.
 type Node interface {

@@ -22,7 +22,7 @@ type Config struct {
 
 // DefaultConfig is what suits a small machine.
 func DefaultConfig() *Config {
-	return &Config{
+	c := &Config{
 		Settings:   program.DefaultSettings("var/garage", "127.0.0.1:3903"),
 		Memory:     buffer.DefaultLimit,
 		S3:         s3gateway.DefaultConfig(),
@@ -30,4 +30,6 @@ func DefaultConfig() *Config {
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
 	}
+	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time
+	return c
 }

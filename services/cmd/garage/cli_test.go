@@ -88,7 +88,7 @@ func newService(log *slog.Logger) (*rebalancer.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rebalancer.New(rebalancer.DefaultConfig(), rebalancer.Deps{
+	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
 		Store: store, ClusterID: cluster, Layout: l, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
 		Nodes: map[chunk.NodeID]rebalancer.Node{
 			nodeOne: node{status: chunk.NodeStatus{ID: nodeOne, ClusterID: cluster, Chunks: 12, Bytes: 3 << 20, Capacity: 10 << 30, Free: 9 << 30}},

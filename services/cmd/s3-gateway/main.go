@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
@@ -24,11 +25,12 @@ type settings struct {
 	RPC              rpc.CallConfig    `conf:"rpc"`
 	Cluster          membership.Config `conf:"cluster"`
 	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
+	KeyCache         time.Duration     `conf:"key-cache" help:"how long an access key is kept in memory; at most what rebalancers wait for (rebalancer.settle)" min:"0s" max:"2s"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Memory: buffer.DefaultLimit,
-		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultConfig(), MetadataAddress: "127.0.0.1:3902"}
+		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultConfig(), MetadataAddress: "127.0.0.1:3902", KeyCache: keys.MaxKeep}
 	program.Main(program.Command("s3-gateway", "s3-gateway", "Serve S3", s, &s.Settings, s.build))
 }
 
@@ -57,7 +59,7 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	}
 	store := remote.New(conn)
 	service, err := s3gateway.New(s.S3, s3gateway.Deps{
-		Meta: store, Chunks: chunks, Identities: keys.New(store, clock.System{}, 0), Pool: pool,
+		Meta: store, Chunks: chunks, Identities: keys.New(store, clock.System{}, s.KeyCache), Pool: pool,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
 	})
 	if err != nil {
