@@ -164,11 +164,14 @@ func TestCompleteRefusesBadLists(t *testing.T) {
 	completeRefused(t, "InvalidPart", completeRequest(bucket, "key", upload, part{3, etag(nil), nil}))
 	completeRefused(t, "InvalidPart", completeRequest(bucket, "key", upload, part{1, etag(nil), nil}))
 	completeRefused(t, "InvalidRequest", completeRequest(bucket, "key", upload))
-	for _, body := range []string{"", "<x", "not xml", `<!DOCTYPE a [<!ENTITY e "1">]><CompleteMultipartUpload><Part><PartNumber>&e;</PartNumber></Part></CompleteMultipartUpload>`} {
+	for _, body := range []string{"<x", "not xml", `<!DOCTYPE a [<!ENTITY e "1">]><CompleteMultipartUpload><Part><PartNumber>&e;</PartNumber></Part></CompleteMultipartUpload>`} {
 		r := completeRequest(bucket, "key", upload)
 		r.Body = []byte(body)
 		completeRefused(t, "MalformedXML", r)
 	}
+	nothing := completeRequest(bucket, "key", upload)
+	nothing.Body = nil
+	require.Equal(t, 400, do(t, nothing).Status)
 	absent(t, bucket, "key")
 	complete(t, bucket, "key", upload, small)
 	sameBody(t, small.body, get(t, bucket, "key"))
