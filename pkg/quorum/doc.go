@@ -10,7 +10,7 @@
 // owner, and then every other node that is alive, said so.
 //
 // Health keeps what is known of one node: how fast it answers, and whether it
-// is worth asking at all.
+// is worth asking at all. Window keeps how much one can be sent at a time.
 //
 // A machine belongs to one goroutine. Each of its methods returns the actions
 // that the event calls for, in a slice that the next call reuses. For every
