@@ -7,6 +7,8 @@ GOLANGCI_LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)
 MODULES       := proto pkg services tools
 PROGRAMS      := garage s3-gateway metadata chunk-node rebalancer
 PLATFORMS     := linux/amd64 linux/arm64 linux/arm
+# What the wire is compared with, so that no change breaks it unnoticed.
+PROTO_BASE    ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-parse HEAD)
 VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo unknown)
 
 S3    ?= 127.0.0.1:3900
@@ -54,8 +56,7 @@ lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; }
 	@! grep -nE '^\s*go ' pkg/quorum/*.go pkg/layout/*.go services/chunk-node/state/*.go services/metadata/sweep/*.go --exclude='*_test.go' || { echo "decisions start no goroutine"; exit 1; }
 	cd proto && GOWORK=off go run $(BUF) lint
-	@if git rev-parse -q --verify "origin/main:proto" >/dev/null; then \
-		cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=origin/main,subdir=proto"; fi
+	cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=$(PROTO_BASE),subdir=proto"
 	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(GOLANGCI_LINT) run --config ../tools/lint/golangci.yml ./...) || exit 1; done
 
 # Built once, outside the checkout, from a module of its own: it has hundreds of dependencies that are not ours.

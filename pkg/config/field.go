@@ -245,8 +245,11 @@ func parse(v reflect.Value, text string) error {
 	return nil
 }
 
-// text is the value as a person would write it.
+// text is the value as a person would write it. Identifiers that are all zeros are none.
 func (f *field) text() string {
+	if f.value.Kind() == reflect.Array && f.value.IsZero() {
+		return ""
+	}
 	if f.value.Kind() == reflect.Slice {
 		var items []string
 		for i := range f.value.Len() {

@@ -23,7 +23,7 @@ import (
 // Settings are those that every program has. Embed them with the tag conf:"".
 type Settings struct {
 	Data        string              `conf:"data" help:"folder that holds everything this program keeps"`
-	ClusterID   uuid.UUID           `conf:"cluster-id" help:"cluster that a new data folder belongs to, and an existing one must; zeros: a new cluster, or any"`
+	ClusterID   uuid.UUID           `conf:"cluster-id" help:"cluster that a new data folder belongs to, and an existing one must; by default a new cluster, or any"`
 	StopTimeout time.Duration       `conf:"stop-timeout" help:"how long a service may take to finish what is under way when the program stops" min:"1s"`
 	Admin       adminserver.Config  `conf:"admin"`
 	Log         telemetry.LogConfig `conf:"log"`
