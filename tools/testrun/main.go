@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,7 +22,10 @@ func main() {
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, pflag.Args(), *list, *quick); err != nil {
+	switch err := run(ctx, pflag.Args(), *list, *quick); {
+	case errors.Is(err, errFailed):
+		os.Exit(1) // The closing line has said it, and stays the last one.
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "testrun:", err)
 		os.Exit(1)
 	}
@@ -47,6 +52,10 @@ func run(ctx context.Context, names []string, list, quick bool) error {
 		return err
 	}
 	r := runner{root: root, logs: logs, out: os.Stdout, begin: time.Now()}
+	summary, err := os.Create(filepath.Join(logs, "summary"))
+	if err != nil {
+		return err
+	}
 	results := r.all(ctx, chosen)
-	return report(os.Stdout, results, time.Since(r.begin))
+	return errors.Join(report(io.MultiWriter(os.Stdout, summary), results, time.Since(r.begin)), summary.Close())
 }

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// errFailed says that a test failed, which was printed where it did.
+var errFailed = errors.New("some tests failed")
+
 // report prints the table and the closing line. Its error says that something failed.
 func report(out io.Writer, results []result, took time.Duration) error {
 	var sum counts
@@ -16,7 +19,7 @@ func report(out io.Writer, results []result, took time.Duration) error {
 		state := ""
 		if r.failed > 0 || r.err != nil {
 			state = "  FAILED, see " + r.log
-			failed = errors.New("some tests failed")
+			failed = errFailed
 		}
 		fmt.Fprintf(out, "%-20s %8s %8d %8d %8d%s\n", r.name, clock(r.took), r.passed, r.failed, r.skipped, state)
 		sum.add(r.counts)
