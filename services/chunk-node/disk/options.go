@@ -16,8 +16,8 @@ import (
 // Defaults of Options.
 const (
 	DefaultInlineBelow = 32 << 10
-	DefaultCache       = 16 << 20
-	DefaultMemTable    = 16 << 20
+	DefaultCache       = 8 << 20
+	DefaultMemTable    = 8 << 20
 	DefaultReserve     = 1 << 30
 )
 

@@ -19,7 +19,8 @@ import (
 
 // writersPerDisk is how many ranges of hashes a disk has, each with its writer.
 // One makes the largest groups; a few let one group decide while another syncs.
-const writersPerDisk = 2
+// The number may grow with a later version but not shrink: each keeps its totals.
+const writersPerDisk = 4
 
 // volume is one disk.
 type volume struct {

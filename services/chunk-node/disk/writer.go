@@ -8,6 +8,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
 type opKind uint8
@@ -44,8 +45,11 @@ type op struct {
 	taken     bool      // it is in a group or leads; guarded by writer.mu
 }
 
-// maxGroup is how many ops are decided and synced together at most.
-const maxGroup = 512
+// Limits of what is decided and synced together: ops, and bytes for the index.
+const (
+	maxGroup      = 512
+	maxGroupBytes = 1 << 20
+)
 
 // writer serialises all decisions about the hashes of one range. It has no
 // goroutine of its own: the first caller who finds nobody at work decides for
@@ -113,10 +117,24 @@ func (w *writer) wait(ctx context.Context, o *op) (lead bool, err error) {
 	return <-o.done, nil // its group is under way: this takes as long as one sync
 }
 
+// groupSize is how many of the waiting ops make a group: at least one.
+func groupSize(waiting []*op) int {
+	size := 0
+	for i, o := range waiting[:min(len(waiting), maxGroup)] {
+		if o.offered.Place == state.InIndex {
+			size += int(o.offered.Stored)
+		}
+		if size > maxGroupBytes && i > 0 {
+			return i
+		}
+	}
+	return min(len(waiting), maxGroup)
+}
+
 // lead decides for a group that begins with the caller's own op, then hands over.
 func (w *writer) lead() {
 	w.mu.Lock()
-	n := min(len(w.waiting), maxGroup)
+	n := groupSize(w.waiting)
 	w.group = append(w.group[:0], w.waiting[:n]...)
 	rest := copy(w.waiting, w.waiting[n:])
 	clear(w.waiting[rest:])
