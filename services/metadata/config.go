@@ -29,7 +29,7 @@ type Sweep struct {
 // DefaultConfig is what suits a small machine.
 func DefaultConfig() Config {
 	return Config{
-		Fsync: true, Cache: 8 * config.MiB, MemTable: 8 * config.MiB,
+		Fsync: true, Cache: 16 * config.MiB, MemTable: 8 * config.MiB,
 		Sweep: Sweep{
 			Interval: 10 * time.Minute, Pause: time.Second, Idle: 24 * time.Hour,
 			RetryMin: time.Second, RetryMax: time.Minute, Parallel: 16, Timeout: 30 * time.Second,

@@ -31,7 +31,8 @@ type Config struct {
 	FS vfs.FS
 	// ClusterID is what the store must belong to; zero: whatever it belongs to, or a new one.
 	ClusterID uuid.UUID
-	// Cache and MemTable are bytes of memory; zero is small.
+	// Cache and MemTable are bytes of memory for what is read, and for what is not yet
+	// sorted to disk, which is held up to twice; zero is a default for small machines.
 	Cache    int64
 	MemTable int64
 	// OnGarbage, if not nil, is called when a write made garbage and is durable. It must not wait.
@@ -44,7 +45,7 @@ type Config struct {
 }
 
 const (
-	defaultCache    = 8 << 20
+	defaultCache    = 16 << 20
 	defaultMemTable = 8 << 20
 	keyStripes      = 1 << 14
 	uploadStripes   = 1 << 10
@@ -125,6 +126,8 @@ func (s *Store) options(c Config) *cockroach.Options {
 	if o.MemTableSize == 0 {
 		o.MemTableSize = defaultMemTable
 	}
+	// Pebble counts its tables in memory, the current one and one to be used again, as part of the cache.
+	o.CacheSize += 2 * int64(o.MemTableSize)
 	for i := range o.Levels {
 		// Most writes look for a row that is not there: the filter spares them the disk.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
