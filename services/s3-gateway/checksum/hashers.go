@@ -2,7 +2,6 @@ package checksum
 
 import (
 	"crypto/md5"
-	"hash"
 	"sync"
 
 	md5simd "github.com/minio/md5-simd"
@@ -11,68 +10,85 @@ import (
 const (
 	// simdFrom is the number of concurrent MD5 bodies from which hashing several in one go is cheaper.
 	simdFrom = 3
-	// simdMax bounds the lanes that are kept: the server looks at all of them at each turn.
-	simdMax = 64
+	// maxLanes is how many bodies one SIMD server hashes at the same time. It has 16 lanes and 48 buffers, and is told of a
+	// body's buffers only when the body has three of them or all: 16 bodies could take all buffers and wait for
+	// each other for ever.
+	maxLanes = 15
+	// maxServers bounds the servers, each of which takes 1.5 MB and one processor at most.
+	maxServers = 4
 )
 
-// Hashers makes the hashes of a process. It hands MD5 to a SIMD server while several bodies are under way. It is safe
+// Hashers makes the hashes of a process. It hands MD5 to SIMD servers while several bodies are under way. It is safe
 // for concurrent use; close it when no Stages are left.
 type Hashers struct {
-	mu     sync.Mutex
-	active int // MD5 hashes in use, of large bodies
-	lanes  int // made by the server, in use or free
-	free   []md5simd.Hasher
-	server md5simd.Server // made when first needed: its buffers take 1.5 MB
+	mu      sync.Mutex
+	active  int // MD5 hashes in use, of large bodies
+	servers []*server
 }
 
-// NewHashers makes a Hashers.
+// server hashes the bodies of its lanes side by side. Lanes are never closed one by one: it would keep them for ever.
+type server struct {
+	md5simd.Server
+	made int
+	free []md5simd.Hasher
+}
+
+// NewHashers makes a Hashers. Servers are made when they are first needed.
 func NewHashers() *Hashers { return &Hashers{} }
 
-// Close ends the SIMD server.
+// Close ends the SIMD servers.
 func (h *Hashers) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, lane := range h.free {
-		lane.Close()
+	for _, s := range h.servers {
+		for _, lane := range s.free {
+			lane.Close()
+		}
+		s.Close()
 	}
-	h.free, h.lanes = nil, 0
-	if h.server != nil {
-		h.server.Close()
-		h.server = nil
-	}
+	h.servers = nil
 }
 
-// md5 gives a hash for a large body and what to call when it is no longer needed.
-func (h *Hashers) md5() (hash.Hash, func()) {
+// md5 gives the hash of a large body.
+func (h *Hashers) md5() sink {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.active++
 	if h.active >= simdFrom {
-		if lane := h.lane(); lane != nil {
-			return lane, func() { h.done(lane) }
+		if s := h.withRoom(); s != nil {
+			lane := s.lane()
+			return sink{hash: lane, done: func() { h.done(s, lane) }}
 		}
 	}
-	return md5.New(), func() { h.done(nil) }
+	return sink{hash: md5.New(), done: func() { h.done(nil, nil) }}
 }
 
-// lane takes a free lane or makes one. Lanes are never closed one by one: the server keeps a closed one for ever.
-func (h *Hashers) lane() md5simd.Hasher {
-	if n := len(h.free); n > 0 {
-		lane := h.free[n-1]
-		h.free = h.free[:n-1]
-		return lane
+// withRoom finds the first server with a free lane, or makes one, or gives nil: the fuller a server, the cheaper.
+func (h *Hashers) withRoom() *server {
+	for _, s := range h.servers {
+		if len(s.free) > 0 || s.made < maxLanes {
+			return s
+		}
 	}
-	if h.lanes >= simdMax {
+	if len(h.servers) == maxServers {
 		return nil
 	}
-	if h.server == nil {
-		h.server = md5simd.NewServer()
-	}
-	h.lanes++
-	return h.server.NewHash()
+	s := &server{Server: md5simd.NewServer()}
+	h.servers = append(h.servers, s)
+	return s
 }
 
-func (h *Hashers) done(lane md5simd.Hasher) {
+func (s *server) lane() md5simd.Hasher {
+	if n := len(s.free); n > 0 {
+		lane := s.free[n-1]
+		s.free = s.free[:n-1]
+		return lane
+	}
+	s.made++
+	return s.NewHash()
+}
+
+func (h *Hashers) done(s *server, lane md5simd.Hasher) {
 	if lane != nil {
 		lane.Reset()
 	}
@@ -80,6 +96,6 @@ func (h *Hashers) done(lane md5simd.Hasher) {
 	defer h.mu.Unlock()
 	h.active--
 	if lane != nil {
-		h.free = append(h.free, lane)
+		s.free = append(s.free, lane)
 	}
 }

@@ -57,8 +57,7 @@ func (h *Hashers) Stages(size int64, algorithms ...Algorithm) *Stages {
 	if alone {
 		s.inline = append(s.inline, sink{hash: md5.New()})
 	} else {
-		m, done := h.md5()
-		s.queued = append(s.queued, newStage(sink{hash: m, done: done}))
+		s.queued = append(s.queued, newStage(h.md5()))
 	}
 	var seen [SHA256 + 1]bool
 	for _, a := range algorithms {

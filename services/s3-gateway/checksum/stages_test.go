@@ -84,8 +84,40 @@ func TestManyBodiesAtOnceAreHashedApart(t *testing.T) {
 		wg.Wait()
 	}
 	require.Zero(t, h.active)
-	require.LessOrEqual(t, h.lanes, 12)
-	require.Len(t, h.free, h.lanes)
+	require.Len(t, h.servers, 1)
+	require.LessOrEqual(t, h.servers[0].made, 12)
+	require.Len(t, h.servers[0].free, h.servers[0].made, "all lanes are given back")
+}
+
+func TestMoreBodiesThanLanesAreHashed(t *testing.T) {
+	h := NewHashers()
+	defer h.Close()
+	const bodies = maxLanes*maxServers + 10
+	body := random(300_000)
+	want := md5.Sum(body)
+	for range 3 {
+		stages := make([]*Stages, bodies)
+		for i := range stages {
+			stages[i] = h.Stages(-1)
+		}
+		var wg sync.WaitGroup
+		for _, s := range stages { // all at once, in one long segment: the most that a server can be given
+			wg.Go(func() {
+				b := buffer.FromBytes(body)
+				s.See(b)
+				b.Release()
+				if got := s.Sums().MD5; got != want {
+					t.Errorf("a body has MD5 %x", got)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	require.Len(t, h.servers, maxServers)
+	for _, s := range h.servers {
+		require.Equal(t, maxLanes, s.made)
+		require.Len(t, s.free, maxLanes)
+	}
 }
 
 func TestBuffersAreReleased(t *testing.T) {
