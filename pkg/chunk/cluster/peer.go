@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -18,6 +19,7 @@ type peer struct {
 	zone     string
 	node     chunk.Node
 	verified bool
+	waiting  atomic.Int64 // writes that wait for room
 
 	mu       sync.Mutex
 	health   *quorum.Health
@@ -48,11 +50,13 @@ func (s *Store) judge(c *call, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := s.clock.Now()
-	if err == nil {
-		p.window.End(c.bytes)
-	} else {
-		p.window.Fail(c.bytes)
-	}
+	s.sent(c, func(w *quorum.Window, now time.Time) {
+		if err == nil {
+			w.End(c.bytes, c.began, now)
+		} else {
+			w.Fail(c.bytes)
+		}
+	})
 	if err == nil || answered(err) {
 		p.answered = now
 		p.health.Succeeded()
@@ -84,11 +88,13 @@ func (s *Store) judgeLate(c *call, outrun bool) {
 	defer p.mu.Unlock()
 	now := s.clock.Now()
 	took := now.Sub(c.began)
-	if took >= s.settings.Grace {
-		p.window.Late(c.bytes, c.began, now)
-	} else {
-		p.window.Fail(c.bytes)
-	}
+	s.sent(c, func(w *quorum.Window, now time.Time) {
+		if took >= s.settings.Grace {
+			w.Late(c.bytes, c.began, now)
+		} else {
+			w.Fail(c.bytes)
+		}
+	})
 	switch {
 	case outrun:
 		p.health.Outrun(took, now)
@@ -163,29 +169,6 @@ func (s *Store) limited(ctx context.Context, d time.Duration, f func(context.Con
 		cancel()
 		return errors.Wrap(errors.Deadline, <-ended, "no answer in %v", d)
 	}
-}
-
-// begin counts bytes that are sent to the node.
-func (p *peer) begin(bytes int64) {
-	if bytes == 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.window.Begin(bytes)
-}
-
-// standing is that of the node for a write of so many bytes.
-func (p *peer) standing(bytes int64) quorum.Standing {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.health.Avoid():
-		return quorum.Away
-	case !p.window.Fits(bytes):
-		return quorum.Busy
-	}
-	return quorum.Ready
 }
 
 func (p *peer) avoid() bool {

@@ -205,40 +205,84 @@ func TestLateWritesAreBounded(t *testing.T) {
 	require.EqualValues(t, 2, w.owed(0)+w.owed(1), "owed before the answer")
 }
 
+// smallWindow is for four chunks of 1000 bytes.
+func smallWindow(s *Settings) {
+	s.Window = quorum.WindowConfig{Least: 1000, Most: 4000, Slow: 2 * time.Second}
+	s.Health.Failures = 100
+}
+
 // A node that takes less than is written gets what it can take in time, and
 // is owed the rest, instead of beginning everything and ending nothing.
 func TestANodeThatIsSlowIsSentLess(t *testing.T) {
-	w := newWorld(t, 3, 3, func(s *Settings) {
-		s.Window = quorum.WindowConfig{Start: 4000, Least: 1000, Most: 4000} // chunks have 1000
-		s.Health.Failures = 100
-	})
+	w := newWorld(t, 3, 3, smallWindow)
 	w.nodes[2].Set(faults.Only(faults.Hang, faults.Put))
-	send := func() {
+	for range 6 {
 		h, data := w.chunk()
 		_, err := w.Put(ctx, h, data, w.ref())
 		require.NoError(t, err)
 	}
-	for range 6 {
-		send()
-	}
 	w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 4 && w.clock.Timers() == 4 }, "four under way")
-	require.EqualValues(t, 2, w.owed(0)+w.owed(1), "two were left out")
+	w.eventually(func() bool { return w.owed(0)+w.owed(1) == 2 }, "two left out")
 	w.clock.Advance(Defaults.Grace)
 	w.quiet()
 	require.EqualValues(t, 2000, w.Nodes()[2].Window)
+	require.EqualValues(t, 4000, w.Nodes()[0].Window)
+}
 
-	// A write that needs it is sent all the same.
-	w.nodes[2].Set(nil)
-	w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 0 }, "the end of the calls")
-	w.peers[2].begin(4000)
-	w.nodes[0].Set(faults.Fail(errors.Full))
-	h, data := w.chunk()
-	_, err := w.Put(ctx, h, data, w.ref())
-	require.NoError(t, err)
-	require.True(t, w.has(2, h))
-	w.peers[2].mu.Lock()
-	w.peers[2].window.Fail(4000)
-	w.peers[2].mu.Unlock()
+// When the owners that are needed have no room, writes wait for it in turn.
+func TestWritesWaitForRoom(t *testing.T) {
+	w := newWorld(t, 3, 3, smallWindow)
+	w.nodes[0].Set(faults.Only(faults.Fail(errors.Full), faults.Put))
+	w.peers[1].begin(3500)
+	w.peers[2].begin(3500)
+	w.peers[0].begin(3500)
+	var errs [2]error
+	var ended [2]<-chan struct{}
+	for i := range ended {
+		h, data := w.chunk()
+		ref := w.ref()
+		ended[i] = in(func() { _, errs[i] = w.Put(ctx, h, data, ref) })
+		w.eventually(func() bool { return w.peers[1].waiting.Load() == int64(i+1) && w.clock.Timers() == i+1 }, "the wait")
+	}
+	require.Zero(t, w.nodes[1].Calls(faults.Put))
+	room := func() {
+		for i := range w.peers {
+			p := w.peers[i]
+			p.mu.Lock()
+			w.sent(&call{peer: p, bytes: 3500}, func(window *quorum.Window, _ time.Time) { window.Fail(3500) })
+			p.mu.Unlock()
+		}
+	}
+	room()
+	<-ended[0]
+	<-ended[1]
+	require.NoError(t, errs[0])
+	require.NoError(t, errs[1])
+
+	// Who waits too long is told to slow down; who goes away leaves the line.
+	for i := range w.peers {
+		w.peers[i].begin(3500)
+	}
+	leaving, leave := context.WithCancel(ctx)
+	for i, c := range []context.Context{ctx, leaving} {
+		h, data := w.chunk()
+		ref := w.ref()
+		ended[i] = in(func() { _, errs[i] = w.Put(c, h, data, ref) })
+		w.eventually(func() bool { return w.peers[1].waiting.Load() == int64(i+1) && len(w.turn) == 1 }, "the wait")
+	}
+	leave()
+	<-ended[1]
+	require.True(t, errors.Is(errs[1], errors.Canceled), "%v", errs[1])
+	w.eventually(func() bool { return w.clock.Timers() > 0 }, "the wait")
+	w.clock.Advance(Defaults.WriteTimeout)
+	<-ended[0]
+	require.True(t, errors.Is(errs[0], errors.Overloaded), "%v", errs[0])
+	require.Zero(t, len(w.turn))
+
+	// What sends no bytes does not wait.
+	h, _ := w.chunk()
+	require.NoError(t, w.Delete(ctx, h, w.ref()), "the full node takes deletes")
+	room()
 }
 
 func TestOperationsAreBounded(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 // Settings are the durations and limits of a Store.
 type Settings struct {
-	WriteTimeout time.Duration // the longest a Put, PutRef or Delete takes to answer
+	WriteTimeout time.Duration // the longest a Put, PutRef or Delete takes to answer, and waits before it begins
 	ReadTimeout  time.Duration // the longest a Get takes
 	Grace        time.Duration // how long owners may go on after a write is answered
 	Patience     time.Duration // how long a write waits for owners that seemed dead, when they are needed
@@ -76,8 +76,10 @@ type Store struct {
 
 	slots   chan struct{} // one for each operation before its answer
 	repairs chan struct{}
-	late    atomic.Int64 // writes after their answer
-	bytes   atomic.Int64 // that these hold
+	turn    chan struct{} // held by the write that is first in line for room
+	room    chan struct{} // tells it that there is more
+	late    atomic.Int64  // writes after their answer
+	bytes   atomic.Int64  // that these hold
 	counts  counters
 
 	root      context.Context // ends when Close waits no longer
@@ -108,6 +110,8 @@ func New(c Config) (*Store, error) {
 		assignment: c.Assignment,
 		slots:      make(chan struct{}, max(c.Settings.Operations, 1)),
 		repairs:    make(chan struct{}, max(c.Settings.Repairs, 1)),
+		turn:       make(chan struct{}, 1),
+		room:       make(chan struct{}, 1),
 	}
 	for i, n := range c.Layout.Nodes {
 		m, found := c.Members[n.ID]

@@ -39,12 +39,19 @@ func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome,
 		return 0, err
 	}
 	w.s, w.owners, w.needed = s, s.owners(w.hash), needed
+	standings, admitted, err := s.admit(ctx, w)
+	if err != nil {
+		s.end()
+		return 0, err
+	}
 	w.op = s.operation(ctx, len(w.owners))
 	w.errs = make([]error, len(w.owners))
 	w.machine = quorum.NewWrite(quorum.WriteConfig{
-		Owners: len(w.owners), Needed: needed, Standing: s.standings(w.owners, w.size()),
+		Owners: len(w.owners), Needed: needed, Standing: standings,
 		Grace: s.settings.Grace, Patience: s.settings.Patience, Retries: s.settings.Retries, Backoff: s.settings.Backoff,
 	})
+	w.perform(w.machine.Start(s.clock.Now()))
+	admitted()
 	cause := w.untilAnswer(ctx)
 	outcome, err := w.outcome(cause)
 	w.afterAnswer()
@@ -59,27 +66,16 @@ func (w *write) size() int64 {
 	return int64(w.data.Len())
 }
 
-// standings are those of the owners for a write of n bytes to each.
-func (s *Store) standings(owners []uint16, n int64) []quorum.Standing {
-	list := make([]quorum.Standing, len(owners))
-	for i, o := range owners {
-		list[i] = s.peers[o].standing(n)
-	}
-	return list
-}
-
 // untilAnswer runs the write until it is answered. The error is why it was stopped, if it was.
 func (w *write) untilAnswer(ctx context.Context) error {
-	now := w.s.clock.Now()
-	deadline := now.Add(w.s.settings.WriteTimeout)
-	w.perform(w.machine.Start(now))
+	deadline := w.s.clock.Now().Add(w.s.settings.WriteTimeout)
 	for !w.answered {
 		until := deadline
 		if wake, ok := w.machine.Wake(); ok && wake.Before(until) {
 			until = wake
 		}
 		r, e := w.op.wait(ctx, until)
-		now = w.s.clock.Now()
+		now := w.s.clock.Now()
 		switch {
 		case e == replied:
 			w.replied(r, now)
