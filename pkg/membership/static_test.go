@@ -39,7 +39,9 @@ func TestWhatCannotBeAClusterIsRefused(t *testing.T) {
 	_, err = Open(write(t, `{"number": 1, "replication": 1, "nodes": [{"id": "00000000-0000-4000-8000-000000000001", "zone": "z"}]}`), deps())
 	require.ErrorContains(t, err, "no address")
 	d := deps()
-	d.CheckAddress = func(setting, address string) error { return errors.Newf(errors.Invalid, "%s: not %s", setting, address) }
+	d.CheckAddress = func(setting, address string) error {
+		return errors.Newf(errors.Invalid, "%s: not %s", setting, address)
+	}
 	_, err = Open(write(t, `{"number": 1, "replication": 1, "nodes": [{"id": "00000000-0000-4000-8000-000000000001", "zone": "z", "address": "192.0.2.1:1"}]}`), d)
 	require.ErrorContains(t, err, "cluster.layout: not 192.0.2.1:1")
 }
