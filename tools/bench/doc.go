@@ -9,6 +9,8 @@
 // system time of all server processes, read from /proc; the client is left out of it, though it shares the machine. Every body differs
 // from every other and does not compress, but for the row of equal bodies. Every cell is bounded in time and in operations.
 //
+// The column "way" says where a body of that size goes by default: inline with the metadata, in the index of the chunk-node, or a file.
+//
 // The client (conn.go) writes requests on its own connections: a library would cost more CPU than some servers.
 // Start reading at main.go.
 package main

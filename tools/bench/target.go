@@ -107,7 +107,7 @@ func (t *target) resetPeak() error {
 // way says where a body of this size goes by default.
 func (t *target) way(size int) string {
 	switch {
-	case !t.garage:
+	case !t.garage || size == 0:
 		return ""
 	case size <= 4<<10:
 		return "inline"

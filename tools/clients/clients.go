@@ -182,13 +182,14 @@ func (i installer) golang(ctx context.Context, name, pkg string) (string, error)
 // identify hashes the files and the platform, so that what was made from others is not taken for what is asked.
 func identify(files ...string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	h.Write([]byte(runtime.Version() + runtime.GOOS + runtime.GOARCH))
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(h, "%d\n%s", len(text), text)
+		h.Write(fmt.Appendf(nil, "\n%d\n", len(text)))
+		h.Write(text)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }

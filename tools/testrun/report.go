@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -14,17 +15,20 @@ var errFailed = errors.New("some tests failed")
 func report(out io.Writer, results []result, took time.Duration) error {
 	var sum counts
 	var failed error
-	fmt.Fprintf(out, "\n%-20s %8s %8s %8s %8s\n", "part", "time", "passed", "failed", "skipped")
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%-20s %8s %8s %8s %8s\n", "part", "time", "passed", "failed", "skipped")
 	for _, r := range results {
 		state := ""
 		if r.failed > 0 || r.err != nil {
 			state = "  FAILED, see " + r.log
 			failed = errFailed
 		}
-		fmt.Fprintf(out, "%-20s %8s %8d %8d %8d%s\n", r.name, clock(r.took), r.passed, r.failed, r.skipped, state)
+		fmt.Fprintf(&b, "%-20s %8s %8d %8d %8d%s\n", r.name, clock(r.took), r.passed, r.failed, r.skipped, state)
 		sum.add(r.counts)
 	}
-	fmt.Fprintf(out, "%-20s %8s\n\n", "all", clock(took))
-	fmt.Fprintf(out, "%v\n", sum)
+	fmt.Fprintf(&b, "%-20s %8s\n\n%v\n", "all", clock(took), sum)
+	if _, err := io.WriteString(out, b.String()); err != nil {
+		return err
+	}
 	return failed
 }

@@ -10,8 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,14 +119,24 @@ func (s *shell) file(name string, size int64) string {
 	return path
 }
 
+var goRoot = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	return strings.TrimSpace(string(out)), err
+})
+
 // source returns a folder of Go's own sources.
-func source(name string) string { return filepath.Join(runtime.GOROOT(), "src", name) }
+func source(t *testing.T, name string) string {
+	t.Helper()
+	root, err := goRoot()
+	require.NoError(t, err)
+	return filepath.Join(root, "src", name)
+}
 
 // tree copies sources into the shell's folder and adds files that are hard to carry.
 func (s *shell) tree(name, from string) string {
 	s.t.Helper()
 	path := s.path(name)
-	require.NoError(s.t, os.CopyFS(path, os.DirFS(source(from))))
+	require.NoError(s.t, os.CopyFS(path, os.DirFS(source(s.t, from))))
 	for _, odd := range []string{"a b+c.txt", "ünï/cödé.txt", "per%25cent", "deep/er/and/deep/er/file", "quote'\"s", "日本語"} {
 		s.file(filepath.Join(name, odd), 1234)
 	}
