@@ -1,6 +1,8 @@
 package errors
 
 import (
+	"strings"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -40,11 +42,13 @@ func ToStatus(err error) error {
 		}
 	}
 	kind := KindOf(err)
-	detail := &commonv1.Error{Kind: uint32(kind), Message: err.Error()}
+	// A name may be any bytes (an object's key); protobuf sends strings of UTF-8 only.
+	message := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	detail := &commonv1.Error{Kind: uint32(kind), Message: message}
 	if e != nil {
-		detail.Entity, detail.Name = string(e.Entity), e.Name
+		detail.Entity, detail.Name = string(e.Entity), strings.ToValidUTF8(e.Name, "\uFFFD")
 	}
-	st := status.New(kindCodes[kind], err.Error())
+	st := status.New(kindCodes[kind], message)
 	if with, derr := st.WithDetails(detail); derr == nil {
 		st = with
 	}

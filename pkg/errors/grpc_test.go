@@ -17,6 +17,8 @@ func TestErrorsSurviveTheWire(t *testing.T) {
 		require.Equal(t, Bucket, EntityOf(got))
 		require.Equal(t, sent.Error(), got.Error())
 	}
+	got := FromStatus(ToStatus(E(NotFound, Object, "caf\xe9", "no such object")))
+	require.True(t, IsEntity(got, NotFound, Object), "a name that is not UTF-8 does not cost the kind: %v", got)
 	require.NoError(t, ToStatus(nil))
 	require.NoError(t, FromStatus(nil))
 }

@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"github.com/google/uuid"
-
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
@@ -213,6 +211,3 @@ func UploadsFrom(p *metadatav1.ListUploadsResponse) (meta.UploadPage, error) {
 	uploads, err := each(p.GetUploads(), UploadFrom)
 	return meta.UploadPage{Uploads: uploads, Prefixes: strings(p.GetPrefixes()), More: p.GetMore(), Next: string(p.GetNext()), NextID: next}, err
 }
-
-// Attempts reads the IDs of attempts.
-func Attempts(bs [][]byte) ([]uuid.UUID, error) { return each(bs, IDFrom) }
