@@ -48,6 +48,38 @@ func (a *API) fetch(r *Request, l *listing, after string) error {
 	return err
 }
 
+// fetchFrom is fetch for start-after, which, unlike a marker, may lie inside a common prefix without
+// having listed it: then the prefix is shown if it has keys behind.
+func (a *API) fetchFrom(r *Request, l *listing, startAfter string) error {
+	rest, inside := strings.CutPrefix(startAfter, l.prefix)
+	head, _, found := strings.Cut(rest, l.delimiter)
+	if l.delimiter == "" || !inside || !found || l.max == 0 {
+		return a.fetch(r, l, startAfter)
+	}
+	common := l.prefix + head + l.delimiter
+	ctx, cancel := a.step(r)
+	defer cancel()
+	behind, err := a.Meta.List(ctx, meta.List{Bucket: r.Bucket.ID, Prefix: common, After: startAfter, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(behind.Objects) == 0 {
+		return a.fetch(r, l, common)
+	}
+	all := l.max
+	defer func() { l.max = all }()
+	// With room for the prefix alone, the next entry only says whether there is more.
+	l.max = max(all-1, 1)
+	if err := a.fetch(r, l, common); err != nil {
+		return err
+	}
+	if all == 1 {
+		l.page = meta.Page{More: l.page.More || len(l.page.Objects)+len(l.page.Prefixes) > 0, Next: common}
+	}
+	l.page.Prefixes = append([]string{common}, l.page.Prefixes...)
+	return nil
+}
+
 // listObjects is ListObjects, the first version.
 func (a *API) listObjects(w *Response, r *Request) error {
 	l, err := readListing(r.Query)
@@ -90,7 +122,7 @@ func (a *API) listObjectsV2(w *Response, r *Request) error {
 	if r.Query.Has("continuation-token") {
 		err = a.fetch(r, l, after)
 	} else {
-		err = a.fetch(r, l, startAfter)
+		err = a.fetchFrom(r, l, startAfter)
 	}
 	if err != nil {
 		return err

@@ -105,6 +105,37 @@ func TestListingsShowWhatIsThere(t *testing.T) {
 	require.Equal(t, "url", l.EncodingType)
 }
 
+func TestAListingMayStartInsideACommonPrefix(t *testing.T) {
+	_, c := start(t, apitest.Options{})
+	for _, key := range []string{"a", "d/1", "d/2", "e/1", "f"} {
+		put(t, c, key, nil)
+	}
+	q := values("list-type", "2", "delimiter", "/", "start-after", "d/1")
+	l := list(t, c, q)
+	require.Equal(t, []string{"d/", "e/"}, l.CommonPrefixes)
+	require.Equal(t, []string{"f"}, l.keys())
+	q.Set("start-after", "d/")
+	require.Equal(t, []string{"d/", "e/"}, list(t, c, q).CommonPrefixes)
+	q.Set("start-after", "d/2")
+	require.Equal(t, []string{"e/"}, list(t, c, q).CommonPrefixes, "nothing is left behind it")
+	l = list(t, c, values("delimiter", "/", "marker", "d/1"))
+	require.Equal(t, []string{"e/"}, l.CommonPrefixes, "a marker has listed its prefix")
+
+	q.Set("start-after", "d/1")
+	q.Set("max-keys", "1")
+	var got []string
+	for {
+		l := list(t, c, q)
+		require.Equal(t, 1, l.KeyCount)
+		got = append(append(got, l.CommonPrefixes...), l.keys()...)
+		if !l.IsTruncated {
+			break
+		}
+		q.Set("continuation-token", l.NextContinuationToken)
+	}
+	require.Equal(t, []string{"d/", "e/", "f"}, got)
+}
+
 func TestPagesFollowEachOtherWithoutGaps(t *testing.T) {
 	_, c := start(t, apitest.Options{})
 	var all, top []string

@@ -229,13 +229,14 @@ func (c *Client) Build(r Request) *http.Request {
 	if payload == "" {
 		payload = sigtest.Hash(r.Body)
 	}
-	c.Signer.Time = c.Now()
+	signer := c.Signer // a copy: a client may be used by several goroutines
+	signer.Time = c.Now()
 	switch {
 	case r.Anonymous:
 	case r.Presign > 0:
-		c.Signer.Presign(req, r.Presign)
+		signer.Presign(req, r.Presign)
 	default:
-		c.Signer.Sign(req, payload)
+		signer.Sign(req, payload)
 	}
 	if r.Alter != nil {
 		r.Alter(req)
