@@ -128,6 +128,27 @@ func TestWhoWaitsIsNotTakenForSlow(t *testing.T) {
 	require.Zero(t, p.Used())
 }
 
+func TestWhoCarriesWhatOthersTookIsEvictedToo(t *testing.T) {
+	c := clock.NewManual(time.Unix(0, 0))
+	p := NewPool(4*SegmentSize, c)
+	held := fillPool(t, p)
+	sender := p.Open(func() { held[0].Release() })
+	sender.Carry(1, 0)
+	got := make(chan error, 1)
+	late := p.Open(nil).New()
+	go func() { got <- late.Append(context.Background(), []byte("x")) }()
+	waitForWaiters(t, p, 1)
+	for c.Timers() == 0 { // the waiter's timer
+	}
+	c.Advance(evictAfter)
+	require.NoError(t, <-got)
+	late.Release()
+	for _, b := range held[1:] {
+		b.Release()
+	}
+	require.Zero(t, p.Used())
+}
+
 func fillPool(t *testing.T, p *Pool) []*Buffer {
 	var held []*Buffer
 	for p.Used() < p.Limit() {

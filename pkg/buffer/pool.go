@@ -69,6 +69,7 @@ type Account struct {
 	// Guarded by pool.mu.
 	held    int   // segments, including those waited for
 	waiting int   // segments waited for
+	carried int   // bytes held in buffers that others took
 	bytes   int64 // passed in total
 	closed  bool
 	evicted bool
@@ -86,6 +87,16 @@ func (a *Account) New() *Buffer {
 	b := &Buffer{account: a}
 	b.refs.Store(1)
 	return b
+}
+
+// Carry says that the account now holds n bytes in buffers that others took from the
+// pool, and that passed bytes went on since it was last called: for who sends what
+// others read, so that it can be evicted when it is slow.
+func (a *Account) Carry(n, passed int) {
+	a.pool.mu.Lock()
+	a.carried = n
+	a.bytes += int64(passed)
+	a.pool.mu.Unlock()
 }
 
 // Close ends the account. Buffers that are still referenced stay valid and
@@ -240,7 +251,7 @@ func (p *Pool) evictSlowest() {
 	var slowest *Account
 	var rate float64
 	for a := range p.accounts {
-		if a.held == a.waiting || a.evicted || a.evict == nil {
+		if a.held == a.waiting && a.carried == 0 || a.evicted || a.evict == nil {
 			continue
 		}
 		r := float64(a.bytes) / max(now.Sub(a.opened).Seconds(), 0.001)

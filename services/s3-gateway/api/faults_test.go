@@ -230,3 +230,49 @@ func (c *counting) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error
 	c.gets.Add(1)
 	return buffer.FromSegments([][]byte{b.Bytes()}, func() { c.released.Add(1) }), nil
 }
+
+// pooled gives chunks in memory of the gateway's pool, as a chunk-node in the same process does.
+type pooled struct {
+	chunk.Store
+	pool *buffer.Pool
+}
+
+func (p *pooled) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	b, err := p.Store.Get(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	account := p.pool.Open(nil)
+	defer account.Close()
+	out := account.New()
+	if err := out.Append(ctx, b.Bytes()); err != nil {
+		out.Release()
+		return nil, err
+	}
+	return out, nil
+}
+
+func TestSlowReadersCostOnlyThemselves(t *testing.T) {
+	p := &pooled{}
+	g, c := start(t, apitest.Options{Pool: 8 << 20, Chunks: func(s chunk.Store) chunk.Store { p.Store = s; return p }})
+	p.pool = g.Pool
+	want := random(4 * apitest.ChunkSize)
+	put(t, c, "fast", want)
+	for i := range 3 { // in pieces that the small pool can take
+		put(t, c, "slow"+string(rune('0'+i)), random(40*apitest.ChunkSize))
+	}
+	for i := range 40 {
+		conn, err := net.Dial("tcp", g.Server.Listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		req := c.Build(apitest.Request{Method: "GET", Bucket: bucketName, Key: "slow" + string(rune('0'+i%3))})
+		require.NoError(t, req.Write(conn))
+	}
+	require.Eventually(t, func() bool { return g.Pool.Used() > g.Pool.Limit()*9/10 }, 30*time.Second, time.Millisecond)
+	for range 3 {
+		require.Equal(t, want, get(c, "fast").Body)
+		put(t, c, "new", want)
+	}
+	require.LessOrEqual(t, g.Pool.Used(), g.Pool.Limit())
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -20,8 +21,10 @@ func (a *API) getObject(w *Response, r *Request) error {
 	if err := reader.First(); err != nil {
 		return err
 	}
+	guard := a.guardAnswer(w)
+	reader.Evictable(guard.evict)
 	w.WriteHeader(sel.status())
-	if _, err := reader.WriteTo(a.guardAnswer(w)); err != nil {
+	if _, err := reader.WriteTo(guard); err != nil {
 		r.Cut(err)
 	}
 	return nil
@@ -192,6 +195,13 @@ type answerGuard struct {
 	minRate    int
 	begun, set time.Time
 	n          int64
+	evicted    atomic.Bool
+}
+
+// evict makes the next write, or the one under way, fail. It is called from another goroutine.
+func (g *answerGuard) evict() {
+	g.evicted.Store(true)
+	_ = g.control.SetWriteDeadline(time.Unix(1, 0)) // test recorders have none
 }
 
 // Write implements io.Writer.
@@ -205,6 +215,9 @@ func (g *answerGuard) Write(p []byte) (int, error) {
 		}
 		g.set = now
 		_ = g.control.SetWriteDeadline(now.Add(g.idle)) // test recorders have none
+	}
+	if g.evicted.Load() { // asked after the deadline was set, so that it cannot be overlooked
+		return 0, errors.Newf(errors.Overloaded, "memory is short and this was the slowest request")
 	}
 	n, err := g.w.Write(p)
 	g.n += int64(n)

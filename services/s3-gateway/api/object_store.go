@@ -119,12 +119,12 @@ func (g *guard) extend(now time.Time) error {
 	if took := now.Sub(g.begun); took > g.idle && float64(g.n) < took.Seconds()*float64(g.minRate) {
 		return s3err.RequestTimeout.Msg("The body arrives at less than %d bytes per second.", g.minRate)
 	}
-	if g.evicted.Load() {
-		return errors.Newf(errors.Overloaded, "memory is short and this was the slowest request")
-	}
 	g.set = now
 	// A server without deadlines, as in some tests, is not an error: the context bounds the request.
 	_ = g.control.SetReadDeadline(now.Add(g.idle))
+	if g.evicted.Load() { // asked after the deadline was set, so that it cannot be overlooked
+		return errors.Newf(errors.Overloaded, "memory is short and this was the slowest request")
+	}
 	return nil
 }
 

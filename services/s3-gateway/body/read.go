@@ -24,6 +24,7 @@ type Reader struct {
 	listErr error      // valid once pieces is closed
 	wg      sync.WaitGroup
 	window  int // how many are asked for behind the first of the queue
+	account *buffer.Account
 }
 
 // fetch is a piece on its way.
@@ -59,6 +60,21 @@ func (s *Store) Open(ctx context.Context, obj *meta.Object, from, to int64) *Rea
 		r.list(next, to)
 	}
 	return r
+}
+
+// Evictable lets the reader be ended when memory is short and it is the slowest: evict,
+// called from another goroutine, should make the writing fail.
+func (r *Reader) Evictable(evict func()) {
+	if r.size > 0 && r.inline == nil {
+		r.account = r.s.Pool.Open(evict)
+	}
+}
+
+// carry tells the pool what the reader holds.
+func (r *Reader) carry(n, passed int) {
+	if r.account != nil {
+		r.account.Carry(n, passed)
+	}
 }
 
 // list begins to list the pieces [next, to).
@@ -191,8 +207,10 @@ func (r *Reader) Each(f func(b *buffer.Buffer, from, to int) error) error {
 			r.queue = append([]*fetch{head}, r.queue...) // for Close
 			return err
 		}
+		r.carry(head.length, 0)
 		err = f(head.buf, head.from, head.to)
 		head.buf.Release()
+		r.carry(0, head.to-head.from)
 		if err != nil {
 			return err
 		}
@@ -224,6 +242,9 @@ func (r *Reader) Close() {
 		}
 	}
 	r.queue = nil
+	if r.account != nil {
+		r.account.Close()
+	}
 }
 
 func writeSlice(w io.Writer, b *buffer.Buffer, from, to int) (int64, error) {
