@@ -41,11 +41,12 @@ const (
 	sweepPage     = 50
 	sweepCleaning = 4
 	sweepBatch    = 50
+	sweepGiveUp   = 32
 )
 
 func (s Sweep) rules() sweep.Rules {
 	return sweep.Rules{
 		Interval: s.Interval, Pause: s.Pause, Idle: s.Idle, RetryMin: s.RetryMin, RetryMax: s.RetryMax,
-		Page: sweepPage, Cleaning: sweepCleaning, Batch: sweepBatch,
+		Page: sweepPage, Cleaning: sweepCleaning, Batch: sweepBatch, GiveUp: sweepGiveUp,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ type sweeper struct {
 	log     *slog.Logger
 	metrics sweepMetrics
 
+	warned atomic.Int64  // when, in nanoseconds
 	poked  chan struct{} // holds one
 	events chan sweep.Event
 	slots  chan struct{} // one per reference being deleted
@@ -104,69 +106,94 @@ func (s *sweeper) do(ctx context.Context, action sweep.Action) sweep.Event {
 	return sweep.Tick{}
 }
 
+// quiet is the least time between two warnings: when a node is away everything fails.
+const quiet = 10 * time.Second
+
 func (s *sweeper) note(err error, what string) {
 	if err == nil || errors.Is(err, errors.Canceled) {
 		return
 	}
 	s.metrics.failures.Inc()
+	now := s.clock.Now().UnixNano()
+	if last := s.warned.Load(); now-last < int64(quiet) || !s.warned.CompareAndSwap(last, now) {
+		return
+	}
 	s.log.Warn(what+" failed; it will be tried again", "error", err)
 }
 
-// chunkPage is how many chunk rows are read at a time.
+// chunkPage is how many chunk rows are read at a time, and about how many references are deleted at a time.
 const chunkPage = 256
+
+// reference is a chunk and why it was kept.
+type reference struct {
+	hash chunk.Hash
+	ref  chunk.Ref
+}
 
 // clean deletes all references of an entry.
 func (s *sweeper) clean(ctx context.Context, g meta.Garbage) error {
+	var references []reference
 	for _, attempt := range g.Attempts {
 		for from := uint64(0); ; {
-			chunks, err := s.store.Chunks(ctx, attempt, from, chunkPage)
+			chunks, err := s.chunkRows(ctx, attempt, from)
 			if err != nil {
 				return err
 			}
 			if len(chunks) == 0 {
 				break
 			}
-			if err := s.release(ctx, attempt, chunks); err != nil {
-				return err
+			for _, c := range chunks {
+				references = append(references, reference{c.Hash, chunk.Ref{Attempt: attempt, Offset: c.Offset}})
+				from = c.Offset + max(1, uint64(c.Length))
 			}
-			last := chunks[len(chunks)-1]
-			from = last.Offset + max(1, uint64(last.Length))
+			if len(references) >= chunkPage {
+				if err := s.release(ctx, references); err != nil {
+					return err
+				}
+				references = references[:0]
+			}
 		}
 	}
-	return nil
+	return s.release(ctx, references)
 }
 
-// release deletes the references of some chunks. What fails is tried again as long
+func (s *sweeper) chunkRows(ctx context.Context, attempt uuid.UUID, from uint64) ([]meta.Chunk, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.store.Chunks(ctx, attempt, from, chunkPage)
+}
+
+// release deletes references. What fails is tried again as long
 // as something else succeeds: a store that is away is left to the next sweep,
 // one that fails now and then is not.
-func (s *sweeper) release(ctx context.Context, attempt uuid.UUID, chunks []meta.Chunk) error {
+func (s *sweeper) release(ctx context.Context, references []reference) error {
 	for {
-		failed, err := s.deleteAll(ctx, attempt, chunks)
-		if err == nil || len(failed) == len(chunks) || ctx.Err() != nil {
+		failed, err := s.deleteAll(ctx, references)
+		if err == nil || len(failed) == len(references) || ctx.Err() != nil {
 			return err
 		}
-		chunks = failed
+		references = failed
 	}
 }
 
 // deleteAll tries to delete each reference once, several at a time, bounded over all entries.
-func (s *sweeper) deleteAll(ctx context.Context, attempt uuid.UUID, chunks []meta.Chunk) (failed []meta.Chunk, err error) {
+func (s *sweeper) deleteAll(ctx context.Context, references []reference) (failed []reference, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
-	for _, c := range chunks {
+	for _, r := range references {
 		s.slots <- struct{}{} // given back within the time of one deletion
 		work.Go(func() {
 			defer func() { <-s.slots }()
 			ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 			defer cancel()
-			problem := s.chunks.Delete(ctx, c.Hash, chunk.Ref{Attempt: attempt, Offset: c.Offset})
+			problem := s.chunks.Delete(ctx, r.hash, r.ref)
 			if problem == nil {
 				s.metrics.references.Inc()
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			failed, err = append(failed, c), problem
+			failed, err = append(failed, r), problem
 		})
 	}
 	work.Wait()

@@ -35,11 +35,12 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 	defer s.gate.leave()
 	prefix := row(tableGarbage)
 	var from []byte
-	if cursor == nil {
+	if cursor == nil && !idleBefore.IsZero() {
 		if err := errors.Join(s.endIdle(ctx, idleBefore), s.forgetCompletions(ctx, idleBefore)); err != nil {
 			return nil, nil, err
 		}
-	} else {
+	}
+	if cursor != nil {
 		after, err := garbageRow(cursor)
 		if err != nil {
 			return nil, nil, err

@@ -6,6 +6,8 @@
 // in the chunk store before the entry is dropped. An entry that could not be
 // cleaned is left where it is; the next walk finds it again, with back-off, so
 // what cannot be cleaned does not stand in the way of the rest and takes no memory.
+// When many fail one after the other the chunk store is taken to be away: the
+// walk ends, and the next one begins where it ended.
 package sweep
 
 import (
@@ -24,6 +26,7 @@ type Rules struct {
 	Page     int           // entries listed at a time
 	Cleaning int           // entries cleaned at the same time
 	Batch    int           // entries dropped at a time
+	GiveUp   int           // entries that fail to be cleaned one after the other before a walk ends
 }
 
 // Event is what happened.
@@ -90,6 +93,8 @@ type Machine struct {
 	listing  bool
 	more     bool
 	cursor   []byte
+	resume   []byte         // where the next walk begins
+	failures int            // to clean, one after the other
 	queue    []meta.Garbage // listed and not begun
 	cleaning int
 	cleaned  [][]byte // to be dropped
@@ -112,8 +117,13 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 		m.failed = m.failed || e.Err != nil
 	case Cleaned:
 		m.cleaning--
+		m.failures++
 		if e.Err == nil {
 			m.cleaned = append(m.cleaned, e.ID)
+			m.failures = 0
+		}
+		if m.failures >= m.rules.GiveUp {
+			m.giveUp()
 		}
 		m.failed = m.failed || e.Err != nil
 	case Dropped:
@@ -150,13 +160,22 @@ func (m *Machine) Busy() int { return len(m.queue) + m.cleaning + len(m.cleaned)
 
 func (m *Machine) begin(now time.Time) Action {
 	m.full = !now.Before(m.fullAt)
-	m.walking, m.poked, m.failed = true, false, false
-	list := List{Limit: m.rules.Page}
+	m.walking, m.poked, m.failed, m.failures = true, false, false, 0
+	list := List{Cursor: m.resume, Limit: m.rules.Page}
+	m.resume = nil
 	if m.full {
 		list.IdleBefore = now.Add(-m.rules.Idle)
 	}
 	m.listing = true
 	return list
+}
+
+// giveUp leaves the rest of a walk to the next one.
+func (m *Machine) giveUp() {
+	if len(m.queue) > 0 || m.more {
+		m.resume = m.cursor // behind the page at hand, or nil: the beginning
+	}
+	m.queue, m.more = nil, false
 }
 
 // proceed goes on with a walk, and ends it when nothing is left to do.

@@ -15,7 +15,7 @@ import (
 
 var rules = Rules{
 	Interval: time.Hour, Pause: time.Second, Idle: 24 * time.Hour, RetryMin: time.Second, RetryMax: time.Minute,
-	Page: 3, Cleaning: 2, Batch: 2,
+	Page: 3, Cleaning: 2, Batch: 2, GiveUp: 4,
 }
 
 func garbage(n int) []meta.Garbage {
@@ -92,6 +92,27 @@ func TestAFailedListingIsTriedAgain(t *testing.T) {
 	at, ok := m.Wake()
 	require.True(t, ok)
 	require.Equal(t, []Action{List{Limit: 3, IdleBefore: at.Add(-rules.Idle)}}, m.Step(at, Tick{}), "a full walk again")
+}
+
+func TestAChunkStoreThatIsAwayEndsTheWalkAndTheNextGoesOnThere(t *testing.T) {
+	m := New(rules)
+	m.Step(start, Tick{})
+	g := garbage(6)
+	away := errors.New("away")
+	m.Step(start, Listed{Garbage: g[:3], Next: []byte("2")})
+	m.Step(start, Cleaned{ID: g[0].ID, Err: away})
+	m.Step(start, Cleaned{ID: g[1].ID, Err: away})
+	require.Empty(t, m.Step(start, Cleaned{ID: g[2].ID, Err: away}))
+	require.Len(t, m.Step(start, Listed{Garbage: g[3:], Next: []byte("5")}), 2)
+	require.Empty(t, m.Step(start, Cleaned{ID: g[3].ID, Err: away}), "the fourth in a row")
+	require.Empty(t, m.Step(start, Cleaned{ID: g[4].ID, Err: away}))
+	at, ok := m.Wake()
+	require.True(t, ok)
+	require.Equal(t, start.Add(rules.RetryMin), at)
+	actions := m.Step(at, Tick{})
+	require.Equal(t, []byte("5"), actions[0].(List).Cursor)
+	m.Step(at, Listed{})
+	require.Nil(t, m.Step(at.Add(time.Hour), Tick{})[0].(List).Cursor, "and the one after it begins anew")
 }
 
 // A model of the store and of the chunk store: the machine must clean before it drops, never do too
