@@ -9,6 +9,11 @@
 // copy is replaced by a good one, and the bytes of a node in another process are
 // verified here again, so that wrong bytes are never returned.
 //
+// A node that does not answer is asked last, and probed until it does. One
+// behind a slow link is sent no more at a time than it can take in a few
+// seconds: writes that can do without it leave it out and have it owed, writes that
+// cannot wait for room in turn (admit.go).
+//
 // The decisions are those of package quorum; this package carries them out. An
 // operation (operation.go) is run by its caller's goroutine until it is
 // answered, and by one of the store's after that. Every call to a node has
