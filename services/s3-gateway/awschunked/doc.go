@@ -12,6 +12,6 @@
 //   - After an error every Read answers the same error, and no bytes come with it.
 //   - Memory is bounded by lineMax and trailerMax, whatever is sent.
 //
-// Start reading at New, then chunked.go. The encoding is described in "Signature Calculations for the Authorization
+// Start reading at New, then chunked.go and trailer.go. The encoding is described in "Signature Calculations for the Authorization
 // Header: Transferring Payload in Multiple Chunks" and "Including Trailing Headers" of the Amazon S3 API reference.
 package awschunked
