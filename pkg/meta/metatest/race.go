@@ -165,6 +165,71 @@ var raceTests = map[string]func(*suite){
 		require.Equal(s, 100, existed[0]+existed[1])
 		s.recounted()
 	},
+	"A reader sees what was acknowledged before it began, or something later": func(s *suite) {
+		var mu sync.Mutex
+		var acknowledged meta.Version
+		newest := func() meta.Version {
+			mu.Lock()
+			defer mu.Unlock()
+			return acknowledged
+		}
+		s.inline("k", "x")
+		var fs []func() error
+		for i := range 4 {
+			fs = append(fs, func() error {
+				for n := range 25 {
+					v, err := s.PutObject(s.ctx, put(s.bucket, "k", fmt.Sprint(i, n)))
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					if v.Timestamp > acknowledged.Timestamp {
+						acknowledged = v
+					}
+					mu.Unlock()
+				}
+				return nil
+			}, func() error {
+				for range 25 {
+					before := newest()
+					o, err := s.Object(s.ctx, s.bucket, "k")
+					if err == nil && o.Timestamp < before.Timestamp {
+						err = errors.Newf(errors.Internal, "the object is of %d, %d was acknowledged", o.Timestamp, before.Timestamp)
+					}
+					if err != nil {
+						return err
+					}
+					before = newest()
+					page, err := s.List(s.ctx, meta.List{Bucket: s.bucket, Limit: 1})
+					if err == nil && page.Objects[0].Timestamp < before.Timestamp {
+						err = errors.Newf(errors.Internal, "the listing is of %d, %d was acknowledged", page.Objects[0].Timestamp, before.Timestamp)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		for _, err := range race(fs...) {
+			require.NoError(s, err)
+		}
+	},
+	"A bucket's deletion and a begin of an upload that race leave no upload without bucket": func(s *suite) {
+		for round := range rounds {
+			name := fmt.Sprint("b", round)
+			ref := meta.UploadRef{Bucket: s.createBucket(name), Key: "k", ID: uuid.New()}
+			multipart := round%2 == 0
+			errs := race(
+				func() error { return s.BeginUpload(s.ctx, meta.Upload{UploadRef: ref, Multipart: multipart}) },
+				func() error { return s.DeleteBucket(s.ctx, name) },
+			)
+			require.NoError(s, errs[1])
+			s.is(s.Progress(s.ctx, ref), errors.NotFound, errors.Upload)
+			_, given := s.garbage()[ref.ID]
+			require.Equal(s, errs[0] == nil && !multipart, given, "a multipart upload without attempts holds nothing")
+		}
+	},
 	"Progress and the giving up of idle uploads that race end one way": func(s *suite) {
 		for range rounds {
 			ref := s.begin("k", false)

@@ -1,0 +1,74 @@
+package pebble
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/metatest"
+)
+
+func TestEverythingIsThereWhenItIsOpenedAgain(t *testing.T) {
+	ctx := context.Background()
+	c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	cfg := config(nil, c)
+	cfg.Dir = t.TempDir() // on a real file system once
+	s, err := Open(cfg)
+	require.NoError(t, err)
+	random, subject := metatest.NewRandom(11, c), metatest.NewSubject(s)
+	for range 800 {
+		_, err := random.Next().Run(ctx, subject)
+		require.NoError(t, err)
+	}
+	want, err := metatest.Dump(ctx, s)
+	require.NoError(t, err)
+	info, err := s.Info(ctx)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close(), "twice is no error")
+	_, err = s.Object(ctx, uuid.New(), "k")
+	require.True(t, errors.Is(err, errors.Unavailable))
+	_, err = s.PutObject(ctx, meta.Put{Key: "k"})
+	require.True(t, errors.Is(err, errors.Unavailable))
+
+	s, err = Open(cfg)
+	require.NoError(t, err)
+	got, err := metatest.Dump(ctx, s)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	again, err := s.Info(ctx)
+	require.NoError(t, err)
+	require.Equal(t, info, again)
+	require.NoError(t, s.Close())
+}
+
+func TestAWriteWinsAfterARestartWithAClockThatIsBehind(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	bucket := uuid.New()
+	var last meta.Version
+	for restart := range 3 {
+		s, err := Open(config(fs, c))
+		require.NoError(t, err)
+		if restart == 0 {
+			require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "b"}))
+		}
+		v, err := s.PutObject(ctx, meta.Put{Bucket: bucket, Key: "k", Size: 1, Inline: []byte{byte(restart)}})
+		require.NoError(t, err)
+		require.Greater(t, v.Timestamp, last.Timestamp)
+		last = v
+		o, err := s.Object(ctx, bucket, "k")
+		require.NoError(t, err)
+		require.Equal(t, []byte{byte(restart)}, o.Inline)
+		require.NoError(t, s.Close())
+		c.Advance(-24 * time.Hour)
+	}
+}
