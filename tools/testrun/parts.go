@@ -63,6 +63,9 @@ func parts() []part {
 		{"crash-standalone", "SIGKILL under load, one process", 10 * time.Minute, false, []step{suite("crash", "standalone", 9*time.Minute)}},
 		{"crash-nodes", "SIGKILL under load, separate processes", 10 * time.Minute, false, []step{suite("crash", "nodes", 9*time.Minute)}},
 		{"faults", "single processes killed, paused, corrupted", 12 * time.Minute, false, []step{suite("faults", "nodes", 11*time.Minute)}},
+		{"collection", "what nothing refers to goes, on both deployments", 10 * time.Minute, false, []step{
+			suite("collection", "standalone", 5*time.Minute), suite("collection", "nodes", 5*time.Minute),
+		}},
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},

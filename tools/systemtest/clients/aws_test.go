@@ -13,6 +13,7 @@ import (
 func awsVersions(t *testing.T, test func(t *testing.T, s *shell, aws func(args ...string) string, program string)) {
 	for name, program := range map[string]string{"version 1": tools.AWS1, "version 2": tools.AWS2} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Both spend most of their time in starting Python.
 			s := newShell(t)
 			t.Log(strings.TrimSpace(s.run(program, "--version")))
 			test(t, s, func(args ...string) string {
