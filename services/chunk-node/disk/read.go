@@ -162,6 +162,9 @@ func (v *volume) withValue(h chunk.Hash, use func([]byte) error) error {
 
 func (v *volume) withFile(h chunk.Hash, c state.Copy, use func(vfs.File) error) error {
 	f, err := v.fs.Open(v.blobPath(h, c.Compressed))
+	if scarce(err) {
+		return v.short(err)
+	}
 	if err != nil {
 		return suspicion{err}
 	}

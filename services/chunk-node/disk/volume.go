@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -107,10 +108,24 @@ func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 			return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 1 << 10, MaxBlobReferenceDepth: 10, RewriteMinimumAge: 15 * time.Minute, TargetGarbageRatio: 0.3}
 		}
 	}
+	po.EventListener = &pebble.EventListener{BackgroundError: v.backgroundError}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	return po
+}
+
+// backgroundError hears of failed flushes and compactions, which Pebble would
+// try again: after anything but a lack of room that is not to be trusted.
+func (v *volume) backgroundError(err error) {
+	switch {
+	case errors.IsTarget(err, pebble.ErrCancelledCompaction):
+	case vfs.IsNoSpaceError(err):
+		v.space.exhausted()
+		v.log.Error("no space is left for the index", "error", err)
+	default:
+		_ = v.fail(err, "writing the index") // kept in v
+	}
 }
 
 // fail takes the disk out until the program is started again. It returns the
@@ -138,7 +153,25 @@ func (v *volume) writeFailed(err error, what, path string) error {
 		v.space.exhausted()
 		return errors.E(errors.Full, errors.Folder, v.disk.Path, "no space is left: %s %s: %v", what, path, err)
 	}
+	if scarce(err) {
+		return v.short(err)
+	}
 	return v.fail(err, "%s %s", what, path)
+}
+
+// scarce reports whether something failed for want of what the process may
+// have at a time, or of rights: that says nothing about the disk, nor about a copy on it.
+func scarce(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, fs.ErrPermission} {
+		if errors.IsTarget(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *volume) short(err error) error {
+	return errors.E(errors.Overloaded, errors.Folder, v.disk.Path, "%v: raise the limit, or repair the rights, if this stays", err)
 }
 
 // abandon closes what openVolume had opened.
