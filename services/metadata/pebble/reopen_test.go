@@ -72,3 +72,36 @@ func TestAWriteWinsAfterARestartWithAClockThatIsBehind(t *testing.T) {
 		c.Advance(-24 * time.Hour)
 	}
 }
+
+func TestABatchLargerThanTheMemoryOfTheDatabaseIsWhole(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewCrashableMem()
+	cfg := config(fs, clock.System{})
+	cfg.MemTable = 1 << 20
+	s, err := Open(cfg)
+	require.NoError(t, err)
+	ref := meta.UploadRef{Bucket: uuid.New(), Key: "k", ID: uuid.New()}
+	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: ref.Bucket, Name: "b"}))
+	require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: ref}))
+	chunks := make([]meta.Chunk, 50_000)
+	for i := range chunks {
+		chunks[i] = meta.Chunk{Offset: uint64(i) << 20, Length: 1 << 20}
+	}
+	require.NoError(t, s.AddChunks(ctx, ref, ref.ID, chunks))
+	again, err := Open(config(fs.CrashClone(vfs.CrashCloneCfg{}), clock.System{}))
+	require.NoError(t, err)
+	for _, store := range []*Store{s, again} {
+		got, err := store.Chunks(ctx, ref.ID, 0, len(chunks)+1)
+		require.NoError(t, err)
+		require.Equal(t, chunks, got)
+		require.NoError(t, store.AbortUpload(ctx, ref))
+		garbage, _, err := store.ListGarbage(ctx, nil, 2, time.Time{})
+		require.NoError(t, err)
+		require.Len(t, garbage, 1)
+		require.NoError(t, store.DropGarbage(ctx, garbage[0].ID))
+		got, err = store.Chunks(ctx, ref.ID, 0, 1)
+		require.NoError(t, err)
+		require.Empty(t, got)
+		require.NoError(t, store.Close())
+	}
+}

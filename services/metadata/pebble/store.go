@@ -169,14 +169,14 @@ func (s *Store) create(cluster uuid.UUID) error {
 	}
 	s.cluster = cluster
 	b := s.db.NewBatch()
-	defer b.Close()
-	if err := errors.Join(
+	err := errors.Join(
 		b.Set(row(tableStore, []byte("cluster")), cluster[:], nil),
 		b.Set(row(tableStore, []byte("format")), number64(Format), nil),
-	); err != nil {
-		return err
+	)
+	if err == nil {
+		err = b.Commit(cockroach.Sync)
 	}
-	return b.Commit(cockroach.Sync)
+	return errors.Join(err, b.Close())
 }
 
 // Close waits for the calls under way, then syncs and closes the database. Later
