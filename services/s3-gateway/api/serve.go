@@ -65,6 +65,11 @@ func (a *API) run(w *Response, r *Request) error {
 	if err := a.authenticate(r); err != nil {
 		return err
 	}
+	if r.Auth.Presigned { // it may have the source of a copy in its query, which is a header only now
+		if err := a.route(r); err != nil {
+			return err
+		}
+	}
 	if err := refuse(r); err != nil {
 		return err
 	}
