@@ -10,6 +10,10 @@ import (
 // maxDepth is how deep elements may lie in each other.
 const maxDepth = 16
 
+// maxElements is how many elements a document may have: more than ten thousand
+// parts, each with all it can say. Empty ones take thirty times their length in memory.
+const maxElements = 100_000
+
 // Decode reads a whole document into v, whose root element must be named root (in S3's
 // namespace or in none). Anything that is not one well-formed element without a
 // document type is an error.
@@ -68,10 +72,11 @@ func blank(t xml.Token) bool {
 	return false
 }
 
-// guard refuses document types and deep nesting.
+// guard refuses document types, deep nesting and too many elements.
 type guard struct {
-	d     *xml.Decoder
-	depth int
+	d        *xml.Decoder
+	depth    int
+	elements int
 }
 
 func (g *guard) Token() (xml.Token, error) {
@@ -83,6 +88,9 @@ func (g *guard) Token() (xml.Token, error) {
 	case xml.Directive:
 		return nil, errors.New("a document type is not allowed")
 	case xml.StartElement:
+		if g.elements++; g.elements > maxElements {
+			return nil, errors.New("there are too many elements")
+		}
 		if g.depth++; g.depth > maxDepth {
 			return nil, errors.New("the elements are nested too deeply")
 		}
