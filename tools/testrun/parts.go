@@ -66,6 +66,9 @@ func parts() []part {
 		{"collection", "what nothing refers to goes, on both deployments", 10 * time.Minute, false, []step{
 			suite("collection", "standalone", 5*time.Minute), suite("collection", "nodes", 5*time.Minute),
 		}},
+		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
+			suite("operator", "standalone", 14*time.Minute),
+		}},
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
