@@ -94,7 +94,8 @@ func (s *Store) record(ctx context.Context, t Target, fail func(error)) *recorde
 
 func (r *recorder) run(ctx context.Context) {
 	defer close(r.done)
-	step, cancel := r.s.step(ctx)
+	// Also for a body that fails meanwhile: its chunks may be stored already, and only what was begun is collected.
+	step, cancel := r.s.step(context.WithoutCancel(ctx))
 	err := r.target.begin(step)
 	cancel()
 	if err != nil {
