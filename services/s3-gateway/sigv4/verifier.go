@@ -281,6 +281,8 @@ func declaredPayload(r *http.Request, q *query, c *claim) (declared, signed stri
 		return "", "", queryErr("The query parameter %s must be given once.", paramContentSHA256)
 	case n == 0:
 		signed = unsignedPayload
+	case signed != unsignedPayload && declared != "" && declared != signed:
+		return "", "", s3err.AccessDenied.Msg("The header x-amz-content-sha256 is not signed, and differs from the query parameter, which is.")
 	}
 	if declared == "" {
 		declared = signed
