@@ -65,6 +65,21 @@ func fetch(t *testing.T, url, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+// metric returns a value of /metrics, as it is written there.
+func (s *server) metric(name string) string {
+	s.t.Helper()
+	token, err := os.ReadFile(filepath.Join(s.data, "admin.token"))
+	require.NoError(s.t, err)
+	_, text := fetch(s.t, "http://"+s.admin+"/metrics", strings.TrimSpace(string(token)))
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	s.t.Fatalf("no metric %s", name)
+	return ""
+}
+
 func TestTheAdminServerAsksForItsToken(t *testing.T) {
 	for name, env := range map[string][]string{"from the data folder": nil, "from the environment": {"GARAGE_ADMIN_TOKEN=a-token-of-my-own-that-is-long-enough"}} {
 		t.Run(name, func(t *testing.T) {
