@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,6 +85,13 @@ func (r runner) step(ctx context.Context, name string, s step, log io.Writer) (c
 	if err != nil {
 		return counts{}, err
 	}
+	if s.every {
+		packages, err := r.packages(ctx, s)
+		if err != nil {
+			return counts{}, err
+		}
+		s.argv = append(slices.Clone(s.argv), packages...)
+	}
 	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
 	cmd.Dir = filepath.Join(r.root, s.dir)
 	cmd.Env = append(append(os.Environ(), "GARAGE_TEST_BIN="+filepath.Join(r.root, "var", "test", "bin")), s.env...)
@@ -122,6 +130,19 @@ func (r runner) step(ctx context.Context, name string, s step, log io.Writer) (c
 		counter.event(lines.Bytes())
 	}
 	return counter.counts, errors.Join(lines.Err(), cmd.Wait())
+}
+
+// packages lists the packages of the step's module, without those it excepts.
+func (r runner) packages(ctx context.Context, s step) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "./...")
+	cmd.Dir = filepath.Join(r.root, s.dir)
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the packages of %s: %w", s.dir, err)
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(name string) bool {
+		return slices.ContainsFunc(s.except, func(end string) bool { return strings.HasSuffix(name, end) })
+	}), nil
 }
 
 // fingerprint hashes the files that the step must leave as they were.
