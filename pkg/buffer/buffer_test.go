@@ -149,6 +149,29 @@ func TestWhoCarriesWhatOthersTookIsEvictedToo(t *testing.T) {
 	require.Zero(t, p.Used())
 }
 
+func TestWhoHasStoppedIsSlowerThanWhoGoesOn(t *testing.T) {
+	c := clock.NewManual(time.Unix(0, 0))
+	p := NewPool(4*SegmentSize, c)
+	held := fillPool(t, p)
+	stopped := make(chan struct{})
+	was := p.Open(func() { close(stopped); held[0].Release() })
+	was.Carry(SegmentSize, 100<<20) // fast, at first
+	c.Advance(time.Second)
+	now := p.Open(func() { t.Error("it goes on") })
+	c.Advance(evictAfter)
+	now.Carry(SegmentSize, SegmentSize)
+	got := make(chan error, 1)
+	late := p.Open(nil).New()
+	go func() { got <- late.Append(context.Background(), []byte("x")) }()
+	waitForWaiters(t, p, 1)
+	for c.Timers() == 0 { // the waiter's timer
+	}
+	now.Carry(SegmentSize, SegmentSize)
+	c.Advance(evictAfter)
+	<-stopped
+	require.NoError(t, <-got)
+}
+
 func fillPool(t *testing.T, p *Pool) []*Buffer {
 	var held []*Buffer
 	for p.Used() < p.Limit() {

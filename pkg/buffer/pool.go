@@ -13,8 +13,12 @@ import (
 // DefaultLimit is the default size of a process's pool in bytes.
 const DefaultLimit = 256 << 20
 
-// evictAfter is how long a caller waits for the pool before the slowest account is evicted.
-const evictAfter = 500 * time.Millisecond
+const (
+	// evictAfter is how long a caller waits for the pool before the slowest account is evicted.
+	evictAfter = 500 * time.Millisecond
+	// evictPause is the time between two evictions, in which memory comes back: many wait at the same time.
+	evictPause = 50 * time.Millisecond
+)
 
 // Pool bounds the memory that bodies take in a process.
 type Pool struct {
@@ -23,6 +27,7 @@ type Pool struct {
 
 	mu       sync.Mutex
 	used     int
+	evicted  time.Time // when an account was last evicted
 	free     [][]byte
 	waiters  list.List // of *waiter, in order of arrival
 	accounts map[*Account]struct{}
@@ -52,7 +57,8 @@ func (p *Pool) Limit() int { return p.limit * SegmentSize }
 // another goroutine's call, when the account is evicted: it should end the
 // account's work, for example by closing its connection.
 func (p *Pool) Open(evict func()) *Account {
-	a := &Account{pool: p, evict: evict, opened: p.clock.Now()}
+	now := p.clock.Now()
+	a := &Account{pool: p, evict: evict, opened: now, moved: now}
 	p.mu.Lock()
 	p.accounts[a] = struct{}{}
 	p.mu.Unlock()
@@ -67,10 +73,13 @@ type Account struct {
 	opened  time.Time
 
 	// Guarded by pool.mu.
-	held    int   // segments, including those waited for
-	waiting int   // segments waited for
-	carried int   // bytes held in buffers that others took
-	bytes   int64 // passed in total
+	held    int           // segments, including those waited for
+	waiting int           // segments waited for
+	since   time.Time     // when it began to wait, if it does
+	waited  time.Duration // in total, until it last stopped
+	carried int           // bytes held in buffers that others took
+	bytes   int64         // passed in total
+	moved   time.Time     // when bytes last passed, or a wait for memory ended
 	closed  bool
 	evicted bool
 }
@@ -96,6 +105,7 @@ func (a *Account) Carry(n, passed int) {
 	a.pool.mu.Lock()
 	a.carried = n
 	a.bytes += int64(passed)
+	a.moved = a.pool.clock.Now()
 	a.pool.mu.Unlock()
 }
 
@@ -127,7 +137,7 @@ func (a *Account) take(ctx context.Context) ([]byte, error) {
 		p.mu.Unlock()
 		return s, nil
 	}
-	a.waiting++
+	a.beginWait()
 	w := &waiter{account: a, ready: make(chan []byte, 1)}
 	place := p.waiters.PushBack(w)
 	p.mu.Unlock()
@@ -147,7 +157,7 @@ func (a *Account) wait(ctx context.Context, w *waiter, place *list.Element) ([]b
 			return s, nil
 		case <-timer.C():
 			p.evictSlowest()
-			timer.Reset(evictAfter)
+			timer.Reset(evictPause)
 		case <-ctx.Done():
 			p.mu.Lock()
 			select {
@@ -158,7 +168,7 @@ func (a *Account) wait(ctx context.Context, w *waiter, place *list.Element) ([]b
 				}
 			default:
 				p.waiters.Remove(place)
-				a.waiting--
+				a.endWait()
 				a.held--
 			}
 			p.mu.Unlock()
@@ -187,8 +197,10 @@ func (a *Account) passed(n int) {
 	if a == nil || a.pool == nil {
 		return
 	}
+	now := a.pool.clock.Now()
 	a.pool.mu.Lock()
 	a.bytes += int64(n)
+	a.moved = now
 	a.pool.mu.Unlock()
 }
 
@@ -216,7 +228,7 @@ func (p *Pool) putBack(s []byte) {
 	if first := p.waiters.Front(); first != nil {
 		p.waiters.Remove(first)
 		w := first.Value.(*waiter)
-		w.account.waiting--
+		w.account.endWait()
 		w.ready <- s
 		return
 	}
@@ -242,19 +254,53 @@ func (p *Pool) Trim() {
 	p.mu.Unlock()
 }
 
-// evictSlowest evicts the account with the lowest rate since it was opened
-// among those that hold something. Who waits for memory is not slow by itself: it
-// is evicted only when everybody who holds something waits.
+// beginWait and endWait are called with the pool's lock held.
+func (a *Account) beginWait() {
+	if a.waiting == 0 {
+		a.since = a.pool.clock.Now()
+	}
+	a.waiting++
+}
+
+func (a *Account) endWait() {
+	if a.waiting--; a.waiting == 0 {
+		a.moved = a.pool.clock.Now()
+		a.waited += a.moved.Sub(a.since)
+	}
+}
+
+// slowness says how fast an account was while it did not wait for memory. It is not to be
+// judged while it is new. Who has stopped is no faster than what it has in hand
+// over the time since: what was swallowed at first, by buffers on the way, does not count for long.
+func (a *Account) slowness(now time.Time) (rate float64, judged bool) {
+	active, idle := now.Sub(a.opened)-a.waited, now.Sub(a.moved)
+	if a.waiting > 0 {
+		active -= now.Sub(a.since)
+		idle = 0
+	}
+	seconds := func(d time.Duration) float64 { return max(d.Seconds(), 0.001) }
+	return min(float64(a.bytes)/seconds(active), float64(max(a.carried, SegmentSize))/seconds(idle)), a.waiting > 0 || active >= evictAfter
+}
+
+// evictSlowest evicts the account with the lowest rate among those that hold
+// something. Who waits for memory is not slow by itself: it is evicted only if nobody else can be.
 func (p *Pool) evictSlowest() {
 	now := p.clock.Now()
 	p.mu.Lock()
+	if now.Sub(p.evicted) < evictPause {
+		p.mu.Unlock()
+		return
+	}
 	var slowest *Account
 	var rate float64
 	for a := range p.accounts {
 		if a.held == a.waiting && a.carried == 0 || a.evicted || a.evict == nil {
 			continue
 		}
-		r := float64(a.bytes) / max(now.Sub(a.opened).Seconds(), 0.001)
+		r, judged := a.slowness(now)
+		if !judged {
+			continue
+		}
 		if slowest == nil || (a.waiting > 0) == (slowest.waiting > 0) && r < rate || a.waiting == 0 && slowest.waiting > 0 {
 			slowest, rate = a, r
 		}
@@ -264,12 +310,13 @@ func (p *Pool) evictSlowest() {
 		return
 	}
 	slowest.evicted = true
+	p.evicted = now
 	var next *list.Element
 	for e := p.waiters.Front(); e != nil; e = next {
 		next = e.Next()
 		if w := e.Value.(*waiter); w.account == slowest {
 			p.waiters.Remove(e)
-			slowest.waiting--
+			slowest.endWait()
 			slowest.held--
 			w.ready <- nil
 		}
