@@ -60,7 +60,7 @@ func parts() []part {
 			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
 			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/..."),
 		}},
-		{"race", "the same under the race detector", 20 * time.Minute, false, []step{
+		{"race", "the same under the race detector", 25 * time.Minute, false, []step{
 			command("go", "run", "./tools/clients/install", "--compiler"),
 			race("pkg", "pkg/layout"), race("services"),
 		}},
