@@ -122,13 +122,15 @@ func measureRow(ctx context.Context, o options, r row, envs []*env) error {
 		}
 	}
 	for _, n := range o.clients {
+		limit := max(1, r.limit/int64(o.rounds))
+		n = min(n, int(limit)) // A row of few operations cannot keep more clients busy: the table says how many there were.
 		cells := make([]*cell, len(envs))
 		for round := range o.rounds {
 			for i, e := range envs {
 				if round == 0 {
 					cells[i] = &cell{target: e.name, row: r.name, way: e.way(r.size), clients: n, size: r.size}
 				}
-				if err := measure(ctx, e, r, cells[i], o.duration/time.Duration(o.rounds), max(int64(n), r.limit/int64(o.rounds))); err != nil {
+				if err := measure(ctx, e, r, cells[i], o.duration/time.Duration(o.rounds), limit); err != nil {
 					return err
 				}
 			}
