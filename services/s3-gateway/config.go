@@ -23,31 +23,34 @@ type Config struct {
 	Window      config.Size     `conf:"window" help:"how much of one body is on its way to the chunk store at the same time"`
 	ReadAhead   config.Size     `conf:"read-ahead" help:"how much of one body is read ahead of the client, at most"`
 	MaxRequests int             `conf:"max-requests" help:"requests served at the same time; more are told to slow down" min:"1"`
-	StepTimeout time.Duration   `conf:"step-timeout" help:"how long one call of the metadata or chunk store may take" min:"100ms"`
-	IdleTimeout time.Duration   `conf:"idle-timeout" help:"how long a client may send or take nothing in the middle of a request" min:"100ms"`
-	KeepAlive   time.Duration   `conf:"keep-alive" help:"how long a connection is kept open between requests" min:"1s"`
-	MinRate     config.Size     `conf:"min-rate" help:"bytes per second below which a client is cut, once idle-timeout has passed"`
-	Progress    time.Duration   `conf:"progress" help:"how often a long upload is recorded as alive" min:"10ms"`
-	CacheTime   time.Duration   `conf:"cache-time" help:"how long a bucket's settings are kept in memory; 0: not at all" max:"2s"`
-	Grace       time.Duration   `conf:"grace" help:"how long requests under way may take when the service stops"`
+	// MaxConnections is bounded by half of the process's file descriptors as well.
+	MaxConnections int           `conf:"max-connections" help:"connections open at the same time; the one idle longest makes room for a new one" min:"1"`
+	StepTimeout    time.Duration `conf:"step-timeout" help:"how long one call of the metadata or chunk store may take" min:"100ms"`
+	IdleTimeout    time.Duration `conf:"idle-timeout" help:"how long a client may send or take nothing in the middle of a request" min:"100ms"`
+	KeepAlive      time.Duration `conf:"keep-alive" help:"how long a connection is kept open between requests" min:"1s"`
+	MinRate        config.Size   `conf:"min-rate" help:"bytes per second below which a client is cut, once idle-timeout has passed"`
+	Progress       time.Duration `conf:"progress" help:"how often a long upload is recorded as alive" min:"10ms"`
+	CacheTime      time.Duration `conf:"cache-time" help:"how long a bucket's settings are kept in memory; 0: not at all" max:"2s"`
+	Grace          time.Duration `conf:"grace" help:"how long requests under way may take when the service stops"`
 }
 
 // DefaultConfig is what suits most.
 func DefaultConfig() Config {
 	return Config{
-		Listen:      "127.0.0.1:3900",
-		Region:      "garage",
-		ChunkSize:   chunker.DefaultSize,
-		Inline:      body.DefaultInline,
-		Window:      body.DefaultWindow,
-		ReadAhead:   body.DefaultReadAhead,
-		MaxRequests: 1024,
-		StepTimeout: body.DefaultStepTimeout,
-		IdleTimeout: 30 * time.Second,
-		KeepAlive:   2 * time.Minute,
-		MinRate:     1 << 10,
-		Progress:    body.DefaultProgress,
-		Grace:       20 * time.Second,
+		Listen:         "127.0.0.1:3900",
+		Region:         "garage",
+		ChunkSize:      chunker.DefaultSize,
+		Inline:         body.DefaultInline,
+		Window:         body.DefaultWindow,
+		ReadAhead:      body.DefaultReadAhead,
+		MaxRequests:    1024,
+		MaxConnections: 4096,
+		StepTimeout:    body.DefaultStepTimeout,
+		IdleTimeout:    30 * time.Second,
+		KeepAlive:      2 * time.Minute,
+		MinRate:        1 << 10,
+		Progress:       body.DefaultProgress,
+		Grace:          20 * time.Second,
 	}
 }
 

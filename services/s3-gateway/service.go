@@ -13,6 +13,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/connlimit"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -106,12 +107,13 @@ func (s *Service) Ready() <-chan struct{} { return s.ready }
 func (s *Service) Run(ctx context.Context) error {
 	defer s.hashers.Close()
 	server := s.server()
+	listener := connlimit.New(s.config.MaxConnections).Guard(server, s.listener)
 	failed := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
-			failed <- server.ServeTLS(s.listener, "", "")
+			failed <- server.ServeTLS(listener, "", "")
 		} else {
-			failed <- server.Serve(s.listener)
+			failed <- server.Serve(listener)
 		}
 	}()
 	close(s.ready)

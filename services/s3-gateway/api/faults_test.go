@@ -264,7 +264,7 @@ func TestSlowReadersCostOnlyThemselves(t *testing.T) {
 	for i := range 3 { // in pieces that the small pool can take
 		put(t, c, "slow"+string(rune('0'+i)), random(40*apitest.ChunkSize))
 	}
-	for i := range 40 {
+	for i := range 24 {
 		conn, err := net.Dial("tcp", g.Server.Listener.Addr().String())
 		require.NoError(t, err)
 		defer conn.Close()
@@ -278,4 +278,34 @@ func TestSlowReadersCostOnlyThemselves(t *testing.T) {
 		put(t, c, "new", want)
 	}
 	require.LessOrEqual(t, g.Pool.Used(), g.Pool.Limit())
+}
+
+// overtaken is a chunk store where the next read finds that its object has just been replaced and collected.
+type overtaken struct {
+	chunk.Store
+	replace func()
+}
+
+func (o *overtaken) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	if replace := o.replace; replace != nil {
+		o.replace = nil
+		replace()
+		return nil, errors.E(errors.NotFound, errors.Chunk, h.String(), "collected")
+	}
+	return o.Store.Get(ctx, h)
+}
+
+func TestAGetOvertakenByAPutGivesTheNewObject(t *testing.T) {
+	o := &overtaken{}
+	_, c := start(t, apitest.Options{Chunks: func(s chunk.Store) chunk.Store { o.Store = s; return o }})
+	putWith(c, "a", random(apitest.ChunkSize), map[string]string{"x-amz-meta-old": "1"})
+	want := random(apitest.ChunkSize - 7)
+	o.replace = func() { put(t, c, "a", want) }
+	r := get(c, "a")
+	require.Equal(t, http.StatusOK, r.Status)
+	require.Equal(t, want, r.Body)
+	require.Empty(t, r.Header.Get("x-amz-meta-old"))
+	require.Len(t, r.Header.Get("x-amz-request-id"), 16)
+	o.replace = func() { c.Do(apitest.Request{Method: "DELETE", Bucket: bucketName, Key: "a"}) }
+	require.Equal(t, "NoSuchKey", get(c, "a").Code)
 }

@@ -7,6 +7,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/s3-gateway/body"
 	"deuxfleurs.fr/garage/services/s3-gateway/s3err"
 )
 
@@ -16,11 +17,18 @@ func (a *API) getObject(w *Response, r *Request) error {
 	if err != nil {
 		return err
 	}
-	reader := a.Bodies.Open(r.Context(), &o, sel.from, sel.to)
-	defer reader.Close()
-	if err := reader.First(); err != nil {
+	reader, err := a.openObject(r, &o, sel)
+	if err != nil && a.replaced(r, &o) { // while it was opened: what the first answer spoke of is gone
+		w.reset()
+		if o, sel, err = a.describe(w, r); err != nil {
+			return err
+		}
+		reader, err = a.openObject(r, &o, sel)
+	}
+	if err != nil {
 		return err
 	}
+	defer reader.Close()
 	guard := a.guardAnswer(w)
 	reader.Evictable(guard.evict)
 	w.WriteHeader(sel.status())
@@ -28,6 +36,22 @@ func (a *API) getObject(w *Response, r *Request) error {
 		r.Cut(err)
 	}
 	return nil
+}
+
+// openObject waits for the first bytes of what is selected.
+func (a *API) openObject(r *Request, o *meta.Object, sel selection) (*body.Reader, error) {
+	reader := a.Bodies.Open(r.Context(), o, sel.from, sel.to)
+	if err := reader.First(); err != nil {
+		reader.Close()
+		return nil, err
+	}
+	return reader, nil
+}
+
+// replaced reports whether a key has another version by now, or none.
+func (a *API) replaced(r *Request, o *meta.Object) bool {
+	now, err := a.object(r, r.Bucket.ID, r.Key)
+	return errors.IsEntity(err, errors.NotFound, errors.Object) || err == nil && now.Version != o.Version
 }
 
 // selection is what of an object is asked for.

@@ -67,6 +67,17 @@ func (w *Response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // set sets a header with the name exactly as given.
 func (w *Response) set(name, value string) { w.Header()[name] = []string{value} }
 
+// reset forgets the headers that an operation set.
+func (w *Response) reset() {
+	for name := range w.Header() {
+		switch name {
+		case "X-Amz-Request-Id", "X-Amz-Id-2", "Server":
+		default:
+			delete(w.Header(), name)
+		}
+	}
+}
+
 // xml sends a document and frees it. An error means that the client is gone.
 func (w *Response) xml(status int, doc *xmlapi.Writer) error {
 	defer doc.Free()

@@ -162,7 +162,7 @@ func (r *Reader) topUp(ahead int) error {
 	return nil
 }
 
-// First waits for the first bytes, so that a failure can still be answered.
+// First waits for the first bytes and for the beginning of the list of the others, so that a failure can still be answered.
 func (r *Reader) First() error {
 	if r.size == 0 || r.inline != nil {
 		return nil
@@ -170,8 +170,16 @@ func (r *Reader) First() error {
 	if err := r.topUp(1); err != nil {
 		return err
 	}
-	_, err := r.wait(r.queue[0])
-	return err
+	if _, err := r.wait(r.queue[0]); err != nil || r.pieces == nil || len(r.queue) > 1 {
+		return err
+	}
+	p, ok := <-r.pieces
+	if !ok {
+		r.pieces = nil
+		return r.listErr
+	}
+	r.fetch(p)
+	return nil
 }
 
 // WriteTo writes the bytes to w, segment by segment. An error after some bytes leaves them short.
