@@ -66,9 +66,16 @@ func (r runner) part(ctx context.Context, p part) (res result) {
 	defer func() { res.err = errors.Join(res.err, log.Close()) }()
 	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
+	// What a part that is cut off leaves behind is ended and removed.
+	id := fmt.Sprintf("%s-%d-%d", p.name, os.Getpid(), start.UnixNano())
+	temporary := filepath.Join(r.logs, "tmp-"+p.name)
+	if res.err = errors.Join(os.RemoveAll(temporary), os.MkdirAll(temporary, 0o755)); res.err != nil {
+		return res
+	}
+	defer func() { res.err = errors.Join(res.err, endLeftovers(id, log), os.RemoveAll(temporary)) }()
 	for _, s := range p.steps {
 		fmt.Fprintf(log, "$ (%s) %s %s\n", s.dir, strings.Join(s.env, " "), strings.Join(s.argv, " "))
-		counted, err := r.step(ctx, p.name, s, log)
+		counted, err := r.step(ctx, p.name, s, []string{runEnv + "=" + id, "TMPDIR=" + temporary}, log)
 		res.add(counted)
 		if ctx.Err() != nil {
 			err = fmt.Errorf("the time limit of %v: %w", p.limit, ctx.Err())
@@ -80,7 +87,7 @@ func (r runner) part(ctx context.Context, p part) (res result) {
 	return res
 }
 
-func (r runner) step(ctx context.Context, name string, s step, log io.Writer) (counts, error) {
+func (r runner) step(ctx context.Context, name string, s step, env []string, log io.Writer) (counts, error) {
 	before, err := r.fingerprint(s)
 	if err != nil {
 		return counts{}, err
@@ -94,7 +101,7 @@ func (r runner) step(ctx context.Context, name string, s step, log io.Writer) (c
 	}
 	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
 	cmd.Dir = filepath.Join(r.root, s.dir)
-	cmd.Env = append(append(os.Environ(), "GARAGE_TEST_BIN="+filepath.Join(r.root, "var", "test", "bin")), s.env...)
+	cmd.Env = append(append(os.Environ(), "GARAGE_TEST_BIN="+filepath.Join(r.root, "var", "test", "bin")), append(env, s.env...)...)
 	// A group of its own, so that the limit ends the whole tree of processes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
