@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/sigv4"
 )
 
 // options are the flags.
@@ -24,7 +25,7 @@ type options struct {
 	duration                 time.Duration
 	rounds, listKeys         int
 	dir                      string
-	idle                     bool
+	idle, signed             bool
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	pflag.IntVar(&o.rounds, "rounds", 2, "turns in which each cell of each target is measured")
 	pflag.IntVar(&o.listKeys, "list-keys", 100_000, "keys that are listed")
 	pflag.StringVar(&o.dir, "dir", "", "folder for the data, on the disk to measure; default var/bench")
+	pflag.BoolVar(&o.signed, "signed", false, "sign the hash of each body, instead of UNSIGNED-PAYLOAD")
 	pflag.BoolVar(&o.idle, "idle", true, "say what memory the targets take before any load")
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -91,7 +93,10 @@ func run(ctx context.Context, o options) (err error) {
 		envs = append(envs, &env{target: t, stored: map[string]int{}})
 	}
 	fmt.Printf("%d cores; bodies differ and do not compress; payloads %s; signatures in headers; no TLS; multipart in parts of %d MiB; CPU is of the servers alone\n",
-		runtime.NumCPU(), payload, partSize/mib)
+		runtime.NumCPU(), map[bool]string{false: sigv4.Unsigned, true: "hashed and signed"}[o.signed], partSize/mib)
+	for _, e := range envs {
+		e.signed = o.signed
+	}
 	if o.idle {
 		for _, e := range envs {
 			u, err := e.usage()

@@ -30,7 +30,7 @@ func clients(t *target, n int, each func(k *conn, c int) error) error {
 	var g errgroup.Group
 	for c := range n {
 		g.Go(func() error {
-			k, err := dial(t.endpoint)
+			k, err := dial(t.endpoint, t.signed)
 			if err != nil {
 				return err
 			}

@@ -20,6 +20,8 @@ type target struct {
 	bucket   string
 	// processes are the server's; none when they are not known, and then CPU and memory are left blank.
 	processes []*deploy.Process
+	// signed says that payloads are part of the signatures.
+	signed bool
 	// garage says that the ways bodies take are known.
 	garage bool
 	close  func() error
