@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
+	"deuxfleurs.fr/garage/pkg/connlimit"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -25,6 +26,8 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
+
+	maxConnections = 256
 )
 
 // Config is where and how to serve.
@@ -170,12 +173,13 @@ func (s *Server) Run(ctx context.Context) error {
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(s.tls == nil)
+	listener := connlimit.New(maxConnections).Guard(server, s.listener)
 	served := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
-			served <- server.ServeTLS(s.listener, "", "")
+			served <- server.ServeTLS(listener, "", "")
 		} else {
-			served <- server.Serve(s.listener)
+			served <- server.Serve(listener)
 		}
 	}()
 	close(s.ready)
