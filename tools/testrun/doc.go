@@ -3,7 +3,8 @@
 //
 //	go run ./tools/testrun                 # all parts
 //	go run ./tools/testrun unit s3-nodes   # some; "s3" means all that begin with it
-//	go run ./tools/testrun -list
+//	make test PART="unit s3-nodes"         # the same
+//	go run ./tools/testrun --list
 //
 // What a part prints goes to var/test/<part>.log; the terminal shows progress, what failed, and a table at the end. A part that did
 // not run counts as failed, and so does a test that was skipped without a reason. Start reading at parts.go.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +23,11 @@ func main() {
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	switch err := run(ctx, pflag.Args(), *list, *quick); {
+	names := pflag.Args()
+	if len(names) == 0 {
+		names = strings.Fields(os.Getenv("PART")) // make puts its variables into the environment.
+	}
+	switch err := run(ctx, names, *list, *quick); {
 	case errors.Is(err, errFailed):
 		os.Exit(1) // The closing line has said it, and stays the last one.
 	case err != nil:

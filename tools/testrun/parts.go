@@ -103,7 +103,7 @@ func choose(all []part, names []string, quick bool) ([]part, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no part is called %q: see -list", name)
+			return nil, fmt.Errorf("no part is called %q: see --list", name)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(p part) bool { return !wanted[p.name] }), nil
