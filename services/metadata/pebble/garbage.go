@@ -67,7 +67,10 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 		return nil, nil, err
 	}
 	// The references of what is listed are deleted for good, so it must be durably garbage.
-	return page, next, s.barrier(ctx)
+	if err := s.barrier(ctx); err != nil {
+		return nil, nil, err
+	}
+	return page, next, nil
 }
 
 // endIdle ends single uploads without progress since a time.

@@ -112,7 +112,9 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 		m.poked = true
 	case Listed:
 		m.listing = false
-		m.queue = append(m.queue, e.Garbage...)
+		if e.Err == nil { // else it may not be durably garbage
+			m.queue = append(m.queue, e.Garbage...)
+		}
 		m.cursor, m.more = e.Next, e.Next != nil && e.Err == nil
 		m.failed = m.failed || e.Err != nil
 	case Cleaned:

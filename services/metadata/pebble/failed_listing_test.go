@@ -1,0 +1,32 @@
+package pebble
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+)
+
+// What is listed has its references deleted for good, so nothing is while it is not known to be durable.
+func TestGarbageThatMayNotBeDurableIsNotListed(t *testing.T) {
+	s, err := Open(config(vfs.NewMem(), clock.System{}))
+	require.NoError(t, err)
+	bucket, upload := uuid.New(), uuid.New()
+	require.NoError(t, s.CreateBucket(t.Context(), meta.Bucket{ID: bucket, Name: "b"}))
+	ref := meta.UploadRef{Bucket: bucket, Key: "k", ID: upload}
+	require.NoError(t, s.BeginUpload(t.Context(), meta.Upload{UploadRef: ref}))
+	require.NoError(t, s.AbortUpload(t.Context(), ref))
+
+	_ = s.fail(errors.New("a sync failed"))
+	garbage, next, err := s.ListGarbage(t.Context(), nil, 10, time.Time{})
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+	require.Empty(t, garbage)
+	require.Empty(t, next)
+	require.NoError(t, s.Close())
+}
