@@ -15,14 +15,16 @@
 //
 // Invariants, and where they are kept:
 //   - A Put is answered after: temporary file synced, renamed, folder synced,
-//     index synced, in this order (put.go, group.go).
+//     index synced, in this order (store.go, files.go, group.go).
 //   - A chunk is collected by removing its entry, syncing the index, and only
 //     then removing the file, all within the writer of its range (group.go).
 //   - All decisions about a hash are taken by one writer at a time (writer.go),
 //     by the pure rules of package state.
 //   - What is visible in the index is durable, unless syncs are switched off.
 //   - After a failed sync nothing is written to the disk until the program is
-//     started again (volume.go). Reads go on: they are verified.
+//     started again (volume.go). Reads go on: they are verified. Pebble is kept
+//     from going on after a failure (index_failure.go); a failed rotation of its
+//     log ends the whole process, since Pebble panics there.
 //   - Bytes are returned only if they have the chunk's hash (read.go).
 //
 // Start reading at Store and volume.

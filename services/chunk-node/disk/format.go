@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/clock"
@@ -81,7 +80,7 @@ func (v *volume) format() error {
 	if err != nil {
 		return err
 	}
-	if err := v.db.Set(metaKey(metaIdentity), content, pebble.Sync); err != nil {
+	if err := v.set(metaKey(metaIdentity), content); err != nil {
 		return err
 	}
 	path := v.disk.Path + "/" + markerFile

@@ -66,7 +66,7 @@ func (w *writer) process(group []*op) {
 	}
 	c := &w.changes
 	c.begin(w.v, w.totals)
-	defer func() { _ = c.batch.Close() }() // fails only if used after
+	defer w.v.closeBatch(c.batch)
 	for _, o := range group {
 		if o.err = c.decide(o); o.err != nil && errors.Is(o.err, errors.Internal) {
 			o.err = w.v.fail(o.err, "reading the index")
@@ -131,20 +131,6 @@ func (w *writer) index(c *changes) error {
 		}
 	}
 	return v.commit(c.batch)
-}
-
-// commit applies a batch and waits until it is durable.
-func (v *volume) commit(b *pebble.Batch) error {
-	var err error
-	if v.o.NoSync {
-		err = v.db.Apply(b, pebble.NoSync)
-	} else if err = v.db.ApplyNoSyncWait(b, pebble.Sync); err == nil {
-		err = b.SyncWait() // which, other than Apply, returns a failed sync
-	}
-	if err != nil {
-		return v.fail(err, "writing the index")
-	}
-	return v.failed() // Pebble reports some failures through its logger alone
 }
 
 // folder makes a partition's folder where it is not there yet. It is durable

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"strconv"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -34,7 +33,12 @@ func (v *volume) start(fresh bool) error {
 		return err
 	}
 	v.unclean.Store(!clean && !fresh)
-	if err := v.db.Delete(metaKey(metaClean), pebble.Sync); err != nil {
+	unclean := v.db.NewBatch()
+	defer v.closeBatch(unclean)
+	if err := unclean.Delete(metaKey(metaClean), nil); err != nil {
+		return err
+	}
+	if err := v.commit(unclean); err != nil {
 		return err
 	}
 	for i := range v.writers {
@@ -91,7 +95,7 @@ func (v *volume) close() error {
 	if v.failed() == nil && !v.unclean.Load() {
 		err := v.syncRemovals()
 		if err == nil {
-			err = v.db.Set(metaKey(metaClean), nil, pebble.Sync)
+			err = v.set(metaKey(metaClean), nil)
 		}
 		errs = append(errs, err)
 	}
@@ -161,7 +165,7 @@ func (s *Store) assign() error {
 		for _, n := range tables[i] {
 			p = binary.BigEndian.AppendUint64(p, n)
 		}
-		if err := v.db.Set(metaKey(metaPartitions), p, pebble.Sync); err != nil {
+		if err := v.set(metaKey(metaPartitions), p); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,7 @@ type volume struct {
 	}
 
 	failure atomic.Pointer[failure]
+	broken  chan struct{} // closed with failure
 }
 
 type failure struct{ err error }
@@ -54,7 +55,7 @@ type failure struct{ err error }
 // openVolume opens the folder of a disk, or formats it where it is empty.
 func openVolume(o *Options, d Disk, codec *codec, cache *pebble.Cache) (_ *volume, err error) {
 	v := &volume{
-		o: o, codec: codec, fs: o.FS, disk: d, log: o.Logger.With("disk", d.Path),
+		o: o, codec: codec, broken: make(chan struct{}), fs: o.FS, disk: d, log: o.Logger.With("disk", d.Path),
 		blobs: d.Path + "/" + blobsFolder, temporary: d.Path + "/" + temporaryFolder, quarantine: d.Path + "/" + quarantineFolder,
 	}
 	if v.disk.Index == "" {
@@ -96,7 +97,7 @@ func openVolume(o *Options, d Disk, codec *codec, cache *pebble.Cache) (_ *volum
 
 func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	po := &pebble.Options{
-		FS: v.fs, Cache: cache, Logger: pebbleLogger{v},
+		FS: v.fs, Cache: cache, Logger: indexLogger{v},
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(v.o.MemTable),
 		MemTableStopWritesThreshold: 4,
@@ -115,25 +116,13 @@ func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	return po
 }
 
-// backgroundError hears of failed flushes and compactions, which Pebble would
-// try again: after anything but a lack of room that is not to be trusted.
-func (v *volume) backgroundError(err error) {
-	switch {
-	case errors.IsTarget(err, pebble.ErrCancelledCompaction):
-	case vfs.IsNoSpaceError(err):
-		v.space.exhausted()
-		v.log.Error("no space is left for the index", "error", err)
-	default:
-		_ = v.fail(err, "writing the index") // kept in v
-	}
-}
-
 // fail takes the disk out until the program is started again. It returns the
 // error for the caller's caller.
 func (v *volume) fail(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	f := &failure{errors.E(errors.Unavailable, errors.Folder, v.disk.Path, "the disk is out of use since %s failed: %v; check the disk, then start the program again", what, err)}
 	if v.failure.CompareAndSwap(nil, f) {
+		close(v.broken)
 		v.log.Error("a disk failed and takes no more writes", "while", what, "error", err)
 	}
 	return v.failed()
@@ -177,8 +166,8 @@ func (v *volume) short(err error) error {
 // abandon closes what openVolume had opened.
 func (v *volume) abandon() error {
 	var errs []error
-	if v.db != nil {
-		errs = append(errs, v.db.Close())
+	if v.db != nil && v.failed() == nil { // a failed one would wait for what it cannot do
+		errs = append(errs, v.closeIndex())
 	}
 	if v.lock != nil {
 		errs = append(errs, v.lock.Close())
@@ -187,17 +176,3 @@ func (v *volume) abandon() error {
 }
 
 func isNotExist(err error) bool { return errors.IsTarget(err, fs.ErrNotExist) }
-
-// pebbleLogger turns what Pebble says into the program's log. Fatal errors
-// take the disk out; Pebble's caller sees that in volume.failed.
-type pebbleLogger struct{ v *volume }
-
-func (l pebbleLogger) Infof(string, ...any) {}
-
-func (l pebbleLogger) Errorf(format string, args ...any) {
-	l.v.log.Warn("the index reports a problem", "message", fmt.Sprintf(format, args...))
-}
-
-func (l pebbleLogger) Fatalf(format string, args ...any) {
-	_ = l.v.fail(errors.New(fmt.Sprintf(format, args...)), "writing the index") // kept in l.v
-}
