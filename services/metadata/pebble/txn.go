@@ -133,11 +133,16 @@ func (t *txn) commit() error {
 	return t.batch.Close()
 }
 
-// barrier waits until everything that was applied is durable.
+// barrier waits until everything that was applied is durable, also where writes do not.
 func (s *Store) barrier(ctx context.Context) error {
 	t, err := s.begin(ctx)
 	if err != nil {
 		return err
+	}
+	if !s.sync.Sync {
+		if err := s.db.LogData(nil, cockroach.Sync); err != nil {
+			return t.abandon(s.fail(err))
+		}
 	}
 	return t.commit()
 }
