@@ -21,19 +21,24 @@ import (
 // closeTimeout is how long what a chunk store still does in the background may take when it is closed.
 const closeTimeout = 10 * time.Second
 
-// Config says which nodes there are, and how long the chunk store over them waits.
+// Config says which nodes there are.
 type Config struct {
-	Layout       string        `conf:"layout" flag:"layout" help:"JSON file that says which chunk-nodes there are and how many copies to keep"`
+	Layout string `conf:"layout" flag:"layout" help:"JSON file that says which chunk-nodes there are and how many copies to keep"`
+}
+
+// StoreConfig says which nodes there are, and how long the chunk store over them waits.
+type StoreConfig struct {
+	Config       `conf:""`
 	WriteTimeout time.Duration `conf:"write-timeout" help:"longest time for storing a chunk on a majority of its nodes" min:"100ms"`
 	ReadTimeout  time.Duration `conf:"read-timeout" help:"longest time for reading a chunk" min:"100ms"`
 	Grace        time.Duration `conf:"grace" help:"how long the other nodes may go on once a majority has a chunk; then they are owed it" min:"0s"`
 	Patience     time.Duration `conf:"patience" help:"how long a write waits for nodes that seemed dead, when it cannot do without them" min:"0s"`
 }
 
-// DefaultConfig is what suits most; the layout must be named.
-func DefaultConfig() Config {
+// DefaultStoreConfig is what suits most; the layout must be named.
+func DefaultStoreConfig() StoreConfig {
 	d := cluster.Defaults
-	return Config{WriteTimeout: d.WriteTimeout, ReadTimeout: d.ReadTimeout, Grace: d.Grace, Patience: d.Patience}
+	return StoreConfig{WriteTimeout: d.WriteTimeout, ReadTimeout: d.ReadTimeout, Grace: d.Grace, Patience: d.Patience}
 }
 
 // Deps are what Open works with.
@@ -53,8 +58,7 @@ type Static struct {
 	Assignment *layout.Assignment
 	Nodes      map[chunk.NodeID]*remote.Client
 
-	config Config
-	deps   Deps
+	deps Deps
 }
 
 // Open reads the layout file and makes a client for each of its nodes; they connect when first used.
@@ -67,7 +71,7 @@ func Open(c Config, d Deps) (*Static, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Static{Layout: l, Nodes: map[chunk.NodeID]*remote.Client{}, config: c, deps: d}
+	s := &Static{Layout: l, Nodes: map[chunk.NodeID]*remote.Client{}, deps: d}
 	if s.Assignment, err = layout.Assign(nil, l); err != nil {
 		return nil, err
 	}
@@ -97,10 +101,10 @@ func (s *Static) add(n layout.Node) error {
 }
 
 // Store makes a chunk store over all nodes, and what closes it, which is to be called before Close.
-func (s *Static) Store() (*cluster.Store, func(), error) {
+func (s *Static) Store(c StoreConfig) (*cluster.Store, func(), error) {
 	settings := cluster.Defaults
-	settings.WriteTimeout, settings.ReadTimeout = s.config.WriteTimeout, s.config.ReadTimeout
-	settings.Grace, settings.Patience = s.config.Grace, s.config.Patience
+	settings.WriteTimeout, settings.ReadTimeout = c.WriteTimeout, c.ReadTimeout
+	settings.Grace, settings.Patience = c.Grace, c.Patience
 	members := map[chunk.NodeID]cluster.Member{}
 	for id, client := range s.Nodes {
 		// The client verifies what it receives.

@@ -19,14 +19,14 @@ const memory = 1 << 20
 
 type settings struct {
 	program.Settings `conf:""`
-	RPC              rpc.ServeConfig   `conf:"rpc"`
-	Cluster          membership.Config `conf:"cluster"`
-	Metadata         metadata.Config   `conf:"metadata"`
+	RPC              rpc.ServeConfig        `conf:"rpc"`
+	Cluster          membership.StoreConfig `conf:"cluster"`
+	Metadata         metadata.Config        `conf:"metadata"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/metadata", "127.0.0.1:3912"),
-		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3902"}, Cluster: membership.DefaultConfig(), Metadata: metadata.DefaultConfig()}
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3902"}, Cluster: membership.DefaultStoreConfig(), Metadata: metadata.DefaultConfig()}
 	program.Main(program.Command("metadata", "metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
 }
 
@@ -36,11 +36,11 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	reach := peers.Reach{Program: p, Security: s.RPC.TLS, Credentials: credentials, Metrics: telemetry.NewClientMetrics(p.Registry)}
-	nodes, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
+	nodes, err := reach.Nodes(s.Cluster.Config, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
 	}
-	chunks, err := reach.Chunks(nodes)
+	chunks, err := reach.Chunks(nodes, s.Cluster)
 	if err != nil {
 		return err
 	}

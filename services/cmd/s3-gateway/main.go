@@ -20,17 +20,17 @@ import (
 
 type settings struct {
 	program.Settings `conf:""`
-	Memory           config.Size       `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
-	S3               s3gateway.Config  `conf:"s3"`
-	RPC              rpc.CallConfig    `conf:"rpc"`
-	Cluster          membership.Config `conf:"cluster"`
-	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
-	KeyCache         time.Duration     `conf:"key-cache" help:"how long an access key is kept in memory; at most what rebalancers wait for (rebalancer.settle)" min:"0s" max:"2s"`
+	Memory           config.Size            `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
+	S3               s3gateway.Config       `conf:"s3"`
+	RPC              rpc.CallConfig         `conf:"rpc"`
+	Cluster          membership.StoreConfig `conf:"cluster"`
+	MetadataAddress  string                 `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
+	KeyCache         time.Duration          `conf:"key-cache" help:"how long an access key is kept in memory; at most what rebalancers wait for (rebalancer.settle)" min:"0s" max:"2s"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Memory: buffer.DefaultLimit,
-		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultConfig(), MetadataAddress: "127.0.0.1:3902", KeyCache: keys.MaxKeep}
+		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), MetadataAddress: "127.0.0.1:3902", KeyCache: keys.MaxKeep}
 	program.Main(program.Command("s3-gateway", "s3-gateway", "Serve S3", s, &s.Settings, s.build))
 }
 
@@ -41,11 +41,11 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	}
 	pool := buffer.NewPool(int(s.Memory), clock.System{})
 	telemetry.RegisterPool(p.Registry, pool)
-	nodes, err := reach.Nodes(s.Cluster, pool)
+	nodes, err := reach.Nodes(s.Cluster.Config, pool)
 	if err != nil {
 		return err
 	}
-	chunks, err := reach.Chunks(nodes)
+	chunks, err := reach.Chunks(nodes, s.Cluster)
 	if err != nil {
 		return err
 	}

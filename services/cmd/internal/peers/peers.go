@@ -16,6 +16,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
+// metadataSetting is where programs are told the address of the metadata service.
+const metadataSetting = "metadata-address"
+
 // Reach is how a program knows the others.
 type Reach struct {
 	Program     *program.Program
@@ -41,12 +44,13 @@ func (r Reach) Nodes(c membership.Config, pool *buffer.Pool) (*membership.Static
 	return nodes, nil
 }
 
-// Chunks is the chunk store over all nodes.
-func (r Reach) Chunks(nodes *membership.Static) (chunk.Store, error) {
-	store, closeStore, err := nodes.Store()
+// Chunks is the chunk store over all nodes; its metrics are those of the program.
+func (r Reach) Chunks(nodes *membership.Static, c membership.StoreConfig) (chunk.Store, error) {
+	store, closeStore, err := nodes.Store(c)
 	if err != nil {
 		return nil, err
 	}
+	r.Program.Registry.MustRegister(store.Collector())
 	r.Program.OnClose(func() error { closeStore(); return nil })
 	return store, nil
 }
@@ -54,9 +58,9 @@ func (r Reach) Chunks(nodes *membership.Static) (chunk.Store, error) {
 // Metadata makes a connection to the metadata service.
 func (r Reach) Metadata(address string) (*grpc.ClientConn, error) {
 	if address == "" {
-		return nil, errors.E(errors.Invalid, errors.Setting, "metadata", "give the address of the metadata service")
+		return nil, errors.E(errors.Invalid, errors.Setting, metadataSetting, "give the address of the metadata service")
 	}
-	if err := r.Security.CheckAddress("metadata", address); err != nil {
+	if err := r.Security.CheckAddress(metadataSetting, address); err != nil {
 		return nil, err
 	}
 	conn, err := rpc.Dial(address, r.Credentials, r.Metrics)
