@@ -13,14 +13,14 @@ import (
 
 // conditions are the conditional headers of a request, or those of a copy's source.
 type conditions struct {
-	match, noneMatch              []string // ETags without quotes, "*"; nil: not given
-	modifiedSince, unmodifedSince time.Time
+	match, noneMatch               []string // ETags without quotes, "*"; nil: not given
+	modifiedSince, unmodifiedSince time.Time
 }
 
 func readConditions(h http.Header, prefix string) conditions {
 	return conditions{
 		match: etags(h[prefix+"If-Match"]), noneMatch: etags(h[prefix+"If-None-Match"]),
-		modifiedSince: since(h, prefix+"If-Modified-Since"), unmodifedSince: since(h, prefix+"If-Unmodified-Since"),
+		modifiedSince: since(h, prefix+"If-Modified-Since"), unmodifiedSince: since(h, prefix+"If-Unmodified-Since"),
 	}
 }
 
@@ -70,8 +70,8 @@ func (c conditions) check(o *meta.Object, now time.Time) error {
 		if !anyOf(c.match, o.ETag) {
 			return s3err.PreconditionFailed.With("Condition", "If-Match")
 		}
-	case !c.unmodifedSince.IsZero():
-		if modified.After(c.unmodifedSince) {
+	case !c.unmodifiedSince.IsZero():
+		if modified.After(c.unmodifiedSince) {
 			return s3err.PreconditionFailed.With("Condition", "If-Unmodified-Since")
 		}
 	}
