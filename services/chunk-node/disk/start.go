@@ -19,6 +19,9 @@ func (v *volume) start(fresh bool) error {
 	if err := v.fs.Remove(v.disk.Path + "/" + formattingFile); err != nil && !isNotExist(err) {
 		return err
 	}
+	if err := v.syncFolder(v.blobs); err != nil { // folders that a killed process made may not be durable
+		return err
+	}
 	names, err := v.fs.List(v.blobs)
 	if err != nil {
 		return err
