@@ -22,7 +22,7 @@ func concurrentOnOne(t *testing.T, s chunk.Store) {
 				for k := range 10 {
 					ref := Ref(10_000*i + 100*n + k)
 					if outcome, err := s.Put(t.Context(), h, b, ref); err != nil || outcome != chunk.Stored {
-						return fmt.Errorf("put: %v, %v", outcome, err)
+						return fmt.Errorf("put: %v, %w", outcome, err)
 					}
 					got, err := s.Get(t.Context(), h)
 					if err != nil {
@@ -54,7 +54,7 @@ func concurrentOnMany(t *testing.T, s chunk.Store) {
 			for k := range 20 {
 				h, b := Chunk(int64(100*n+k), 1+(k*7919)%150_000)
 				if outcome, err := s.Put(t.Context(), h, b, Ref(100*n+k)); err != nil || outcome != chunk.Stored {
-					return fmt.Errorf("put: %v, %v", outcome, err)
+					return fmt.Errorf("put: %v, %w", outcome, err)
 				}
 			}
 			return nil
