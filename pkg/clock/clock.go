@@ -1,5 +1,3 @@
-// Package clock makes time and randomness dependencies, so that a test or a
-// simulation can decide what they are, and orders writes with a hybrid clock.
 package clock
 
 import (
