@@ -1,10 +1,3 @@
-// Package errors gives Garage's errors a kind that survives the wire.
-//
-// An error says what happened (Kind), to what (Entity and Name) and, in its
-// message, what to do about it. Services return these errors; grpc.go translates
-// them to gRPC and back, and the S3 gateway translates them to S3 codes, each
-// in one place. The functions of the standard package are repeated
-// here so that callers need one import.
 package errors
 
 import (

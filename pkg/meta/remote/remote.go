@@ -1,4 +1,3 @@
-// Package remote is a meta.Store that asks a metadata service over gRPC.
 package remote
 
 import (

@@ -1,5 +1,3 @@
-// Package server serves a meta.Store over gRPC, method by method. The rules are those of package meta;
-// package pkg/meta/remote is the other side.
 package server
 
 import (
