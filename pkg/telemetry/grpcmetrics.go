@@ -33,7 +33,7 @@ func newGRPCMetrics(r prometheus.Registerer, subsystem string) *GRPCMetrics {
 		finished: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: Namespace, Subsystem: subsystem,
 			Name: "finished_total", Help: "Calls ended, by status code."}, []string{"service", "method", "code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: Namespace, Subsystem: subsystem,
-			Name: "seconds", Help: "Duration of calls.", Buckets: LatencyBuckets}, []string{"service", "method"}),
+			Name: "duration_seconds", Help: "Duration of calls.", Buckets: LatencyBuckets}, []string{"service", "method"}),
 	}
 	m.started, m.finished, m.seconds = register(r, m.started), register(r, m.finished), register(r, m.seconds)
 	return m

@@ -36,7 +36,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		sent:     counter("sent_bytes_total", "Bytes of answers.", "operation"),
 		received: counter("received_bytes_total", "Bytes of request bodies, as declared.", "operation"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: "s3",
-			Name: "seconds", Help: "Duration of S3 requests.", Buckets: telemetry.LatencyBuckets}, []string{"operation"}),
+			Name: "request_duration_seconds", Help: "Duration of S3 requests.", Buckets: telemetry.LatencyBuckets}, []string{"operation"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.requests, m.seconds, m.sent, m.received)
