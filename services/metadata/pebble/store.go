@@ -101,7 +101,11 @@ func Open(c Config) (*Store, error) {
 	if c.Logger == nil {
 		s.log = slog.Default()
 	}
-	db, err := cockroach.Open(c.Dir, s.options(c))
+	o := s.options(c)
+	if err := private(o.FS, c.Dir); err != nil {
+		return nil, errors.Wrap(errors.Internal, err, "making the folder of the metadata %s", c.Dir)
+	}
+	db, err := cockroach.Open(c.Dir, o)
 	if err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "opening the metadata in %s", c.Dir)
 	}
@@ -110,6 +114,20 @@ func Open(c Config) (*Store, error) {
 		return nil, errors.Annotate(errors.Join(err, db.Close()), "opening the metadata in %s", c.Dir)
 	}
 	return s, nil
+}
+
+// private makes the folder, where its parent is, for its owner alone: the secrets of access keys are in it.
+func private(fs vfs.FS, dir string) error {
+	parent, err := fs.OpenDir(fs.PathDir(dir))
+	if err != nil {
+		return nil // the database makes it, with its parents
+	}
+	if _, err = fs.Stat(dir); err != nil {
+		if err = fs.MkdirAll(dir, 0o700); err == nil {
+			err = parent.Sync()
+		}
+	}
+	return errors.Join(err, parent.Close())
 }
 
 func (s *Store) options(c Config) *cockroach.Options {
