@@ -16,12 +16,12 @@ import (
 // clientEnv are the variables of the command line that speaks to a server.
 var clientEnv = []string{"GARAGE_ADMIN", "GARAGE_ADMIN_CA"}
 
-// Command makes the command that runs a program. conf points to its configuration, which embeds
+// Command makes the command that runs the program of that name. conf points to its configuration, which embeds
 // settings; build adds its services.
-func Command(name, use, short string, conf any, settings *Settings, build func(ctx context.Context, p *Program) error) *cobra.Command {
+func Command(name, short string, conf any, settings *Settings, build func(ctx context.Context, p *Program) error) *cobra.Command {
 	loader := config.New(conf)
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Use: name, Short: short, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		Long: short + `.
 
 Each setting is given, in rising order, by the file of --config (YAML), the environment (GARAGE_ and the

@@ -23,7 +23,7 @@ type settings struct {
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/chunk-node", "127.0.0.1:3911"),
 		Memory: buffer.DefaultLimit, RPC: rpc.ServeConfig{Listen: "127.0.0.1:3901"}, Chunk: chunknode.DefaultConfig()}
-	program.Main(program.Command("chunk-node", "chunk-node", "Store chunks on this machine's disks", s, &s.Settings, s.build))
+	program.Main(program.Command("chunk-node", "Store chunks on this machine's disks", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {

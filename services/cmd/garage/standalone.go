@@ -9,5 +9,5 @@ import (
 
 func newStandalone() *cobra.Command {
 	c := standalone.DefaultConfig()
-	return program.Command("standalone", "standalone", "Run Garage in one process on one data folder", c, &c.Settings, c.Build)
+	return program.Command("standalone", "Run Garage in one process on one data folder", c, &c.Settings, c.Build)
 }

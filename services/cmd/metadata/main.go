@@ -27,7 +27,7 @@ type settings struct {
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/metadata", "127.0.0.1:3912"),
 		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3902"}, Cluster: membership.DefaultStoreConfig(), Metadata: metadata.DefaultConfig()}
-	program.Main(program.Command("metadata", "metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
+	program.Main(program.Command("metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {

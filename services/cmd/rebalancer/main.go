@@ -30,7 +30,7 @@ type settings struct {
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"),
 		MetadataAddress: "127.0.0.1:3902", Rebalancer: rebalancer.DefaultConfig()}
-	program.Main(program.Command("rebalancer", "rebalancer", "Manage keys and buckets and tell how the cluster is", s, &s.Settings, s.build))
+	program.Main(program.Command("rebalancer", "Manage keys and buckets and tell how the cluster is", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {

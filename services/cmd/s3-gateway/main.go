@@ -31,7 +31,7 @@ type settings struct {
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Memory: buffer.DefaultLimit,
 		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), MetadataAddress: "127.0.0.1:3902", KeyCache: keys.MaxKeep}
-	program.Main(program.Command("s3-gateway", "s3-gateway", "Serve S3", s, &s.Settings, s.build))
+	program.Main(program.Command("s3-gateway", "Serve S3", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
