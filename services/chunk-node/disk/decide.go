@@ -153,6 +153,11 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 // is written, a value by the same batch.
 func (c *changes) install(o *op, r *record) error {
 	h := o.hash
+	if o.offered.Place != state.InIndex {
+		if err := c.folder(h.Partition()); err != nil {
+			return err
+		}
+	}
 	r.installed = true
 	if r.Bad {
 		c.removed[c.v.quarantinePath(h)] = struct{}{}
@@ -170,9 +175,6 @@ func (c *changes) install(o *op, r *record) error {
 	}
 	to := c.v.blobPath(h, o.offered.Compressed)
 	delete(c.removed, to)
-	if err := c.folder(h.Partition()); err != nil {
-		return err
-	}
 	c.move(o.temporary, to, c.v.partitionPath(h.Partition()))
 	return nil
 }

@@ -96,7 +96,10 @@ func writeAll(fd int, pieces [][]byte) error {
 			n -= len(pieces[0])
 			pieces = pieces[1:]
 		}
-		if n > 0 { // the rest of a piece, alone: the pieces are not ours to cut
+		if n > 0 { // the rest of a piece, alone: the pieces are not ours to cut; it may not be aligned
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil {
+				return err
+			}
 			if err := writeAll(fd, [][]byte{pieces[0][n:]}); err != nil {
 				return err
 			}
