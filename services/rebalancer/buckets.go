@@ -14,7 +14,7 @@ import (
 
 // CreateBucket makes a bucket on which nobody has rights yet.
 func (s *Service) CreateBucket(ctx context.Context, r *adminv1.CreateBucketRequest) (*adminv1.CreateBucketResponse, error) {
-	if err := checkBucketName(r.GetName()); err != nil {
+	if err := meta.CheckBucketName(r.GetName()); err != nil {
 		return nil, err
 	}
 	id, err := clock.NewUUID(s.deps.Random)

@@ -1,7 +1,6 @@
 package rebalancer
 
 import (
-	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,33 +9,6 @@ import (
 )
 
 const maxKeyName = 128 // bytes of a key's name for people
-
-// checkBucketName applies the rules that S3 has for bucket names, which make them usable as host names.
-func checkBucketName(name string) error {
-	refuse := func(why string) error {
-		return errors.E(errors.Invalid, errors.Bucket, name, "a bucket's name %s", why)
-	}
-	if len(name) < 3 || len(name) > 63 {
-		return refuse("has 3 to 63 characters")
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" {
-			return refuse("has no dot at its ends and no two in a row")
-		}
-		if label[0] == '-' || label[len(label)-1] == '-' {
-			return refuse("has no dash at its ends or beside a dot")
-		}
-	}
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.') {
-			return refuse("has only lower-case letters, digits, dashes and dots")
-		}
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return refuse("must not look like an IP address")
-	}
-	return nil
-}
 
 func checkKeyName(name string) error {
 	if name == "" || len(name) > maxKeyName || !utf8.ValidString(name) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"strings"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -14,8 +13,8 @@ import (
 
 // createBucket is CreateBucket: who makes a bucket has every right on it.
 func (a *API) createBucket(w *Response, r *Request) error {
-	if !ValidBucketName(r.Name) {
-		return s3err.InvalidBucketName
+	if err := meta.CheckBucketName(r.Name); err != nil {
+		return s3err.InvalidBucketName.Because(err)
 	}
 	if err := a.checkLocation(r); err != nil {
 		return err
@@ -84,49 +83,4 @@ func (a *API) checkLocation(r *Request) error {
 		return nil
 	}
 	return s3err.IllegalLocationConstraintException.Msg("The %s location constraint is incompatible for the region specific endpoint this request was sent to.", c.LocationConstraint)
-}
-
-// ValidBucketName reports whether a bucket may have the name, by S3's rules.
-func ValidBucketName(name string) bool {
-	if len(name) < 3 || len(name) > 63 {
-		return false
-	}
-	labels, digits := 1, true
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z':
-			digits = false
-		case '0' <= c && c <= '9':
-		case c == '-' || c == '.':
-			if i == 0 || i == len(name)-1 || c == '.' && name[i-1] == '.' {
-				return false
-			}
-			if c == '.' {
-				labels++
-			} else {
-				digits = false
-			}
-		default:
-			return false
-		}
-	}
-	if labels == 4 && digits { // an IP address
-		return false
-	}
-	return !reserved(name)
-}
-
-// reserved reports whether S3 keeps a name for itself, so that clients treat it in another way.
-func reserved(name string) bool {
-	for _, prefix := range [...]string{"xn--", "sthree-", "amzn-s3-demo-"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	for _, suffix := range [...]string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
-		if strings.HasSuffix(name, suffix) {
-			return true
-		}
-	}
-	return false
 }
