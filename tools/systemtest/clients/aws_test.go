@@ -41,7 +41,7 @@ func TestAWSCLIHighLevel(t *testing.T) {
 		require.NotContains(t, list, "two")
 		require.Contains(t, aws("s3", "ls", bucket), "PRE dir/")
 
-		tree := s.tree("tree", "encoding")
+		tree := s.tree("tree", "encoding/json")
 		aws("s3", "sync", "tree", bucket+"/tree", "--no-progress")
 		require.Empty(t, strings.TrimSpace(aws("s3", "sync", "tree", bucket+"/tree", "--no-progress")), "a second sync has nothing to do")
 		aws("s3", "sync", bucket+"/tree", "restored", "--no-progress")
