@@ -32,7 +32,8 @@ type ServerConfig struct {
 	Options []grpc.ServerOption
 }
 
-// Server is a gRPC server as a service of package lifecycle, with the gRPC health service.
+// Server is a gRPC server as a service of package lifecycle, with the gRPC health service, which says that it is
+// serving until Run is asked to end.
 type Server struct {
 	config ServerConfig
 	grpc   *grpc.Server
@@ -59,9 +60,6 @@ func NewServer(c ServerConfig) *Server {
 
 // GRPC is where services are registered.
 func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
-
-// Health is the state that the gRPC health service tells: serving from the start of Run until it ends.
-func (s *Server) Health() *health.Server { return s.health }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.config.Listener.Addr() }
