@@ -53,6 +53,7 @@ type API struct {
 	buckets  *cache[meta.Bucket]
 	metrics  *metrics
 	slots    chan struct{}
+	xml      xmlRoom
 	hostID   string
 }
 
@@ -65,7 +66,7 @@ func New(cfg Config, d Deps) (*API, error) {
 	a := &API{
 		Config: cfg, Deps: d, hostID: base64.StdEncoding.EncodeToString(host),
 		buckets: newCache[meta.Bucket](cfg.CacheTime, d.Clock),
-		metrics: newMetrics(d.Metrics), slots: make(chan struct{}, cfg.MaxRequests),
+		metrics: newMetrics(d.Metrics), slots: make(chan struct{}, cfg.MaxRequests), xml: newXMLRoom(),
 	}
 	a.verifier = sigv4.New(sigv4.Config{Region: cfg.Region, Strict: cfg.Strict}, a.lookup)
 	return a, nil

@@ -11,13 +11,13 @@ import (
 	"deuxfleurs.fr/garage/services/s3-gateway/xmlapi"
 )
 
+// maxLocation is the size of the largest body of CreateBucket in bytes.
+const maxLocation = 64 << 10
+
 // createBucket is CreateBucket: who makes a bucket has every right on it.
 func (a *API) createBucket(w *Response, r *Request) error {
 	if err := meta.CheckBucketName(r.Name); err != nil {
 		return s3err.InvalidBucketName.Because(err)
-	}
-	if err := a.checkLocation(r); err != nil {
-		return err
 	}
 	if !r.Auth.Identity.CreateBuckets {
 		// Who owns the bucket already is told so.
@@ -25,6 +25,9 @@ func (a *API) createBucket(w *Response, r *Request) error {
 			return err
 		}
 		return s3err.AccessDenied.Msg("This access key may not create buckets.")
+	}
+	if err := a.checkLocation(r); err != nil {
+		return err
 	}
 	id, err := clock.NewUUID(a.Random)
 	if err != nil {
@@ -67,13 +70,13 @@ func (a *API) taken(r *Request) error {
 
 // checkLocation reads the body, which may ask for a region.
 func (a *API) checkLocation(r *Request) error {
-	p, _, err := a.readBody(r, maxXML)
+	p, _, err := a.readBody(r, maxLocation)
 	if err != nil || len(p) == 0 {
 		return err
 	}
 	var c xmlapi.CreateBucketConfiguration
-	if err := xmlapi.Decode(p, "CreateBucketConfiguration", &c); err != nil {
-		return malformed(err)
+	if err := a.decodeXML(r.Context(), p, "CreateBucketConfiguration", &c); err != nil {
+		return err
 	}
 	if c.Location != nil || c.Bucket != nil || c.Tags != nil {
 		return s3err.NotImplemented.Msg("Directory buckets and tags are not implemented.")

@@ -72,8 +72,8 @@ func (a *API) readCompletion(r *Request, req *xmlapi.CompleteMultipartUpload) er
 	inner := *r
 	inner.Request = r.WithContext(r.Context())
 	inner.Request.Header = own
+	defer func() { r.bodyDone, r.xmlRoom = inner.bodyDone, inner.xmlRoom }()
 	_, err := a.readXML(&inner, "CompleteMultipartUpload", req)
-	r.bodyDone = inner.bodyDone
 	return err
 }
 

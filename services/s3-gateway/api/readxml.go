@@ -1,7 +1,10 @@
 package api
 
 import (
-	"io"
+	"bytes"
+	"context"
+
+	"golang.org/x/sync/semaphore"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/services/s3-gateway/awschunked"
@@ -14,6 +17,55 @@ import (
 // checksums, or a thousand keys of the longest kind, all escaped.
 const maxXML = 8 << 20
 
+const (
+	// smallXML is the size in bytes up to which a body of XML is read without asking for room.
+	smallXML = 64 << 10
+	// roomForXML is how many bytes the larger bodies of XML may have together.
+	roomForXML = 8 * maxXML
+	// minXMLRate is how many bytes per second a larger body has at least, so that slow clients do not keep the room.
+	minXMLRate = 64 << 10
+	// maxDecoding is how many documents are decoded at the same time, which may take several times their size.
+	maxDecoding = 8
+)
+
+// xmlRoom bounds the memory of XML bodies, which no pool counts.
+type xmlRoom struct {
+	large    *semaphore.Weighted
+	decoding chan struct{}
+}
+
+func newXMLRoom() xmlRoom {
+	return xmlRoom{large: semaphore.NewWeighted(roomForXML), decoding: make(chan struct{}, maxDecoding)}
+}
+
+// takeRoom waits until a body of n bytes may be read; the room is kept until the request ends.
+func (a *API) takeRoom(r *Request, n int64) error {
+	if n <= smallXML {
+		return nil
+	}
+	ctx, cancel := a.step(r)
+	defer cancel()
+	if err := a.xml.large.Acquire(ctx, n); err != nil {
+		if r.Context().Err() == nil {
+			return s3err.SlowDown.Because(err)
+		}
+		return errors.Wrap(errors.Canceled, err, "waiting for room for a body of XML")
+	}
+	r.xmlRoom += n
+	return nil
+}
+
+// decodeXML decodes a document. It takes the processor only, so the wait for those before it is short.
+func (a *API) decodeXML(ctx context.Context, p []byte, root string, v any) error {
+	select {
+	case a.xml.decoding <- struct{}{}:
+		defer func() { <-a.xml.decoding }()
+		return malformed(xmlapi.Decode(p, root, v))
+	case <-ctx.Done():
+		return errors.Wrap(errors.Canceled, ctx.Err(), "waiting to decode a body of XML")
+	}
+}
+
 // readBody reads a whole body of at most limit bytes and checks it against the signature and the digests.
 // asked is what the request offered for checking.
 func (a *API) readBody(r *Request, limit int64) (p []byte, asked checksum.Asked, err error) {
@@ -23,7 +75,7 @@ func (a *API) readBody(r *Request, limit int64) (p []byte, asked checksum.Asked,
 	if r.ContentLength > 2*limit {
 		return nil, asked, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", itoa(limit))
 	}
-	a.guardBody(r)
+	g := a.guardBody(r)
 	b, err := awschunked.New(r.Request, r.Auth.Payload, r.Auth.Seed)
 	if err != nil {
 		return nil, asked, err
@@ -31,10 +83,17 @@ func (a *API) readBody(r *Request, limit int64) (p []byte, asked checksum.Asked,
 	if b.Len() > limit {
 		return nil, asked, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", itoa(limit))
 	}
-	// The length is declared by the client: memory is taken as bytes arrive.
-	if p, err = io.ReadAll(b); err != nil {
+	if err = a.takeRoom(r, b.Len()); err != nil {
 		return nil, asked, err
 	}
+	if b.Len() > smallXML {
+		g.minRate = max(g.minRate, minXMLRate)
+	}
+	whole := bytes.NewBuffer(make([]byte, 0, b.Len()+bytes.MinRead))
+	if _, err = whole.ReadFrom(b); err != nil {
+		return nil, asked, err
+	}
+	p = whole.Bytes()
 	if asked.MD5 == nil && asked.Algorithm == checksum.None {
 		return p, asked, nil
 	}
@@ -53,7 +112,7 @@ func (a *API) readXML(r *Request, root string, v any) (checksum.Asked, error) {
 	if len(p) == 0 {
 		return asked, s3err.MissingRequestBodyError
 	}
-	return asked, malformed(xmlapi.Decode(p, root, v))
+	return asked, a.decodeXML(r.Context(), p, root, v)
 }
 
 func malformed(err error) error {

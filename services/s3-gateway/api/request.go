@@ -25,7 +25,8 @@ type Request struct {
 
 	op       *operation
 	w        *Response
-	bodyDone bool // the body was read to its end
+	bodyDone bool  // the body was read to its end
+	xmlRoom  int64 // bytes of API.xml that the request has
 }
 
 // cut is what Cut panics with.

@@ -85,6 +85,7 @@ func (a *API) run(w *Response, r *Request) error {
 // end runs at the end of every request, also when it panicked.
 func (a *API) end(r *Request) {
 	problem := recover()
+	a.xml.large.Release(r.xmlRoom)
 	a.metrics.count(r, a.Clock.Now().Sub(r.Begun))
 	switch p := problem.(type) {
 	case nil:
