@@ -265,3 +265,14 @@ func TestAnObjectWhoseChunksEndEarlyIsNotRead(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Corrupted), "%v", err)
 	require.LessOrEqual(t, n, int64(3*size))
 }
+
+// stuck yields nothing, without ever ending.
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, nil }
+
+func TestAReaderThatNeverYieldsAnythingEnds(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.store.Write(t.Context(), f.single("k"), stuck{}, 10, &seen{}, nil)
+	require.ErrorIs(t, err, io.ErrNoProgress)
+}

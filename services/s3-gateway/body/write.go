@@ -77,14 +77,23 @@ func (s *Store) Write(ctx context.Context, t Target, r io.Reader, size int64, st
 	}
 }
 
+// maxIdleReads is how many reads in a row may yield nothing.
+const maxIdleReads = 100
+
 // writeInline reads a small body of known size.
 func (s *Store) writeInline(r io.Reader, size int, stages Stages) (*Attempt, error) {
 	// The reader says io.EOF together with the last bytes or after them; it enforces the
 	// size, and one byte of room beyond it lets it say so.
 	p := make([]byte, size+1)
-	for n := 0; ; {
+	for n, idle := 0, 0; ; {
 		m, err := r.Read(p[n:])
 		n += m
+		if idle++; m > 0 {
+			idle = 0
+		}
+		if err == nil && idle == maxIdleReads {
+			return nil, io.ErrNoProgress
+		}
 		if err == io.EOF && n == size {
 			break
 		}
