@@ -193,3 +193,12 @@ func waitForWaiters(t *testing.T, p *Pool, n int) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestAQuietPoolKeepsLittle(t *testing.T) {
+	p := NewPool(8*keptSegments*SegmentSize, clock.System{})
+	a := p.Open(nil)
+	b := a.New()
+	require.NoError(t, b.Fill(context.Background(), zeros{}, 2*keptSegments*SegmentSize))
+	b.Release()
+	require.Len(t, p.free, keptSegments)
+}

@@ -20,6 +20,9 @@ const (
 	evictPause = 50 * time.Millisecond
 )
 
+// keptSegments is how many unused segments a quiet pool keeps: 16 MiB.
+const keptSegments = 256
+
 // Pool bounds the memory that bodies take in a process.
 type Pool struct {
 	clock clock.Clock
@@ -233,7 +236,9 @@ func (p *Pool) putBack(s []byte) {
 		return
 	}
 	p.used--
-	p.free = append(p.free, s)
+	if len(p.free) < max(p.used, keptSegments) { // the rest goes back to the runtime, so that a quiet process is small
+		p.free = append(p.free, s)
+	}
 }
 
 // segment is called with the lock held.
@@ -244,14 +249,6 @@ func (p *Pool) segment() []byte {
 		return s
 	}
 	return make([]byte, SegmentSize)
-}
-
-// Trim gives the memory of unused segments back to the Go runtime. Call it
-// when the process has been idle for a while.
-func (p *Pool) Trim() {
-	p.mu.Lock()
-	p.free = nil
-	p.mu.Unlock()
 }
 
 // beginWait and endWait are called with the pool's lock held.
