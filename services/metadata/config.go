@@ -12,6 +12,7 @@ type Config struct {
 	Fsync    bool        `conf:"fsync" help:"acknowledges metadata only when it is on the disk; without it a power cut loses the last writes"`
 	Cache    config.Size `conf:"cache" help:"memory for metadata read from disk" min:"1MiB"`
 	MemTable config.Size `conf:"buffer" help:"memory for metadata not yet sorted to disk" min:"1MiB" max:"256MiB"`
+	Reserve  config.Size `conf:"reserve" help:"a disk with less room left takes no new metadata, only deletions"`
 	Sweep    Sweep       `conf:"sweep"`
 }
 
@@ -29,7 +30,7 @@ type Sweep struct {
 // DefaultConfig is what suits a small machine.
 func DefaultConfig() Config {
 	return Config{
-		Fsync: true, Cache: 16 * config.MiB, MemTable: 8 * config.MiB,
+		Fsync: true, Cache: 16 * config.MiB, MemTable: 8 * config.MiB, Reserve: 256 * config.MiB,
 		Sweep: Sweep{
 			Interval: 10 * time.Minute, Pause: time.Second, Idle: 24 * time.Hour,
 			RetryMin: time.Second, RetryMax: time.Minute, Parallel: 16, Timeout: 30 * time.Second,

@@ -48,7 +48,7 @@ func New(c Config, d Deps) (*Service, error) {
 	s := &Service{sweeper: newSweeper(c.Sweep, d)}
 	store, err := pebble.Open(pebble.Config{
 		Dir: filepath.Join(d.Folder, "metadata"), FS: d.FS, ClusterID: d.ClusterID, NoSync: !c.Fsync,
-		Cache: int64(c.Cache), MemTable: int64(c.MemTable), OnGarbage: s.sweeper.poke,
+		Cache: int64(c.Cache), MemTable: int64(c.MemTable), Reserve: int64(c.Reserve), OnGarbage: s.sweeper.poke,
 		Clock: d.Clock, Random: d.Random, Logger: d.Logger,
 	})
 	if err != nil {

@@ -62,11 +62,10 @@ func noBucket(id uuid.UUID) error {
 
 // administer starts a write that creates, changes or deletes a bucket or a key.
 // Such writes are durable before they are visible: they come one after the other.
-func (s *Store) administer(ctx context.Context) (*txn, error) {
-	s.admin.Lock()
-	t, err := s.begin(ctx)
-	if err != nil {
-		s.admin.Unlock()
+func (s *Store) administer(ctx context.Context, e effect) (*txn, error) {
+	t, err := s.begin(ctx, e) // may wait, so without the lock
+	if err == nil {
+		s.admin.Lock()
 	}
 	return t, err
 }
@@ -76,7 +75,7 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 	if err := b.Check(); err != nil {
 		return err
 	}
-	t, err := s.administer(ctx)
+	t, err := s.administer(ctx, adds)
 	if err != nil {
 		return err
 	}
@@ -140,7 +139,7 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 
 // DeleteBucket implements meta.Buckets.
 func (s *Store) DeleteBucket(ctx context.Context, name string) error {
-	t, err := s.administer(ctx)
+	t, err := s.administer(ctx, frees)
 	if err != nil {
 		return err
 	}
@@ -180,7 +179,11 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 
 // SetGrant implements meta.Buckets.
 func (s *Store) SetGrant(ctx context.Context, id uuid.UUID, g meta.Grant) error {
-	t, err := s.administer(ctx)
+	e := adds
+	if g.Rights == 0 {
+		e = frees
+	}
+	t, err := s.administer(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -228,7 +231,7 @@ func (s *Store) CreateKey(ctx context.Context, k meta.Key) error {
 	if err := k.Check(); err != nil {
 		return err
 	}
-	t, err := s.administer(ctx)
+	t, err := s.administer(ctx, adds)
 	if err != nil {
 		return err
 	}
@@ -292,7 +295,7 @@ func (s *Store) ListKeys(ctx context.Context, after string, limit int) (meta.Key
 
 // DeleteKey implements meta.Keys.
 func (s *Store) DeleteKey(ctx context.Context, accessKey string) error {
-	t, err := s.administer(ctx)
+	t, err := s.administer(ctx, frees)
 	if err != nil {
 		return err
 	}

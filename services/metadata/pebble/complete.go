@@ -16,7 +16,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 	if err := c.Check(); err != nil {
 		return meta.Version{}, err
 	}
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, adds)
 	if err != nil {
 		return meta.Version{}, err
 	}
@@ -179,7 +179,7 @@ func (t *txn) clear(prefix []byte) {
 
 // AbortUpload implements meta.Uploads.
 func (s *Store) AbortUpload(ctx context.Context, r meta.UploadRef) error {
-	t, err := s.withUpload(ctx, r, s.openEither)
+	t, err := s.withUpload(ctx, r, s.openEither, frees)
 	if err != nil {
 		return err
 	}

@@ -19,5 +19,9 @@
 // When a sync fails the store takes no more writes: what is on the disk is no
 // longer known until it is opened again.
 //
+// A write that Pebble has begun cannot be given up, so room.go decides before it
+// begins: with little free space only writes that free some are served, none
+// while flushes or compactions fail, and writes wait there for a disk that does not keep up.
+//
 // Start reading at Open and txn.
 package pebble

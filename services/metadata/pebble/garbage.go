@@ -111,7 +111,7 @@ func (s *Store) endIfIdle(ctx context.Context, id uuid.UUID, before time.Time) e
 	if err != nil {
 		return err
 	}
-	t, err := s.withUpload(ctx, u.UploadRef, s.openSingle)
+	t, err := s.withUpload(ctx, u.UploadRef, s.openSingle, frees)
 	if errors.Is(err, errors.NotFound) {
 		return nil
 	}
@@ -137,7 +137,7 @@ const forgottenAtOnce = 1000
 // forgetCompletions removes the answers of completions before a time.
 func (s *Store) forgetCompletions(ctx context.Context, before time.Time) error {
 	for {
-		t, err := s.begin(ctx)
+		t, err := s.begin(ctx, frees)
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (s *Store) forgetCompletions(ctx context.Context, before time.Time) error {
 
 // DropGarbage implements meta.Garbages. It takes no lock: nothing else changes garbage.
 func (s *Store) DropGarbage(ctx context.Context, ids ...[]byte) error {
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, frees)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,10 @@ type gate struct {
 	idle   chan struct{} // closed when the gate is closed and no call is under way
 }
 
+func closed() error {
+	return errors.Newf(errors.Unavailable, "the metadata is closed: the program is stopping")
+}
+
 // enter begins a call. Kinds: Unavailable when the store is closed.
 func (g *gate) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -23,7 +27,7 @@ func (g *gate) enter(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		return errors.Newf(errors.Unavailable, "the metadata is closed: the program is stopping")
+		return closed()
 	}
 	g.calls++
 	return nil
@@ -37,11 +41,15 @@ func (g *gate) leave() {
 	}
 }
 
-// close lets no more calls in and waits for those under way; it reports whether it was the first to do so.
-func (g *gate) close() bool {
+// close lets no more calls in, closes stop and waits for those under way; it reports whether it was the first to do so.
+func (g *gate) close(stop chan struct{}) bool {
 	g.mu.Lock()
 	first := !g.closed
-	if g.closed = true; first && g.calls == 0 {
+	g.closed = true
+	if first {
+		close(stop)
+	}
+	if first && g.calls == 0 {
 		close(g.idle)
 	}
 	g.mu.Unlock()

@@ -165,7 +165,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if err := p.Check(); err != nil {
 		return meta.Version{}, err
 	}
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, adds)
 	if err != nil {
 		return meta.Version{}, err
 	}
@@ -223,7 +223,7 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 	if err := meta.CheckDeletes(deletes); err != nil {
 		return nil, err
 	}
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, frees)
 	if err != nil {
 		return nil, err
 	}

@@ -32,9 +32,12 @@ type Config struct {
 	// ClusterID is what the store must belong to; zero: whatever it belongs to, or a new one.
 	ClusterID uuid.UUID
 	// Cache and MemTable are bytes of memory for what is read, and for what is not yet
-	// sorted to disk, which is held up to twice; zero is a default for small machines.
+	// sorted to disk, which is held up to three times; zero is a default for small machines.
 	Cache    int64
 	MemTable int64
+	// Reserve is how many free bytes of the disk are kept for deletions; with less, what adds
+	// metadata is refused with kind Full.
+	Reserve int64
 	// OnGarbage, if not nil, is called when a write made garbage and is durable. It must not wait.
 	OnGarbage func()
 	// NoSync acknowledges writes before they are durable.
@@ -48,6 +51,7 @@ const (
 	defaultCache    = 16 << 20
 	defaultMemTable = 8 << 20
 	keyStripes      = 1 << 14
+	never           = 1 << 16 // tables or files, which are never so many
 	uploadStripes   = 1 << 10
 )
 
@@ -63,6 +67,7 @@ type Store struct {
 	broken  atomic.Pointer[error]
 	rows    atomic.Int64 // read by listings
 	gate    gate
+	room    *room
 	garbage func() // called when there is new garbage
 
 	// admin is held while a bucket or an access key is created, changed or deleted.
@@ -102,6 +107,8 @@ func Open(c Config) (*Store, error) {
 		s.log = slog.Default()
 	}
 	o := s.options(c)
+	s.room = newRoom(c, o, s.log)
+	o.EventListener = s.room.listener()
 	if err := private(o.FS, c.Dir); err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "making the folder of the metadata %s", c.Dir)
 	}
@@ -110,6 +117,7 @@ func Open(c Config) (*Store, error) {
 		return nil, errors.Wrap(errors.Internal, err, "opening the metadata in %s", c.Dir)
 	}
 	s.db = db
+	s.measure()
 	if err := s.load(c.ClusterID); err != nil {
 		return nil, errors.Annotate(errors.Join(err, db.Close()), "opening the metadata in %s", c.Dir)
 	}
@@ -134,6 +142,7 @@ func (s *Store) options(c Config) *cockroach.Options {
 	o := &cockroach.Options{
 		FS: c.FS, Merger: usageMerger, Logger: logger{s}, CacheSize: c.Cache, MemTableSize: uint64(c.MemTable),
 		FormatMajorVersion: cockroach.FormatTableFormatV6, MaxOpenFiles: 500,
+		MemTableStopWritesThreshold: never, L0StopWritesThreshold: never, // room makes writes wait instead
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -144,8 +153,8 @@ func (s *Store) options(c Config) *cockroach.Options {
 	if o.MemTableSize == 0 {
 		o.MemTableSize = defaultMemTable
 	}
-	// Pebble counts its tables in memory, the current one and one to be used again, as part of the cache.
-	o.CacheSize += 2 * int64(o.MemTableSize)
+	// Pebble counts its tables in memory, full, current and to be used again, as part of the cache.
+	o.CacheSize += (fullTables + 1) * int64(o.MemTableSize)
 	for i := range o.Levels {
 		// Most writes look for a row that is not there: the filter spares them the disk.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -198,9 +207,9 @@ func (s *Store) create(cluster uuid.UUID) error {
 }
 
 // Close waits for the calls under way, then syncs and closes the database. Later
-// calls fail with kind Unavailable.
+// calls fail with kind Unavailable. What a full disk keeps from being sorted stays in the log.
 func (s *Store) Close() error {
-	if !s.gate.close() {
+	if !s.gate.close(s.room.stop) {
 		return nil
 	}
 	if err := s.db.Close(); err != nil {
@@ -215,6 +224,15 @@ func (s *Store) Problem() error {
 		return *err
 	}
 	return nil
+}
+
+// Writable says why what adds metadata is refused, as far as is known without a look at the disk, or is nil.
+func (s *Store) Writable() error {
+	if err := s.Problem(); err != nil {
+		return err
+	}
+	_, err := s.room.judge(adds)
+	return err
 }
 
 // ListedRows is the number of rows that listings have stood at, for tests of their cost.

@@ -23,12 +23,16 @@ type txn struct {
 	err    error // of the batch; the first
 }
 
-// begin starts a write. The caller ends it with commit, or abandon.
-func (s *Store) begin(ctx context.Context) (*txn, error) {
+// begin starts a write, if there is room for it. The caller ends it with commit, or abandon.
+func (s *Store) begin(ctx context.Context, e effect) (*txn, error) {
 	if err := s.Problem(); err != nil {
 		return nil, err
 	}
 	if err := s.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.admit(ctx, e); err != nil {
+		s.gate.leave()
 		return nil, err
 	}
 	return &txn{s: s, batch: s.db.NewBatch()}, nil
@@ -111,6 +115,7 @@ func (t *txn) commit() error {
 		return t.abandon(errors.Wrap(errors.Internal, t.err, "writing metadata"))
 	}
 	defer t.s.gate.leave()
+	t.s.room.writing(t.batch)
 	var err error
 	if t.s.sync.Sync {
 		err = t.s.db.ApplyNoSyncWait(t.batch, t.s.sync)
@@ -135,7 +140,7 @@ func (t *txn) commit() error {
 
 // barrier waits until everything that was applied is durable, also where writes do not.
 func (s *Store) barrier(ctx context.Context) error {
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, frees)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (s *Store) BeginUpload(ctx context.Context, u meta.Upload) error {
 	if err := u.Check(); err != nil {
 		return err
 	}
-	t, err := s.begin(ctx)
+	t, err := s.begin(ctx, adds)
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,8 @@ func (s *Store) Upload(ctx context.Context, r meta.UploadRef) (meta.Upload, erro
 }
 
 // withUpload starts a write of an upload that open finds.
-func (s *Store) withUpload(ctx context.Context, r meta.UploadRef, open func(meta.UploadRef) (bool, error)) (*txn, error) {
-	t, err := s.begin(ctx)
+func (s *Store) withUpload(ctx context.Context, r meta.UploadRef, open func(meta.UploadRef) (bool, error), e effect) (*txn, error) {
+	t, err := s.begin(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Store) BeginPart(ctx context.Context, r meta.UploadRef, number int, att
 	if err := meta.CheckPart(number); err != nil {
 		return err
 	}
-	t, err := s.withUpload(ctx, r, s.openMultipart)
+	t, err := s.withUpload(ctx, r, s.openMultipart, adds)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func noAttempt(attempt uuid.UUID) error {
 
 // AddChunks implements meta.Uploads.
 func (s *Store) AddChunks(ctx context.Context, r meta.UploadRef, attempt uuid.UUID, chunks []meta.Chunk) error {
-	t, err := s.withUpload(ctx, r, s.openEither)
+	t, err := s.withUpload(ctx, r, s.openEither, adds)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (s *Store) AddChunks(ctx context.Context, r meta.UploadRef, attempt uuid.UU
 
 // Progress implements meta.Uploads.
 func (s *Store) Progress(ctx context.Context, r meta.UploadRef) error {
-	t, err := s.withUpload(ctx, r, s.openEither)
+	t, err := s.withUpload(ctx, r, s.openEither, adds)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (s *Store) FinishPart(ctx context.Context, r meta.UploadRef, p meta.Part, c
 	if err := meta.CheckPart(p.Number); err != nil {
 		return meta.Part{}, err
 	}
-	t, err := s.withUpload(ctx, r, s.openMultipart)
+	t, err := s.withUpload(ctx, r, s.openMultipart, adds)
 	if err != nil {
 		return meta.Part{}, err
 	}
