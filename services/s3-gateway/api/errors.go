@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
+	"unicode/utf8"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/services/s3-gateway/s3err"
@@ -119,24 +121,35 @@ var answerOnly = []string{"Content-Range", "Content-Length", "Content-Encoding",
 func writeError(doc *xmlapi.Writer, e *s3err.Error, r *Request, hostID string) {
 	doc.Open("Error")
 	doc.Text("Code", string(e.Code))
-	doc.Text("Message", e.Message)
+	doc.Text("Message", printable(e.Message))
 	switch {
 	case e.Code == s3err.NoSuchBucket || e.Code == s3err.BucketAlreadyExists || e.Code == s3err.BucketAlreadyOwnedByYou || e.Code == s3err.BucketNotEmpty || e.Code == s3err.InvalidBucketName:
-		doc.Optional("BucketName", r.Name)
+		doc.Optional("BucketName", printable(r.Name))
 	case e.Code == s3err.NoSuchKey:
-		doc.Text("Key", r.Key)
+		doc.Text("Key", printable(r.Key))
 	}
 	for _, f := range e.Fields {
-		doc.Text(f.Name, f.Value)
+		doc.Text(f.Name, printable(f.Value))
 	}
 	resource := e.Resource
 	if resource == "" {
 		resource = r.Path
 	}
-	doc.Text("Resource", resource)
+	doc.Text("Resource", printable(resource))
 	doc.Text("RequestId", r.ID)
 	doc.Text("HostId", hostID)
 	doc.Close("Error")
+}
+
+// printable puts U+FFFD in place of characters that XML 1.0 does not have, not even as
+// references: that an error can be read says more than what was in its key.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return utf8.RuneError
+		}
+		return c
+	}, s)
 }
 
 // allow lists the methods that the address of a request knows.
