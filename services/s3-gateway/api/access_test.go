@@ -136,6 +136,9 @@ func TestWhatIsNotThereIsRefused(t *testing.T) {
 	}
 	for _, sub := range []string{"acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent", "renameObject"} {
 		for _, method := range []string{"GET", "PUT", "DELETE", "POST"} {
+			if sub == "tagging" && method == "GET" {
+				continue // there are none, which is an answer
+			}
 			r := c.Do(apitest.Request{Method: method, Bucket: bucketName, Key: "a", Query: sub + "="})
 			require.Equal(t, "NotImplemented", r.Code, "%s ?%s", method, sub)
 		}

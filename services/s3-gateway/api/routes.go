@@ -71,6 +71,7 @@ var operations = map[route]*operation{
 	{object, http.MethodPut, ""}:           {"PutObject", writing, (*API).putObject},
 	{object, http.MethodDelete, ""}:        {"DeleteObject", writing, (*API).deleteObject},
 	{object, http.MethodGet, "attributes"}: {"GetObjectAttributes", reading, (*API).getObjectAttributes},
+	{object, http.MethodGet, "tagging"}:    {"GetObjectTagging", reading, (*API).getObjectTagging},
 	{object, http.MethodPut, withCopy}:     {"CopyObject", writing, (*API).copyObject},
 
 	{object, http.MethodPost, "uploads"}:            {"CreateMultipartUpload", writing, (*API).createMultipartUpload},
@@ -111,6 +112,12 @@ func (a *API) route(r *Request) error {
 				With("ArgumentName", "ResourceType").With("ArgumentValue", p.Name)
 		}
 		key.sub = p.Name
+	}
+	if key.on == object && key.sub != "uploadId" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		// A part is not the object: to store or delete that in its place would lose data.
+		if v, ok := r.Query.Lookup("partNumber"); ok {
+			return argument("partNumber", v, "A part number needs the uploadId of its upload.")
+		}
 	}
 	if key.on == object && r.Method == http.MethodPut && r.Header["X-Amz-Copy-Source"] != nil {
 		key.sub += withCopy
