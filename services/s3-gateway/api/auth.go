@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
@@ -48,8 +49,15 @@ func (a *API) authorise(r *Request) error {
 	if err != nil {
 		return err
 	}
-	if want := r.Header.Get("X-Amz-Expected-Bucket-Owner"); want != "" && want != r.Bucket.Owner {
-		return s3err.AccessDenied
+	return expectOwner(r.Header, r.Bucket)
+}
+
+// expectOwner refuses a bucket that is not whose the request takes it for.
+func expectOwner(h http.Header, b meta.Bucket) error {
+	for _, want := range h["X-Amz-Expected-Bucket-Owner"] {
+		if want != "" && want != b.Owner {
+			return s3err.AccessDenied
+		}
 	}
 	return nil
 }

@@ -110,6 +110,16 @@ func refuseDates(h http.Header) error {
 	return nil
 }
 
+// unconditional refuses every condition, for operations that S3 knows without.
+func unconditional(h http.Header) error {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if h[name] != nil {
+			return notImplementedHeader(name)
+		}
+	}
+	return refuseDates(h)
+}
+
 // early refuses a write whose condition does not hold even before its body is read. The
 // store decides at the commit.
 func (a *API) early(r *Request, c meta.Condition) error {

@@ -22,6 +22,14 @@ func (a *API) createMultipartUpload(w *Response, r *Request) error {
 	if err != nil {
 		return err
 	}
+	// The condition that decides is that of the completion; one that fails already spares the client the parts.
+	cond, err := writeCondition(r.Header)
+	if err != nil {
+		return err
+	}
+	if err := a.early(r, cond); err != nil {
+		return err
+	}
 	id, err := meta.NewUploadID(a.Clock.Now(), a.Random)
 	if err != nil {
 		return err

@@ -19,6 +19,9 @@ func (a *API) uploadPart(w *Response, r *Request) error {
 	if err != nil {
 		return err
 	}
+	if err := unconditional(r.Header); err != nil {
+		return err
+	}
 	p, err := a.payload(r)
 	if err != nil {
 		return err

@@ -18,6 +18,9 @@ func (a *API) uploadPartCopy(w *Response, r *Request) error {
 	if err != nil {
 		return err
 	}
+	if err := unconditional(r.Header); err != nil {
+		return err
+	}
 	bucketName, key, err := parseCopySource(r.Header.Get(copySource))
 	if err != nil {
 		return err

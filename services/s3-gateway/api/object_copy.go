@@ -26,6 +26,9 @@ func (a *API) copyObject(w *Response, r *Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Header[copySource+"-Range"] != nil { // only a part is copied from a range
+		return notImplementedHeader(copySource + "-Range")
+	}
 	bucketName, key, err := parseCopySource(r.Header.Get(copySource))
 	if err != nil {
 		return err

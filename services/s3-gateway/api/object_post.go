@@ -38,6 +38,14 @@ func (a *API) postObject(w *Response, r *Request) error {
 	if err := refuse(&Request{Request: &http.Request{Header: h}}); err != nil {
 		return err
 	}
+	for _, said := range []http.Header{r.Header, h} {
+		if err := unconditional(said); err != nil {
+			return err
+		}
+		if err := expectOwner(said, r.Bucket); err != nil {
+			return err
+		}
+	}
 	attrs, err := attributes(h)
 	if err != nil {
 		return err

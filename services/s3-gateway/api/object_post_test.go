@@ -125,6 +125,8 @@ func TestFormsThatAreRefusedStoreNothing(t *testing.T) {
 		"public":           {formPost{fields: with("acl", "public-read")}, "NotImplemented"},
 		"tags":             {formPost{fields: with("tagging", "<Tagging/>")}, "NotImplemented"},
 		"encryption":       {formPost{fields: with("x-amz-server-side-encryption", "AES256")}, "NotImplemented"},
+		"another's bucket": {formPost{fields: with("x-amz-expected-bucket-owner", "someone")}, "AccessDenied"},
+		"condition":        {formPost{fields: with("If-None-Match", "*")}, "NotImplemented"},
 		"wrong checksum":   {formPost{fields: with("x-amz-checksum-crc32", "AAAAAA=="), content: random(100_000)}, "BadDigest"},
 		"wrong MD5":        {formPost{fields: with("Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg=="), content: []byte("x")}, "BadDigest"},
 		"climbing key":     {formPost{fields: map[string]string{"key": "../k"}}, "InvalidURI"},

@@ -13,6 +13,9 @@ func (a *API) putObject(w *Response, r *Request) error {
 	if err := checkVersionID(r); err != nil {
 		return err
 	}
+	if r.Header["Content-Range"] != nil { // a piece must not replace the whole
+		return notImplementedHeader("Content-Range")
+	}
 	attrs, err := attributes(r.Header)
 	if err != nil {
 		return err

@@ -36,14 +36,16 @@ func refuse(r *Request) error {
 				return notImplementedHeader(name)
 			}
 		}
-		if err := refuseValue(r, name, values[0]); err != nil {
-			return err
+		for _, value := range values {
+			if err := refuseValue(name, value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func refuseValue(r *Request, name, value string) error {
+func refuseValue(name, value string) error {
 	switch name {
 	case "X-Amz-Acl":
 		switch value {
