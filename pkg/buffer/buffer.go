@@ -130,7 +130,7 @@ func (b *Buffer) Append(ctx context.Context, p []byte) error {
 // returns io.EOF, also together with bytes read. Bytes are read straight into
 // the segments.
 func (b *Buffer) Fill(ctx context.Context, r io.Reader, size int) error {
-	for b.size < size {
+	for empty := 0; b.size < size; {
 		tail, err := b.Tail(ctx)
 		if err != nil {
 			return err
@@ -140,9 +140,17 @@ func (b *Buffer) Fill(ctx context.Context, r io.Reader, size int) error {
 		if err != nil {
 			return err
 		}
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty == maxEmptyReads {
+			return io.ErrNoProgress
+		}
 	}
 	return nil
 }
+
+// maxEmptyReads is how many times in a row a reader may give nothing.
+const maxEmptyReads = 100
 
 // Retain adds a reference and returns the buffer.
 func (b *Buffer) Retain() *Buffer {

@@ -202,3 +202,13 @@ func TestAQuietPoolKeepsLittle(t *testing.T) {
 	b.Release()
 	require.Len(t, p.free, keptSegments)
 }
+
+func TestAReaderThatGivesNothingIsGivenUp(t *testing.T) {
+	b := NewPool(16*SegmentSize, clock.System{}).Open(nil).New()
+	defer b.Release()
+	require.ErrorIs(t, b.Fill(context.Background(), nothing{}, 1), io.ErrNoProgress)
+}
+
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, nil }
