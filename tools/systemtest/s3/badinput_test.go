@@ -190,6 +190,7 @@ func TestWhatIsNotThereYetSaysSo(t *testing.T) {
 	}
 	for _, h := range []map[string]string{
 		header("X-Amz-Server-Side-Encryption", "aws:kms"), header("X-Amz-Server-Side-Encryption", "AES256"),
+		header("X-Amz-Grant-Read", "id=someone"), header("X-Amz-Acl", "public-read"),
 		header("X-Amz-Object-Lock-Mode", "COMPLIANCE", "X-Amz-Object-Lock-Retain-Until-Date", "2099-01-01T00:00:00Z"),
 		header("X-Amz-Tagging", "a=b"), header("X-Amz-Storage-Class", "GLACIER"),
 		header("X-Amz-Server-Side-Encryption-Customer-Algorithm", "AES256"),
