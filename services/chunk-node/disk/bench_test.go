@@ -99,11 +99,16 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-func put(b *testing.B, s *Store, size, goroutines int) {
-	chunks := distinctChunks(min(b.N, 1<<28/size), size)
-	if b.N > len(chunks) {
-		b.N = len(chunks) // what fits in memory
+// atMost is b.N, if so many different chunks fit in memory.
+func atMost(b *testing.B, n int) int {
+	if b.N > n {
+		b.Fatalf("%d different chunks do not fit in memory: say -benchtime=%dx", b.N, n)
 	}
+	return b.N
+}
+
+func put(b *testing.B, s *Store, size, goroutines int) {
+	chunks := distinctChunks(atMost(b, 1<<28/size), size)
 	b.ReportAllocs()
 	b.ResetTimer()
 	began := cpu()
@@ -153,8 +158,7 @@ func BenchmarkDirect(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("first-get/direct=%v", direct), func(b *testing.B) {
 			s := benchmarkStore(b, false, change)
-			chunks := distinctChunks(min(b.N, 256), size)
-			b.N = len(chunks)
+			chunks := distinctChunks(atMost(b, 256), size)
 			for i, c := range chunks {
 				_, err := s.Put(context.Background(), c.hash, c.data, chunktest.Ref(i))
 				require.NoError(b, err)

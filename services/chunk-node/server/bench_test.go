@@ -59,7 +59,10 @@ func BenchmarkWire(b *testing.B) {
 		var serial int
 		b.Run(fmt.Sprintf("put/x%d", goroutines), func(b *testing.B) {
 			serial++
-			all := make([]func() error, min(b.N, count))
+			if b.N > count {
+				b.Fatalf("%d different chunks do not fit in memory: say -benchtime=%dx", b.N, count)
+			}
+			all := make([]func() error, b.N)
 			for i := range all {
 				p := append([]byte(nil), base...)
 				binary.BigEndian.PutUint64(p, uint64(serial)<<32|uint64(i+1))
@@ -69,7 +72,6 @@ func BenchmarkWire(b *testing.B) {
 					return err
 				}
 			}
-			b.N = len(all)
 			do(b, func(i int) error { return all[i]() })
 		})
 		_, err := s.client.Put(context.Background(), h, data, chunktest.Ref(1))
