@@ -194,13 +194,31 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestAQuietPoolKeepsLittle(t *testing.T) {
-	p := NewPool(8*keptSegments*SegmentSize, clock.System{})
-	a := p.Open(nil)
-	b := a.New()
-	require.NoError(t, b.Fill(context.Background(), zeros{}, 2*keptSegments*SegmentSize))
+func TestAQuietPoolGivesItsMemoryBack(t *testing.T) {
+	c := clock.NewManual(time.Unix(0, 0))
+	p := NewPool(16*SegmentSize, c)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	b := p.Open(nil).New()
+	require.NoError(t, b.Append(context.Background(), []byte("x")))
 	b.Release()
-	require.Len(t, p.free, keptSegments)
+	kept := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.free)
+	}
+	pass := func() {
+		require.Eventually(t, func() bool { return c.Timers() == 1 }, time.Minute, time.Millisecond)
+		c.Advance(quiet)
+		require.Eventually(t, func() bool { return c.Timers() == 1 }, time.Minute, time.Millisecond)
+	}
+	pass()
+	require.Equal(t, 1, kept(), "it was used in this minute")
+	pass()
+	require.Zero(t, kept())
+	cancel()
+	require.NoError(t, <-done)
 }
 
 func TestAReaderThatGivesNothingIsGivenUp(t *testing.T) {

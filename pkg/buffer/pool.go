@@ -20,8 +20,8 @@ const (
 	evictPause = 50 * time.Millisecond
 )
 
-// keptSegments is how many unused segments a quiet pool keeps: 16 MiB.
-const keptSegments = 256
+// quiet is how long a pool must not have been used before it gives its memory back.
+const quiet = time.Minute
 
 // Pool bounds the memory that bodies take in a process.
 type Pool struct {
@@ -32,6 +32,7 @@ type Pool struct {
 	used     int
 	evicted  time.Time // when an account was last evicted
 	free     [][]byte
+	touched  bool      // since Run last looked
 	waiters  list.List // of *waiter, in order of arrival
 	accounts map[*Account]struct{}
 }
@@ -236,13 +237,26 @@ func (p *Pool) putBack(s []byte) {
 		return
 	}
 	p.used--
-	if len(p.free) < max(p.used, keptSegments) { // the rest goes back to the runtime, so that a quiet process is small
-		p.free = append(p.free, s)
+	p.free = append(p.free, s)
+}
+
+// Run gives the memory of unused segments back to the Go runtime whenever the
+// pool was not used for a minute, until ctx ends.
+func (p *Pool) Run(ctx context.Context) error {
+	for clock.Sleep(ctx, p.clock, quiet) == nil {
+		p.mu.Lock()
+		if !p.touched {
+			p.free = nil
+		}
+		p.touched = p.used > 0
+		p.mu.Unlock()
 	}
+	return nil
 }
 
 // segment is called with the lock held.
 func (p *Pool) segment() []byte {
+	p.touched = true
 	if last := len(p.free) - 1; last >= 0 {
 		s := p.free[last]
 		p.free = p.free[:last]

@@ -25,6 +25,7 @@ import (
 func (c *Config) Build(_ context.Context, p *program.Program) error {
 	info := p.Folder.Info()
 	pool := buffer.NewPool(int(c.Memory), clock.System{})
+	p.Add("memory", pool)
 	node, err := chunknode.New(c.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
 		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,

@@ -28,6 +28,7 @@ func main() {
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
 	info, pool := p.Folder.Info(), buffer.NewPool(int(s.Memory), clock.System{})
+	p.Add("memory", pool)
 	service, err := chunknode.New(s.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
 		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,

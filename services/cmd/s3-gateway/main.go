@@ -40,6 +40,7 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	pool := buffer.NewPool(int(s.Memory), clock.System{})
+	p.Add("memory", pool)
 	telemetry.RegisterPool(p.Registry, pool)
 	nodes, err := reach.Nodes(s.Cluster.Config, pool)
 	if err != nil {
