@@ -142,6 +142,14 @@ func (s *shell) tree(name, from string) string {
 	}
 	s.file(filepath.Join(name, "empty"), 0)
 	s.file(filepath.Join(name, "large"), 20<<20+1)
+	// S3 tells times in whole seconds: a file made in the second of its upload would look newer than its copy.
+	past := time.Now().Add(-time.Hour)
+	require.NoError(s.t, filepath.WalkDir(path, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(p, past, past)
+	}))
 	return path
 }
 
