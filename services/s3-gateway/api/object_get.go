@@ -209,17 +209,14 @@ func (w *Response) overrides(r *Request) error {
 
 // guardAnswer makes w give up on a client that takes nothing, or too slowly.
 func (a *API) guardAnswer(w *Response) *answerGuard {
-	return &answerGuard{w: w, control: http.NewResponseController(w.ResponseWriter), idle: a.IdleTimeout, minRate: a.MinRate}
+	return &answerGuard{w: w, control: http.NewResponseController(w.ResponseWriter), pace: pace{idle: a.IdleTimeout, minRate: a.MinRate}}
 }
 
 type answerGuard struct {
-	w          *Response
-	control    *http.ResponseController
-	idle       time.Duration
-	minRate    int
-	begun, set time.Time
-	n          int64
-	evicted    atomic.Bool
+	w       *Response
+	control *http.ResponseController
+	pace
+	evicted atomic.Bool
 }
 
 // evict makes the next write, or the one under way, fail. It is called from another goroutine.
@@ -230,14 +227,10 @@ func (g *answerGuard) evict() {
 
 // Write implements io.Writer.
 func (g *answerGuard) Write(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(g.set) >= time.Second {
-		if g.begun.IsZero() {
-			g.begun = now
-		}
-		if took := now.Sub(g.begun); took > g.idle && float64(g.n) < took.Seconds()*float64(g.minRate) {
+	if now := time.Now(); g.due(now) {
+		if !g.extend(now) {
 			return 0, errors.Newf(errors.Canceled, "the client takes less than %d bytes per second", g.minRate)
 		}
-		g.set = now
 		_ = g.control.SetWriteDeadline(now.Add(g.idle)) // test recorders have none
 	}
 	if g.evicted.Load() { // asked after the deadline was set, so that it cannot be overlooked

@@ -80,25 +80,21 @@ type guard struct {
 	src     io.ReadCloser
 	r       *Request
 	control *http.ResponseController
-	idle    time.Duration
-	minRate int
-
-	begun, set time.Time // when the first read was, and when the deadline was last set
-	n          int64
-	evicted    atomic.Bool
+	pace
+	evicted atomic.Bool
 }
 
 // guardBody puts a guard in front of the request's body.
 func (a *API) guardBody(r *Request) *guard {
-	g := &guard{src: r.Body, r: r, control: http.NewResponseController(r.w.ResponseWriter), idle: a.IdleTimeout, minRate: a.MinRate}
+	g := &guard{src: r.Body, r: r, control: http.NewResponseController(r.w.ResponseWriter), pace: pace{idle: a.IdleTimeout, minRate: a.MinRate}}
 	r.Body = g
 	return g
 }
 
 // Read implements io.Reader.
 func (g *guard) Read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(g.set) >= time.Second {
-		if err := g.extend(now); err != nil {
+	if now := time.Now(); g.due(now) {
+		if err := g.renew(now); err != nil {
 			return 0, err
 		}
 	}
@@ -111,15 +107,11 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// extend gives the client more time if it was fast enough so far.
-func (g *guard) extend(now time.Time) error {
-	if g.begun.IsZero() {
-		g.begun = now
-	}
-	if took := now.Sub(g.begun); took > g.idle && float64(g.n) < took.Seconds()*float64(g.minRate) {
+// renew gives the client more time if it was fast enough so far.
+func (g *guard) renew(now time.Time) error {
+	if !g.extend(now) {
 		return s3err.RequestTimeout.Msg("The body arrives at less than %d bytes per second.", g.minRate)
 	}
-	g.set = now
 	// A server without deadlines, as in some tests, is not an error: the context bounds the request.
 	_ = g.control.SetReadDeadline(now.Add(g.idle))
 	if g.evicted.Load() { // asked after the deadline was set, so that it cannot be overlooked
