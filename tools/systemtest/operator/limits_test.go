@@ -17,7 +17,8 @@ import (
 	"deuxfleurs.fr/garage/tools/sigv4"
 )
 
-// upload opens a connection and sends the head of a PUT with a body of this length, and the beginning of that.
+// upload opens a connection and sends the head of a PUT with a body of this length, and, once the server asks for the
+// body, which says that the request is being served, the beginning of that.
 func upload(t *testing.T, client *s3client.Client, s3, key string, length int, begin []byte) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", s3)
@@ -26,10 +27,17 @@ func upload(t *testing.T, client *s3client.Client, s3, key string, length int, b
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	req, err := client.Build(s3client.Request{Method: "PUT", Bucket: "slow", Key: key, Payload: sigv4.Unsigned})
 	require.NoError(t, err)
-	_, err = fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", sigv4.Path(req.URL), req.URL.Host, length)
+	_, err = fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n", sigv4.Path(req.URL), req.URL.Host, length)
 	require.NoError(t, err)
 	require.NoError(t, req.Header.Write(conn))
-	_, err = conn.Write(append([]byte("\r\n"), begin...))
+	_, err = io.WriteString(conn, "\r\n")
+	require.NoError(t, err)
+	proceed := "HTTP/1.1 100 Continue\r\n\r\n"
+	answer := make([]byte, len(proceed))
+	_, err = io.ReadFull(conn, answer)
+	require.NoError(t, err)
+	require.Equal(t, proceed, string(answer))
+	_, err = conn.Write(begin)
 	require.NoError(t, err)
 	return conn
 }
