@@ -144,13 +144,18 @@ func parseCapacity(raw json.RawMessage) (uint64, error) {
 func (l Layout) MarshalJSON() ([]byte, error) {
 	file := fileLayout{Number: l.Number, Replication: l.Replication, Nodes: make([]fileNode, len(l.Nodes))}
 	for i, n := range l.Nodes {
-		capacity := json.RawMessage(`"auto"`)
-		if n.Capacity != AutoCapacity {
-			capacity = fmt.Append(nil, n.Capacity)
-		}
-		file.Nodes[i] = fileNode{ID: n.ID.String(), Zone: n.Zone, Capacity: capacity, Tokens: &n.Tokens, Address: n.Address}
+		file.Nodes[i] = n.file()
 	}
 	return json.Marshal(file)
+}
+
+// file is the node as files have it.
+func (n Node) file() fileNode {
+	capacity := json.RawMessage(`"auto"`)
+	if n.Capacity != AutoCapacity {
+		capacity = fmt.Append(nil, n.Capacity)
+	}
+	return fileNode{ID: n.ID.String(), Zone: n.Zone, Capacity: capacity, Tokens: &n.Tokens, Address: n.Address}
 }
 
 // UnmarshalJSON reads the layout as Parse does.

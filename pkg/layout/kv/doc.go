@@ -1,0 +1,17 @@
+// Package kv keeps the layout in Consul's key-value store.
+//
+//	layout/<number>  a published layout with its assignment, never changed once written
+//	layout/current   the number of the layout in force
+//	layout/staged    what the operator wants to change next, in JSON (layout.Change)
+//
+// Invariants:
+//
+//   - A layout is published by one transaction that writes its key, sets current, and removes what was staged. Each
+//     step is conditional on what the writer has read (compare-and-swap): of two who change the layout
+//     at the same time, one wins, and the other is told with kind Conflict and has changed nothing.
+//   - Numbers grow by one, and the key of a number is written once, so the history stays.
+//   - A writer that gives a [Lock] changes something only while it holds it.
+//   - Watchers keep the last layout while Consul is away, and never go back to a lower number.
+//
+// Start reading at [Store]; [Store.Watch] is for those who only follow the layout.
+package kv

@@ -1,0 +1,81 @@
+package kv
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+)
+
+func node(i int) layout.Node {
+	id := uuid.UUID{6: 0x40, 8: 0x80}
+	binary.BigEndian.PutUint32(id[12:], uint32(i))
+	return layout.Node{ID: id, Zone: "zone-" + string(rune('a'+i%3)), Capacity: 1 << 40, Tokens: 100}
+}
+
+func published(t *testing.T, number uint64, nodes int) Published {
+	t.Helper()
+	var all []layout.Node
+	for i := range nodes {
+		all = append(all, node(i+1))
+	}
+	l, err := layout.New(number, min(3, nodes), all)
+	require.NoError(t, err)
+	a, err := layout.Assign(nil, l)
+	require.NoError(t, err)
+	return Published{Layout: l, Assignment: a}
+}
+
+// widened is the assignment of the first nodes of a layout as one of the whole layout, whose other nodes own nothing.
+func widened(t *testing.T, a *layout.Assignment, l layout.Layout) *layout.Assignment {
+	t.Helper()
+	b, err := a.MarshalBinary()
+	require.NoError(t, err)
+	had := len(a.Nodes())
+	wide := append([]byte{}, b[:24]...)
+	binary.BigEndian.PutUint16(wide[22:], uint16(len(l.Nodes)))
+	for _, n := range l.Nodes {
+		wide = append(wide, n.ID[:]...)
+	}
+	wide = append(wide, b[24+16*had:]...)
+	made := new(layout.Assignment)
+	require.NoError(t, made.UnmarshalBinary(wide))
+	return made
+}
+
+func TestAPublishedLayoutIsReadAsItWasWritten(t *testing.T) {
+	p := published(t, 7, 5)
+	b, err := p.MarshalBinary()
+	require.NoError(t, err)
+	var again Published
+	require.NoError(t, again.UnmarshalBinary(b))
+	require.Equal(t, p, again)
+}
+
+func TestDamagedLayoutsAreRefused(t *testing.T) {
+	p := published(t, 7, 5)
+	b, err := p.MarshalBinary()
+	require.NoError(t, err)
+	for n := range len(b) {
+		if n > 2000 && n < len(b)-100 && n%97 != 0 {
+			continue
+		}
+		var read Published
+		err := read.UnmarshalBinary(b[:n])
+		require.True(t, errors.Is(err, errors.Corrupted), "cut to %d bytes: %v", n, err)
+	}
+	for name, mixed := range map[string]Published{
+		"number": {Layout: p.Layout, Assignment: published(t, 8, 5).Assignment},
+		"nodes":  {Layout: p.Layout, Assignment: published(t, 7, 4).Assignment},
+		"copies": {Layout: p.Layout, Assignment: published(t, 7, 2).Assignment},
+	} {
+		b, err := mixed.MarshalBinary()
+		require.NoError(t, err)
+		var read Published
+		require.True(t, errors.Is(read.UnmarshalBinary(b), errors.Corrupted), name)
+	}
+}

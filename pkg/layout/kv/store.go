@@ -1,0 +1,249 @@
+package kv
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+)
+
+// DefaultPrefix is where all keys of Garage are in Consul's store.
+const DefaultPrefix = "garage/"
+
+// maxTransaction is Consul's default limit of a transaction's body, in bytes (limits.txn_max_req_len), less some
+// room for the operations around the value. The value travels in base64.
+const maxTransaction = 512<<10 - 4<<10
+
+// MaxValue is the largest encoded layout, in bytes, that fits into a transaction: with three copies, room for
+// about 1,800 nodes.
+const MaxValue = maxTransaction / 4 * 3
+
+// Store reads and changes the layout in Consul. It is safe for concurrent use.
+type Store struct {
+	client *api.Client
+	prefix string
+}
+
+// New makes a Store whose keys begin with prefix (DefaultPrefix), to which it adds "layout/".
+func New(client *api.Client, prefix string) *Store {
+	return &Store{client: client, prefix: prefix + "layout/"}
+}
+
+// Lock is a key of Consul's store and the session that must hold it for a change to happen.
+type Lock struct {
+	Key     string
+	Session string
+}
+
+// Snapshot is the layout and what is staged, as they were at one moment.
+type Snapshot struct {
+	Current *Published // nil: no layout was published yet
+	Staged  layout.Change
+
+	current, staged uint64 // when each was last changed, as Consul counts; 0: it is not there
+}
+
+// Revision changes whenever the layout or what is staged does.
+func (s Snapshot) Revision() uint64 { return max(s.current, s.staged) }
+
+// Layout is the current layout, or the zero Layout.
+func (s Snapshot) Layout() layout.Layout {
+	if s.Current == nil {
+		return layout.Layout{}
+	}
+	return s.Current.Layout
+}
+
+// Assignment is the current assignment, or nil.
+func (s Snapshot) Assignment() *layout.Assignment {
+	if s.Current == nil {
+		return nil
+	}
+	return s.Current.Assignment
+}
+
+// Read returns what is in force and what is staged. Kinds: Unavailable; Corrupted.
+func (s *Store) Read(ctx context.Context) (Snapshot, error) {
+	ok, answer, _, err := s.client.KV().Txn(api.KVTxnOps{
+		{Verb: api.KVGetOrEmpty, Key: s.prefix + "current"},
+		{Verb: api.KVGetOrEmpty, Key: s.prefix + "staged"},
+	}, (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return Snapshot{}, away(err, "reading the layout")
+	}
+	if !ok || len(answer.Results) != 2 {
+		return Snapshot{}, errors.E(errors.Unavailable, errors.Layout, "", "Consul did not read it: %s", reasons(answer))
+	}
+	current, staged := answer.Results[0], answer.Results[1]
+	snapshot := Snapshot{current: current.ModifyIndex, staged: staged.ModifyIndex}
+	if snapshot.staged != 0 {
+		if err := json.Unmarshal(staged.Value, &snapshot.Staged); err != nil {
+			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %sstaged cannot be read (%v): delete it, or run: garage layout drop", s.prefix, err)
+		}
+	}
+	if snapshot.current != 0 {
+		number, err := s.number(current.Value)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		published, err := s.Get(ctx, number)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		snapshot.Current = &published
+	}
+	return snapshot, nil
+}
+
+// Get returns a layout of the history by its number. Kinds: NotFound; Unavailable; Corrupted.
+func (s *Store) Get(ctx context.Context, number uint64) (Published, error) {
+	pair, _, err := s.client.KV().Get(s.key(number), (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return Published{}, away(err, "reading layout %d", number)
+	}
+	if pair == nil {
+		return Published{}, errors.E(errors.NotFound, errors.Layout, strconv.FormatUint(number, 10), "Consul has no key %s", s.key(number))
+	}
+	var p Published
+	if err := p.UnmarshalBinary(pair.Value); err != nil {
+		return Published{}, errors.Annotate(err, "Consul's key %s", s.key(number))
+	}
+	if p.Layout.Number != number {
+		return Published{}, damaged(nil, "Consul's key %s holds number %d", s.key(number), p.Layout.Number)
+	}
+	return p, nil
+}
+
+// History is the numbers of all layouts that were published, lowest first.
+func (s *Store) History(ctx context.Context) ([]uint64, error) {
+	keys, _, err := s.client.KV().Keys(s.prefix, "", (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return nil, away(err, "listing the layouts")
+	}
+	var numbers []uint64
+	for _, k := range keys {
+		if n, err := strconv.ParseUint(strings.TrimPrefix(k, s.prefix), 10, 64); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// Stage replaces what is staged, if nothing was changed since seen was read; an empty change removes it. lock may
+// be the zero Lock. Kinds: Conflict; Unavailable.
+func (s *Store) Stage(ctx context.Context, lock Lock, seen Snapshot, change layout.Change) error {
+	operations := api.KVTxnOps{s.unchanged(seen.current)}
+	if change.Empty() {
+		if seen.staged == 0 {
+			return nil
+		}
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVDeleteCAS, Key: s.prefix + "staged", Index: seen.staged})
+	} else {
+		value, err := json.Marshal(change)
+		if err != nil {
+			return err
+		}
+		if len(value) > MaxValue {
+			return tooLarge(len(value))
+		}
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVCAS, Key: s.prefix + "staged", Value: value, Index: seen.staged})
+	}
+	return s.change(ctx, lock, operations, "staging the change")
+}
+
+// Publish puts a layout in force and removes what is staged, if nothing was changed since seen was read. lock may
+// be the zero Lock. Kinds: Conflict; Invalid if the number does not follow; Full; Unavailable: the layout may or may not
+// have been published then.
+func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p Published) error {
+	if want := seen.Layout().Number + 1; p.Layout.Number != want {
+		return errors.E(errors.Invalid, errors.Layout, strconv.FormatUint(p.Layout.Number, 10), "the next layout has the number %d", want)
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	value, err := p.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	if len(value) > MaxValue {
+		return tooLarge(len(value))
+	}
+	operations := api.KVTxnOps{
+		{Verb: api.KVCAS, Key: s.key(p.Layout.Number), Value: value, Index: 0},
+		{Verb: api.KVCAS, Key: s.prefix + "current", Value: strconv.AppendUint(nil, p.Layout.Number, 10), Index: seen.current},
+	}
+	if seen.staged != 0 {
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVDeleteCAS, Key: s.prefix + "staged", Index: seen.staged})
+	} else {
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: s.prefix + "staged"})
+	}
+	return s.change(ctx, lock, operations, "publishing the layout")
+}
+
+// unchanged demands that the current layout is still the one that was seen.
+func (s *Store) unchanged(index uint64) *api.KVTxnOp {
+	if index == 0 {
+		return &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: s.prefix + "current"}
+	}
+	return &api.KVTxnOp{Verb: api.KVCheckIndex, Key: s.prefix + "current", Index: index}
+}
+
+func (s *Store) change(ctx context.Context, lock Lock, operations api.KVTxnOps, what string) error {
+	if lock != (Lock{}) {
+		operations = append(api.KVTxnOps{{Verb: api.KVCheckSession, Key: lock.Key, Session: lock.Session}}, operations...)
+	}
+	ok, answer, _, err := s.client.KV().Txn(operations, (&api.QueryOptions{}).WithContext(ctx))
+	switch {
+	case err != nil:
+		return away(err, "%s", what)
+	case ok:
+		return nil
+	}
+	for _, e := range answer.Errors {
+		if lock != (Lock{}) && e.OpIndex == 0 {
+			return errors.E(errors.Conflict, errors.Layout, "", "nothing was changed: this rebalancer is no longer the active one; try again")
+		}
+	}
+	return errors.E(errors.Conflict, errors.Layout, "", "nothing was changed: somebody else has changed the layout or what is staged at the same time; look at it with \"garage layout show\" and try again (%s)", reasons(answer))
+}
+
+func reasons(answer *api.KVTxnResponse) string {
+	if answer == nil || len(answer.Errors) == 0 {
+		return "it gave no reason"
+	}
+	var all []string
+	for _, e := range answer.Errors {
+		all = append(all, e.What)
+	}
+	return strings.Join(all, "; ")
+}
+
+func (s *Store) key(number uint64) string { return s.prefix + strconv.FormatUint(number, 10) }
+
+func (s *Store) number(value []byte) (uint64, error) {
+	number, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil || number == 0 {
+		return 0, errors.E(errors.Corrupted, errors.Layout, "", "Consul's key %scurrent holds %q instead of the number of a layout", s.prefix, value)
+	}
+	return number, nil
+}
+
+func tooLarge(size int) error {
+	return errors.E(errors.Full, errors.Layout, "", "it takes %d bytes, and Consul's store takes %d at once: use fewer nodes or shorter zone names", size, MaxValue)
+}
+
+// away says that Consul could not be asked.
+func away(err error, format string, args ...any) error {
+	if kind := errors.KindOf(err); kind == errors.Canceled || kind == errors.Deadline {
+		return errors.Wrap(kind, err, "%s: Consul", fmt.Sprintf(format, args...))
+	}
+	return errors.Wrap(errors.Unavailable, err, "%s: Consul cannot be asked", fmt.Sprintf(format, args...))
+}

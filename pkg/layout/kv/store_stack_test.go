@@ -1,0 +1,228 @@
+//go:build stack
+
+package kv
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+)
+
+// open makes a Store with keys of its own in the Consul of the environment.
+func open(t *testing.T) (*Store, *api.Client) {
+	t.Helper()
+	address := os.Getenv("GARAGE_STACK_CONSUL")
+	if address == "" {
+		t.Fatal("GARAGE_STACK_CONSUL is not set: give it the HTTP address of a Consul agent for tests, such as tools/stack starts")
+	}
+	config := api.DefaultConfig()
+	config.Address = address
+	client, err := api.NewClient(config)
+	require.NoError(t, err)
+	prefix := "garage-test-" + uuid.NewString() + "/"
+	t.Cleanup(func() {
+		_, err := client.KV().DeleteTree(prefix, nil)
+		require.NoError(t, err)
+	})
+	return New(client, prefix), client
+}
+
+func stage(t *testing.T, s *Store, changes ...func(layout.Change, layout.Layout) (layout.Change, error)) {
+	t.Helper()
+	snapshot, err := s.Read(t.Context())
+	require.NoError(t, err)
+	change := snapshot.Staged
+	for _, c := range changes {
+		change, err = c(change, snapshot.Layout())
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Stage(t.Context(), Lock{}, snapshot, change))
+}
+
+func assign(i int) func(layout.Change, layout.Layout) (layout.Change, error) {
+	return func(c layout.Change, _ layout.Layout) (layout.Change, error) { return c.WithNode(node(i)) }
+}
+
+// apply publishes what is staged.
+func apply(ctx context.Context, s *Store, lock Lock, seen Snapshot) (Published, error) {
+	l, err := seen.Staged.Apply(seen.Layout())
+	if err != nil {
+		return Published{}, err
+	}
+	a, err := layout.Assign(seen.Assignment(), l)
+	if err != nil {
+		return Published{}, err
+	}
+	p := Published{Layout: l, Assignment: a}
+	return p, s.Publish(ctx, lock, seen, p)
+}
+
+func TestALayoutIsStagedPublishedAndRemembered(t *testing.T) {
+	s, _ := open(t)
+	empty, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, empty.Current)
+	require.True(t, empty.Staged.Empty())
+	stage(t, s, assign(1), assign(2), assign(3))
+	staged, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.Len(t, staged.Staged.Assign, 3)
+	require.Greater(t, staged.Revision(), empty.Revision())
+
+	first, err := apply(t.Context(), s, Lock{}, staged)
+	require.NoError(t, err)
+	now, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, first, *now.Current)
+	require.True(t, now.Staged.Empty())
+
+	stage(t, s, assign(4))
+	next, err := s.Read(t.Context())
+	require.NoError(t, err)
+	second, err := apply(t.Context(), s, Lock{}, next)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, second.Layout.Number)
+	history, err := s.History(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []uint64{1, 2}, history)
+	old, err := s.Get(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, first, old)
+	_, err = s.Get(t.Context(), 3)
+	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Layout), "%v", err)
+}
+
+func TestWhatIsDroppedIsGone(t *testing.T) {
+	s, _ := open(t)
+	stage(t, s, assign(1))
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.Stage(t.Context(), Lock{}, seen, layout.Change{}))
+	after, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.True(t, after.Staged.Empty())
+	require.NoError(t, s.Stage(t.Context(), Lock{}, after, layout.Change{}), "nothing to drop")
+}
+
+func TestOfManyWhoChangeTheLayoutAtOnceOneWins(t *testing.T) {
+	s, _ := open(t)
+	for round := range 5 {
+		stage(t, s, assign(3*round+1), assign(3*round+2), assign(3*round+3))
+		seen, err := s.Read(t.Context())
+		require.NoError(t, err)
+		results := make([]error, 6)
+		var running sync.WaitGroup
+		for i := range results {
+			running.Go(func() {
+				if i%2 == 0 {
+					_, results[i] = apply(context.WithoutCancel(t.Context()), s, Lock{}, seen)
+					return
+				}
+				change, err := seen.Staged.WithReplication(1+i%2, layout.Layout{})
+				if err == nil {
+					err = s.Stage(context.WithoutCancel(t.Context()), Lock{}, seen, change)
+				}
+				results[i] = err
+			})
+		}
+		running.Wait()
+		won := 0
+		for _, err := range results {
+			if err == nil {
+				won++
+				continue
+			}
+			require.True(t, errors.IsEntity(err, errors.Conflict, errors.Layout), "%v", err)
+			require.ErrorContains(t, err, "nothing was changed")
+		}
+		require.Equal(t, 1, won, "%v", results)
+		if after, err := s.Read(t.Context()); !after.Staged.Empty() {
+			require.NoError(t, err)
+			_, err := apply(t.Context(), s, Lock{}, after)
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestWhoLostTheLockChangesNothing(t *testing.T) {
+	s, client := open(t)
+	session, _, err := client.Session().CreateNoChecks(&api.SessionEntry{TTL: "60s"}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _, err := client.Session().Destroy(session, nil); require.NoError(t, err) })
+	lock := Lock{Key: s.prefix + "lock", Session: session}
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	change, err := layout.Change{}.WithNode(node(1))
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Stage(t.Context(), lock, seen, change), "no longer the active one")
+	held, _, err := client.KV().Acquire(&api.KVPair{Key: lock.Key, Session: session}, nil)
+	require.NoError(t, err)
+	require.True(t, held)
+	require.NoError(t, s.Stage(t.Context(), lock, seen, change))
+	_, _, err = client.KV().Release(&api.KVPair{Key: lock.Key, Session: session}, nil)
+	require.NoError(t, err)
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Stage(t.Context(), lock, seen, layout.Change{}), "no longer the active one")
+}
+
+func TestWatchersGetTheLayoutInForceAndEachNewOne(t *testing.T) {
+	s, _ := open(t)
+	numbers := make(chan uint64, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Watch(ctx, Watcher{Published: func(p Published) { numbers <- p.Layout.Number }, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
+	}()
+	for want := uint64(1); want <= 3; want++ {
+		stage(t, s, assign(int(want)), func(c layout.Change, l layout.Layout) (layout.Change, error) { return c.WithReplication(1, l) })
+		seen, err := s.Read(t.Context())
+		require.NoError(t, err)
+		_, err = apply(t.Context(), s, Lock{}, seen)
+		require.NoError(t, err)
+		select {
+		case got := <-numbers:
+			require.Equal(t, want, got)
+		case <-time.After(time.Minute):
+			t.Fatal("the watcher was told nothing")
+		}
+	}
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+func TestTheLargestLayoutFitsConsul(t *testing.T) {
+	s, _ := open(t)
+	var nodes []layout.Node
+	for i := range 1700 {
+		n := node(i + 1)
+		n.Zone = fmt.Sprintf("zone-%d", i%40)
+		nodes = append(nodes, n)
+	}
+	l, err := layout.New(1, 3, nodes)
+	require.NoError(t, err)
+	// Assign takes a while for so many nodes; who owns what is of no interest here.
+	small, err := layout.New(1, 3, nodes[:3])
+	require.NoError(t, err)
+	a, err := layout.Assign(nil, small)
+	require.NoError(t, err)
+	p := Published{Layout: l, Assignment: widened(t, a, l)}
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.Publish(t.Context(), Lock{}, seen, p))
+	again, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, p, *again.Current)
+}
