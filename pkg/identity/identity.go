@@ -38,12 +38,52 @@ func (r Rights) String() string {
 	return strings.Join(names, "+")
 }
 
-// Identity is somebody who can sign requests.
+// EveryBucket stands for all buckets in Identity.Buckets.
+const EveryBucket = "*"
+
+// Identity is somebody who can sign requests. What it may do with a bucket is what
+// grants on the bucket to any of its principals allow, and what Buckets allows.
 type Identity struct {
 	AccessKey     string
 	Secret        string
 	Name          string // for people
 	CreateBuckets bool
+	// Principals are the grantees that it is, who it is first: its access key, if that is
+	// built in, or else Person(name); then each Group(name) that it belongs to.
+	Principals []string
+	// Buckets holds the rights on buckets, by their names or EveryBucket, that do not come from
+	// grants: the groups of LDAP carry them. They hold for whichever bucket has the name.
+	Buckets map[string]Rights
+}
+
+// ID is who it is, whatever its access key is just now: a bucket that it makes belongs to this grantee.
+func (i Identity) ID() string {
+	if len(i.Principals) == 0 {
+		return i.AccessKey
+	}
+	return i.Principals[0]
+}
+
+// BucketRights is what Buckets allows with the bucket of the name.
+func (i Identity) BucketRights(name string) Rights { return i.Buckets[name] | i.Buckets[EveryBucket] }
+
+const personPrefix, groupPrefix = "person:", "group:"
+
+// Person is the grantee for the person or machine with the name, whatever its access key.
+func Person(name string) string { return personPrefix + name }
+
+// Group is the grantee for all members of the group with the name.
+func Group(name string) string { return groupPrefix + name }
+
+// PersonOf is the name of the person that a grantee is, if it is one.
+func PersonOf(grantee string) (string, bool) { return strings.CutPrefix(grantee, personPrefix) }
+
+// GroupOf is the name of the group that a grantee is, if it is one.
+func GroupOf(grantee string) (string, bool) { return strings.CutPrefix(grantee, groupPrefix) }
+
+// IsAccessKey reports whether a grantee is an access key, not a person or a group.
+func IsAccessKey(grantee string) bool {
+	return !strings.HasPrefix(grantee, personPrefix) && !strings.HasPrefix(grantee, groupPrefix)
 }
 
 // Source finds identities. Implementations are safe for concurrent use.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta/listing"
 )
 
@@ -163,7 +164,7 @@ func (b Bucket) Granted(g Grant) []Grant {
 	var grants []Grant
 	found := false
 	for _, old := range b.Grants {
-		if old.AccessKey == g.AccessKey {
+		if old.Grantee == g.Grantee {
 			found, old = true, g
 		}
 		if old.Rights != 0 {
@@ -181,7 +182,26 @@ func (k Key) Check() error {
 	if k.AccessKey == "" || len(k.AccessKey) > MaxKey || k.Secret == "" {
 		return errors.E(errors.Invalid, errors.AccessKey, k.AccessKey, "a key has an access key and a secret")
 	}
+	if !identity.IsAccessKey(k.AccessKey) {
+		return errors.E(errors.Invalid, errors.AccessKey, k.AccessKey, "an access key does not begin like the name of a person or a group")
+	}
 	return nil
+}
+
+// Check refuses what no store takes. Kinds: Invalid.
+func (g Grant) Check() error {
+	if g.Grantee == "" || len(g.Grantee) > MaxKey || g.Grantee == identity.Person("") || g.Grantee == identity.Group("") {
+		return errors.E(errors.Invalid, errors.AccessKey, g.Grantee, "rights are given to an access key, a person or a group")
+	}
+	return nil
+}
+
+// Shows reports whether the request asks for the bucket, apart from its place in the order.
+func (r ListBuckets) Shows(b Bucket) bool {
+	if len(r.Grantees) == 0 && len(r.Names) == 0 {
+		return true
+	}
+	return b.Rights(r.Grantees...) != 0 || slices.Contains(r.Names, b.Name)
 }
 
 // Check refuses what no store takes. Kinds: Invalid.

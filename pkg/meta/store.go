@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,8 +43,9 @@ type Buckets interface {
 	// (Bucket); NotEmpty (Bucket) if it holds an object. A commit into it that
 	// comes later fails with NotFound (Bucket).
 	DeleteBucket(ctx context.Context, name string) error
-	// SetGrant gives a key exactly these rights on a bucket; no rights removes
-	// the grant, also that of a key that is gone. Kinds: NotFound (Bucket, AccessKey).
+	// SetGrant gives a key, person or group exactly these rights on a bucket; no rights
+	// removes the grant, also that of a key that is gone. Only a key must exist: who is in
+	// LDAP is not known here. Kinds: NotFound (Bucket, AccessKey).
 	SetGrant(ctx context.Context, bucket uuid.UUID, g Grant) error
 	// Usage counts what a bucket holds. Kinds: NotFound (Bucket).
 	Usage(ctx context.Context, bucket uuid.UUID) (Usage, error)
@@ -129,7 +131,7 @@ type Keys interface {
 	Key(ctx context.Context, accessKey string) (Key, error)
 	// ListKeys lists keys above after, in the order of the access keys.
 	ListKeys(ctx context.Context, after string, limit int) (KeyPage, error)
-	// DeleteKey removes a key and its grants. Kinds: NotFound (AccessKey).
+	// DeleteKey removes a key and the grants to it, not those to people or groups. Kinds: NotFound (AccessKey).
 	DeleteKey(ctx context.Context, accessKey string) error
 }
 
@@ -168,24 +170,25 @@ type Bucket struct {
 	ID      uuid.UUID
 	Name    string
 	Created time.Time
-	Owner   string // access key of who made it, or empty
+	Owner   string // who made it, as in Grant.Grantee, or empty
 	Grants  []Grant
 }
 
-// Rights is what a key may do with the bucket.
-func (b Bucket) Rights(accessKey string) identity.Rights {
+// Rights is what grants to any of the grantees allow with the bucket.
+func (b Bucket) Rights(grantees ...string) identity.Rights {
+	var r identity.Rights
 	for _, g := range b.Grants {
-		if g.AccessKey == accessKey {
-			return g.Rights
+		if slices.Contains(grantees, g.Grantee) {
+			r |= g.Rights
 		}
 	}
-	return 0
+	return r
 }
 
-// Grant gives a key rights on a bucket.
+// Grant gives a key, a person or a group rights on a bucket.
 type Grant struct {
-	AccessKey string
-	Rights    identity.Rights
+	Grantee string // an access key, identity.Person(name) or identity.Group(name)
+	Rights  identity.Rights
 }
 
 // Key is a built-in access key.
@@ -199,10 +202,13 @@ type Key struct {
 
 // ListBuckets asks for buckets.
 type ListBuckets struct {
-	AccessKey string // only those on which this key has any right; empty: all
-	Prefix    string
-	After     string // names above this one
-	Limit     int    // at least 1
+	// Grantees and Names choose the buckets on which one of these grantees has
+	// any right, and those with these names. Both empty: all.
+	Grantees []string
+	Names    []string
+	Prefix   string
+	After    string // names above this one
+	Limit    int    // at least 1
 }
 
 // BucketPage is some buckets.

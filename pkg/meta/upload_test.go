@@ -35,4 +35,6 @@ func TestGrantsAreCopiedNotChanged(t *testing.T) {
 	require.Equal(t, []Grant{{"a", 1}, {"b", 2}, {"c", 3}}, b.Granted(Grant{"c", 3}))
 	require.Equal(t, []Grant{{"a", 1}, {"b", 2}}, b.Grants)
 	require.Zero(t, b.Rights("c"))
+	require.Zero(t, b.Rights())
+	require.EqualValues(t, 3, b.Rights("c", "b", "a"))
 }

@@ -50,6 +50,9 @@ func (s *Service) GetBucket(ctx context.Context, r *adminv1.GetBucketRequest) (*
 	}
 	m := bucketMessage(b)
 	for _, g := range m.GetGrants() {
+		if g.GetAccessKey() == "" {
+			continue
+		}
 		key, err := s.deps.Store.Key(ctx, g.GetAccessKey())
 		if err == nil {
 			g.Name = key.Name
@@ -74,30 +77,30 @@ func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketReque
 	return &adminv1.DeleteBucketResponse{}, nil
 }
 
-// AllowBucket adds rights to what a key has on a bucket.
+// AllowBucket adds rights to what a key, person or group has on a bucket.
 func (s *Service) AllowBucket(ctx context.Context, r *adminv1.AllowBucketRequest) (*adminv1.AllowBucketResponse, error) {
-	g, err := s.changeGrant(ctx, r.GetBucket(), r.GetKey(), r.GetRights(), func(has, change identity.Rights) identity.Rights { return has | change })
+	g, err := s.changeGrant(ctx, r.GetBucket(), r, r.GetRights(), func(has, change identity.Rights) identity.Rights { return has | change })
 	if err != nil {
 		return nil, err
 	}
 	return &adminv1.AllowBucketResponse{Grant: g}, nil
 }
 
-// DenyBucket takes rights away from what a key has on a bucket.
+// DenyBucket takes rights away from what a key, person or group has on a bucket.
 func (s *Service) DenyBucket(ctx context.Context, r *adminv1.DenyBucketRequest) (*adminv1.DenyBucketResponse, error) {
-	g, err := s.changeGrant(ctx, r.GetBucket(), r.GetKey(), r.GetRights(), func(has, change identity.Rights) identity.Rights { return has &^ change })
+	g, err := s.changeGrant(ctx, r.GetBucket(), r, r.GetRights(), func(has, change identity.Rights) identity.Rights { return has &^ change })
 	if err != nil {
 		return nil, err
 	}
 	return &adminv1.DenyBucketResponse{Grant: g}, nil
 }
 
-func (s *Service) changeGrant(ctx context.Context, bucket, nameOrKey string, rights *adminv1.Rights, combine func(has, change identity.Rights) identity.Rights) (*adminv1.Grant, error) {
+func (s *Service) changeGrant(ctx context.Context, bucket string, to to, rights *adminv1.Rights, combine func(has, change identity.Rights) identity.Rights) (*adminv1.Grant, error) {
 	change := rightsOf(rights)
 	if change == 0 {
 		return nil, errors.E(errors.Invalid, errors.Bucket, bucket, "say which rights: read, write or owner")
 	}
-	key, err := s.findKey(ctx, nameOrKey)
+	grantee, name, err := s.grantee(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -105,18 +108,54 @@ func (s *Service) changeGrant(ctx context.Context, bucket, nameOrKey string, rig
 	if err != nil {
 		return nil, err
 	}
-	after := combine(b.Rights(key.AccessKey), change)
-	if err := s.deps.Store.SetGrant(ctx, b.ID, meta.Grant{AccessKey: key.AccessKey, Rights: after}); err != nil {
+	after := combine(b.Rights(grantee), change)
+	if err := s.deps.Store.SetGrant(ctx, b.ID, meta.Grant{Grantee: grantee, Rights: after}); err != nil {
 		return nil, err
 	}
-	s.deps.Logger.InfoContext(ctx, "rights changed", "bucket", bucket, "access_key", key.AccessKey, "rights", after.String())
-	return &adminv1.Grant{AccessKey: key.AccessKey, Name: key.Name, Rights: rightsMessage(after)}, nil
+	s.deps.Logger.InfoContext(ctx, "rights changed", "bucket", bucket, "grantee", grantee, "rights", after.String())
+	m := grantMessage(meta.Grant{Grantee: grantee, Rights: after})
+	m.Name = name
+	return m, nil
+}
+
+// to is who gets or loses rights.
+type to interface {
+	GetKey() string
+	GetPerson() string
+	GetGroup() string
+}
+
+// grantee finds who gets or loses rights, and the name of a key. People and groups are in LDAP, which is not asked here.
+func (s *Service) grantee(ctx context.Context, to to) (grantee, name string, err error) {
+	key, person, group := to.GetKey(), to.GetPerson(), to.GetGroup()
+	switch {
+	case key != "" && person == "" && group == "":
+		k, err := s.findKey(ctx, key)
+		return k.AccessKey, k.Name, err
+	case person != "" && key == "" && group == "":
+		return identity.Person(person), "", nil
+	case group != "" && key == "" && person == "":
+		return identity.Group(group), "", nil
+	}
+	return "", "", errors.Newf(errors.Invalid, "say who: a key, a person or a group, one of them")
 }
 
 func bucketMessage(b meta.Bucket) *adminv1.Bucket {
 	m := &adminv1.Bucket{Name: b.Name, Id: b.ID.String(), Created: timestamppb.New(b.Created)}
 	for _, g := range b.Grants {
-		m.Grants = append(m.Grants, &adminv1.Grant{AccessKey: g.AccessKey, Rights: rightsMessage(g.Rights)})
+		m.Grants = append(m.Grants, grantMessage(g))
+	}
+	return m
+}
+
+func grantMessage(g meta.Grant) *adminv1.Grant {
+	m := &adminv1.Grant{Rights: rightsMessage(g.Rights)}
+	if name, ok := identity.PersonOf(g.Grantee); ok {
+		m.Person = name
+	} else if name, ok := identity.GroupOf(g.Grantee); ok {
+		m.Group = name
+	} else {
+		m.AccessKey = g.Grantee
 	}
 	return m
 }

@@ -97,7 +97,7 @@ func (s *Service) GetKey(ctx context.Context, r *adminv1.GetKeyRequest) (*adminv
 	}
 	answer := &adminv1.GetKeyResponse{Key: keyMessage(key, r.GetShowSecret())}
 	for after := ""; ; {
-		page, err := s.deps.Store.ListBuckets(ctx, meta.ListBuckets{AccessKey: key.AccessKey, After: after, Limit: maxPage})
+		page, err := s.deps.Store.ListBuckets(ctx, meta.ListBuckets{Grantees: []string{key.AccessKey}, After: after, Limit: maxPage})
 		if err != nil {
 			return nil, err
 		}

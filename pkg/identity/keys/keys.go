@@ -55,7 +55,8 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 		}
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{AccessKey: k.AccessKey, Secret: k.Secret, Name: k.Name, CreateBuckets: k.CreateBuckets}
+	id := identity.Identity{AccessKey: k.AccessKey, Secret: k.Secret, Name: k.Name, CreateBuckets: k.CreateBuckets,
+		Principals: []string{k.AccessKey}}
 	if s.keep > 0 {
 		s.remember(id, now)
 	}

@@ -50,7 +50,7 @@ func TestAnAnswerThatAChangeOvertookIsNotKept(t *testing.T) {
 	require.NoError(t, s.CreateBucket(ctx, b))
 	under.answered = func() {
 		under.answered = nil
-		require.NoError(t, s.SetGrant(ctx, b.ID, meta.Grant{AccessKey: "k", Rights: identity.Read}))
+		require.NoError(t, s.SetGrant(ctx, b.ID, meta.Grant{Grantee: "k", Rights: identity.Read}))
 	}
 	old, err := s.Bucket(ctx, "photos")
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestAChangeIsSeenByEveryReadThatStartsAfterIt(t *testing.T) {
 	}
 	for i := range 2000 {
 		rights := identity.Rights(i % 8)
-		require.NoError(t, s.SetGrant(ctx, b.ID, meta.Grant{AccessKey: "k", Rights: rights}))
+		require.NoError(t, s.SetGrant(ctx, b.ID, meta.Grant{Grantee: "k", Rights: rights}))
 		got, err := s.Bucket(ctx, "photos")
 		require.NoError(t, err)
 		require.Equal(t, rights, got.Rights("k"), strconv.Itoa(i))

@@ -214,12 +214,12 @@ func ConditionFrom(p *metadatav1.Condition) meta.Condition {
 
 // Grant translates a grant.
 func Grant(g meta.Grant) *metadatav1.Grant {
-	return &metadatav1.Grant{AccessKey: bytesOf(g.AccessKey), Rights: uint32(g.Rights)}
+	return &metadatav1.Grant{AccessKey: bytesOf(g.Grantee), Rights: uint32(g.Rights)}
 }
 
 // GrantFrom reads a grant.
 func GrantFrom(p *metadatav1.Grant) (meta.Grant, error) {
-	return meta.Grant{AccessKey: string(p.GetAccessKey()), Rights: identity.Rights(p.GetRights())}, nil
+	return meta.Grant{Grantee: string(p.GetAccessKey()), Rights: identity.Rights(p.GetRights())}, nil
 }
 
 // Bucket translates a bucket.
@@ -237,6 +237,21 @@ func BucketFrom(p *metadatav1.Bucket) (meta.Bucket, error) {
 	}
 	grants, err := each(p.GetGrants(), GrantFrom)
 	return meta.Bucket{ID: id, Name: string(p.GetName()), Created: TimeFrom(p.GetCreated()), Owner: string(p.GetOwner()), Grants: grants}, err
+}
+
+// ListBuckets translates a question for buckets.
+func ListBuckets(r meta.ListBuckets) *metadatav1.ListBucketsRequest {
+	return &metadatav1.ListBucketsRequest{
+		Grantees: lists(r.Grantees), Names: lists(r.Names), Prefix: []byte(r.Prefix), After: []byte(r.After), Limit: int64(r.Limit),
+	}
+}
+
+// ListBucketsFrom reads a question for buckets.
+func ListBucketsFrom(p *metadatav1.ListBucketsRequest) meta.ListBuckets {
+	return meta.ListBuckets{
+		Grantees: strings(p.GetGrantees()), Names: strings(p.GetNames()),
+		Prefix: string(p.GetPrefix()), After: string(p.GetAfter()), Limit: int(p.GetLimit()),
+	}
 }
 
 // Key translates an access key.

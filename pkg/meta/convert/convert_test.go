@@ -126,7 +126,7 @@ func TestEveryFieldSurvives(t *testing.T) {
 		}, Complete, &metadatav1.CompleteUploadRequest{}, CompleteFrom)
 		there(t, meta.Bucket{
 			ID: id.Draw(t, "id"), Name: text.Draw(t, "name"), Created: when.Draw(t, "created"), Owner: text.Draw(t, "owner"),
-			Grants: []meta.Grant{{AccessKey: text.Draw(t, "key"), Rights: identity.All}},
+			Grants: []meta.Grant{{Grantee: text.Draw(t, "key"), Rights: identity.All}},
 		}, Bucket, &metadatav1.Bucket{}, BucketFrom)
 		there(t, meta.Key{
 			AccessKey: text.Draw(t, "key"), Secret: text.Draw(t, "secret"), Name: text.Draw(t, "name"), CreateBuckets: true, Created: when.Draw(t, "created"),

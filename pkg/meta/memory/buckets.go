@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -61,7 +62,7 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 	var page meta.BucketPage
 	for _, name := range slices.Sorted(maps.Keys(s.names)) {
 		b := s.buckets[s.names[name]].Bucket
-		if name <= r.After || !strings.HasPrefix(name, r.Prefix) || r.AccessKey != "" && b.Rights(r.AccessKey) == 0 {
+		if name <= r.After || !strings.HasPrefix(name, r.Prefix) || !r.Shows(b) {
 			continue
 		}
 		if len(page.Buckets) == r.Limit {
@@ -100,6 +101,9 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 
 // SetGrant implements meta.Buckets.
 func (s *Store) SetGrant(ctx context.Context, bucket uuid.UUID, g meta.Grant) error {
+	if err := g.Check(); err != nil {
+		return err
+	}
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -108,8 +112,8 @@ func (s *Store) SetGrant(ctx context.Context, bucket uuid.UUID, g meta.Grant) er
 	if err != nil {
 		return err
 	}
-	if _, found := s.keys[g.AccessKey]; !found && g.Rights != 0 {
-		return errors.E(errors.NotFound, errors.AccessKey, g.AccessKey, "there is no such access key")
+	if _, found := s.keys[g.Grantee]; !found && g.Rights != 0 && identity.IsAccessKey(g.Grantee) {
+		return errors.E(errors.NotFound, errors.AccessKey, g.Grantee, "there is no such access key")
 	}
 	b.Grants = b.Granted(g)
 	return nil
@@ -193,7 +197,7 @@ func (s *Store) DeleteKey(ctx context.Context, accessKey string) error {
 	}
 	delete(s.keys, accessKey)
 	for _, b := range s.buckets {
-		b.Grants = b.Granted(meta.Grant{AccessKey: accessKey})
+		b.Grants = b.Granted(meta.Grant{Grantee: accessKey})
 	}
 	return nil
 }

@@ -31,28 +31,42 @@ var bucketTests = map[string]func(*suite){
 		for i := range 5 {
 			b := meta.Bucket{ID: uuid.New(), Name: fmt.Sprintf("b%d", 4-i), Owner: "ann"}
 			if i%2 == 0 {
-				b.Grants = []meta.Grant{{AccessKey: "ann", Rights: identity.All}}
+				b.Grants = []meta.Grant{{Grantee: "ann", Rights: identity.All}}
 			}
 			require.NoError(s, s.CreateBucket(s.ctx, b))
 		}
-		names := func(r meta.ListBuckets) (all []string) {
-			for {
-				page, err := s.ListBuckets(s.ctx, r)
-				require.NoError(s, err)
-				for _, b := range page.Buckets {
-					all = append(all, b.Name)
-				}
-				if !page.More {
-					return all
-				}
-				r.After = all[len(all)-1]
-			}
-		}
-		require.Equal(s, []string{"b0", "b1", "b2", "b3", "b4", "photos"}, names(meta.ListBuckets{Limit: 2}))
-		require.Equal(s, []string{"b0", "b2", "b4"}, names(meta.ListBuckets{Limit: 1, AccessKey: "ann"}))
-		require.Equal(s, []string{"b2", "b3", "b4"}, names(meta.ListBuckets{Limit: 9, Prefix: "b", After: "b1"}))
+		require.Equal(s, []string{"b0", "b1", "b2", "b3", "b4", "photos"}, s.bucketNames(meta.ListBuckets{Limit: 2}))
+		require.Equal(s, []string{"b0", "b2", "b4"}, s.bucketNames(meta.ListBuckets{Limit: 1, Grantees: []string{"ann"}}))
+		require.Equal(s, []string{"b2", "b3", "b4"}, s.bucketNames(meta.ListBuckets{Limit: 9, Prefix: "b", After: "b1"}))
 		_, err := s.ListBuckets(s.ctx, meta.ListBuckets{})
 		require.True(s, errors.Is(err, errors.Invalid), "%v", err)
+	},
+	"Buckets are listed by several grantees and by name": func(s *suite) {
+		require.NoError(s, s.CreateKey(s.ctx, meta.Key{AccessKey: "ann", Secret: "x"}))
+		for i, grantees := range [][]string{{"ann"}, {identity.Person("ann")}, {identity.Group("staff")}, {"ann", identity.Group("staff")}, {}, {identity.Group("ann")}} {
+			b := meta.Bucket{ID: uuid.New(), Name: fmt.Sprintf("b%d", i)}
+			for _, g := range grantees {
+				b.Grants = append(b.Grants, meta.Grant{Grantee: g, Rights: identity.Write})
+			}
+			require.NoError(s, s.CreateBucket(s.ctx, b))
+		}
+		for _, c := range []struct {
+			want            []string
+			grantees, names []string
+		}{
+			{[]string{"b1"}, []string{identity.Person("ann")}, nil},
+			{[]string{"b1", "b2", "b3"}, []string{identity.Person("ann"), identity.Group("staff")}, nil},
+			{[]string{"b0", "b3", "b4"}, []string{"ann"}, []string{"b4", "b3", "missing"}},
+			{[]string{"b4", "photos"}, nil, []string{"photos", "b4"}},
+			{nil, []string{"staff"}, []string{"missing"}},
+			{nil, []string{""}, nil},
+			{nil, nil, []string{""}},
+		} {
+			for _, limit := range []int{1, 2, 100} {
+				require.Equal(s, c.want, s.bucketNames(meta.ListBuckets{Limit: limit, Grantees: c.grantees, Names: c.names}), "%v", c)
+			}
+		}
+		require.Equal(s, []string{"b3"}, s.bucketNames(meta.ListBuckets{Limit: 9, Grantees: []string{identity.Group("staff")}, Names: []string{"photos", "b0"}, Prefix: "b", After: "b2"}))
 	},
 	"A bucket with an object stays": func(s *suite) {
 		s.inline("k", "x")
@@ -89,11 +103,11 @@ var bucketTests = map[string]func(*suite){
 		require.Equal(s, 2, s.rows(single.ID), "chunk rows go after the references")
 	},
 	"A key has exactly the rights that were set last": func(s *suite) {
-		s.is(s.SetGrant(s.ctx, s.bucket, meta.Grant{AccessKey: "ann", Rights: identity.Read}), errors.NotFound, errors.AccessKey)
+		s.is(s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: "ann", Rights: identity.Read}), errors.NotFound, errors.AccessKey)
 		require.NoError(s, s.CreateKey(s.ctx, meta.Key{AccessKey: "ann", Secret: "x"}))
-		s.is(s.SetGrant(s.ctx, uuid.New(), meta.Grant{AccessKey: "ann", Rights: identity.Read}), errors.NotFound, errors.Bucket)
+		s.is(s.SetGrant(s.ctx, uuid.New(), meta.Grant{Grantee: "ann", Rights: identity.Read}), errors.NotFound, errors.Bucket)
 		for _, r := range []identity.Rights{identity.Read, identity.All, identity.Write, 0, 0} {
-			require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{AccessKey: "ann", Rights: r}))
+			require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: "ann", Rights: r}))
 			b, err := s.Bucket(s.ctx, "photos")
 			require.NoError(s, err)
 			require.Equal(s, r, b.Rights("ann"))
@@ -102,6 +116,40 @@ var bucketTests = map[string]func(*suite){
 			}
 		}
 	},
+	"People and groups have rights without being known": func(s *suite) {
+		for _, g := range []string{identity.Person("ann"), identity.Group("ann"), identity.Person("Zoë, *)(\\ \x00")} {
+			for _, r := range []identity.Rights{identity.Read, identity.All, identity.Write, 0, 0} {
+				require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: g, Rights: r}))
+				b, err := s.Bucket(s.ctx, "photos")
+				require.NoError(s, err)
+				require.Equal(s, r, b.Rights(g))
+				require.Zero(s, b.Rights("ann", ""))
+			}
+		}
+		s.is(s.SetGrant(s.ctx, uuid.New(), meta.Grant{Grantee: identity.Group("ann"), Rights: identity.Read}), errors.NotFound, errors.Bucket)
+	},
+	"Rights are given to somebody": func(s *suite) {
+		for _, g := range []string{"", identity.Person(""), identity.Group("")} {
+			s.is(s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: g, Rights: identity.Read}), errors.Invalid, errors.AccessKey)
+		}
+		for _, g := range []string{identity.Person("ann"), identity.Group("ann")} {
+			s.is(s.CreateKey(s.ctx, meta.Key{AccessKey: g, Secret: "x"}), errors.Invalid, errors.AccessKey)
+		}
+	},
+	"The rights of several grantees add up": func(s *suite) {
+		require.NoError(s, s.CreateKey(s.ctx, meta.Key{AccessKey: "ann", Secret: "x"}))
+		for g, r := range map[string]identity.Rights{"ann": identity.Read, identity.Person("ann"): identity.Write, identity.Group("staff"): identity.Owner} {
+			require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: g, Rights: r}))
+		}
+		b, err := s.Bucket(s.ctx, "photos")
+		require.NoError(s, err)
+		require.Equal(s, identity.Read|identity.Owner, b.Rights("ann", identity.Group("staff"), identity.Group("other")))
+		require.NoError(s, s.DeleteKey(s.ctx, "ann"))
+		b, err = s.Bucket(s.ctx, "photos")
+		require.NoError(s, err)
+		require.Zero(s, b.Rights("ann"), "a deleted key has no rights")
+		require.Equal(s, identity.Write|identity.Owner, b.Rights(identity.Person("ann"), identity.Group("staff")), "people and groups keep theirs")
+	},
 	"A deleted key has no grants": func(s *suite) {
 		k := meta.Key{AccessKey: "ann", Secret: "x", Name: "Ann", CreateBuckets: true, Created: s.clock.Now()}
 		require.NoError(s, s.CreateKey(s.ctx, k))
@@ -109,7 +157,7 @@ var bucketTests = map[string]func(*suite){
 		got, err := s.Key(s.ctx, "ann")
 		require.NoError(s, err)
 		require.Equal(s, k, got)
-		require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{AccessKey: "ann", Rights: identity.Read}))
+		require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: "ann", Rights: identity.Read}))
 		require.NoError(s, s.DeleteKey(s.ctx, "ann"))
 		s.is(s.DeleteKey(s.ctx, "ann"), errors.NotFound, errors.AccessKey)
 		_, err = s.Key(s.ctx, "ann")
@@ -143,4 +191,20 @@ var bucketTests = map[string]func(*suite){
 		require.EqualValues(s, 1, info.Buckets)
 		require.Equal(s, meta.Usage{Objects: 1, Bytes: 4, Uploads: 1}, info.Usage)
 	},
+}
+
+// bucketNames lists page by page.
+func (s *suite) bucketNames(r meta.ListBuckets) (all []string) {
+	for {
+		page, err := s.ListBuckets(s.ctx, r)
+		require.NoError(s, err)
+		for _, b := range page.Buckets {
+			all = append(all, b.Name)
+		}
+		if !page.More {
+			return all
+		}
+		require.NotEmpty(s, all)
+		r.After = all[len(all)-1]
+	}
 }

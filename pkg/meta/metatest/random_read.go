@@ -15,6 +15,7 @@ import (
 
 func (r *Random) keys() Op {
 	key := pick(r, []string{"k1", "k2", "k3"})
+	grantee := pick(r, []string{key, identity.Person(key), identity.Group("g")})
 	bucket, rights := r.bucket().ID, identity.Rights(r.rng.IntN(8))
 	switch r.rng.IntN(4) {
 	case 0:
@@ -24,8 +25,9 @@ func (r *Random) keys() Op {
 	case 1:
 		return Op{"delete key", func(ctx context.Context, s *Subject) (any, error) { return nil, s.DeleteKey(ctx, key) }}
 	case 2:
+		names := pick(r, [][]string{nil, {"missing"}, {r.bucket().Name}})
 		return Op{"list buckets", func(ctx context.Context, s *Subject) (any, error) {
-			page, err := s.ListBuckets(ctx, meta.ListBuckets{AccessKey: key, Limit: 2})
+			page, err := s.ListBuckets(ctx, meta.ListBuckets{Grantees: []string{key, grantee}, Names: names, Limit: 2})
 			for i := range page.Buckets {
 				page.Buckets[i].Created = time.Time{}
 			}
@@ -33,7 +35,7 @@ func (r *Random) keys() Op {
 		}}
 	default:
 		return Op{"set grant", func(ctx context.Context, s *Subject) (any, error) {
-			return nil, s.SetGrant(ctx, bucket, meta.Grant{AccessKey: key, Rights: rights})
+			return nil, s.SetGrant(ctx, bucket, meta.Grant{Grantee: grantee, Rights: rights})
 		}}
 	}
 }

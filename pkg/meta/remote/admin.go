@@ -27,9 +27,7 @@ func (s *Store) Bucket(ctx context.Context, name string) (meta.Bucket, error) {
 
 // ListBuckets implements meta.Buckets.
 func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.BucketPage, error) {
-	p, err := s.client.ListBuckets(ctx, &metadatav1.ListBucketsRequest{
-		AccessKey: []byte(r.AccessKey), Prefix: []byte(r.Prefix), After: []byte(r.After), Limit: int64(r.Limit),
-	})
+	p, err := s.client.ListBuckets(ctx, convert.ListBuckets(r))
 	if err != nil {
 		return meta.BucketPage{}, err
 	}

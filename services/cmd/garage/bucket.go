@@ -26,8 +26,10 @@ type bucketInfoJSON struct {
 }
 
 type grantJSON struct {
-	AccessKey string `json:"access_key"`
+	AccessKey string `json:"access_key,omitempty"`
 	Name      string `json:"name,omitempty"`
+	Person    string `json:"person,omitempty"`
+	Group     string `json:"group,omitempty"`
 	rightsJSON
 }
 
@@ -40,7 +42,18 @@ func newBucketJSON(b *adminv1.Bucket) bucketJSON {
 }
 
 func newGrantJSON(g *adminv1.Grant) grantJSON {
-	return grantJSON{AccessKey: g.GetAccessKey(), Name: g.GetName(), rightsJSON: newRightsJSON(g.GetRights())}
+	return grantJSON{g.GetAccessKey(), g.GetName(), g.GetPerson(), g.GetGroup(), newRightsJSON(g.GetRights())}
+}
+
+// granteeText says who has a grant, without the name of a key.
+func granteeText(g *adminv1.Grant) string {
+	switch {
+	case g.GetPerson() != "":
+		return "person " + g.GetPerson()
+	case g.GetGroup() != "":
+		return "group " + g.GetGroup()
+	}
+	return "key " + g.GetAccessKey()
 }
 
 func newBucket() *cobra.Command {
@@ -118,7 +131,7 @@ func bucketInfo(c *connection) *cobra.Command {
 					row(w, "size", bytesText(v.Bytes))
 					row(w, "uploads in progress", v.Uploads)
 					for _, g := range b.GetGrants() {
-						row(w, "key "+g.GetAccessKey(), rightsText(g.GetRights()), g.GetName())
+						row(w, granteeText(g), rightsText(g.GetRights()), g.GetName())
 					}
 				})
 			})

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/convert"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
@@ -125,8 +126,8 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 	after := row(tableBucket, []byte(r.After), []byte{0})
 	err := s.scan(prefix, after, func(key, _ []byte) (bool, error) {
 		b, err := s.named(string(key[1:]))
-		if err != nil || r.AccessKey != "" && b.record.Load().Rights(r.AccessKey) == 0 {
-			return true, nil // it is being created or deleted, or not the key's
+		if err != nil || !r.Shows(*b.record.Load()) {
+			return true, nil // it is being created or deleted, or not asked for
 		}
 		if page.More = len(page.Buckets) == r.Limit; page.More {
 			return false, nil
@@ -179,6 +180,9 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 
 // SetGrant implements meta.Buckets.
 func (s *Store) SetGrant(ctx context.Context, id uuid.UUID, g meta.Grant) error {
+	if err := g.Check(); err != nil {
+		return err
+	}
 	e := adds
 	if g.Rights == 0 {
 		e = frees
@@ -192,12 +196,14 @@ func (s *Store) SetGrant(ctx context.Context, id uuid.UUID, g meta.Grant) error 
 	if b == nil {
 		return t.decided(noBucket(id))
 	}
-	known, err := s.has(row(tableKey, []byte(g.AccessKey)))
-	if err != nil {
-		return t.abandon(err)
-	}
-	if !known && g.Rights != 0 {
-		return t.decided(noKey(g.AccessKey))
+	if g.Rights != 0 && identity.IsAccessKey(g.Grantee) {
+		known, err := s.has(row(tableKey, []byte(g.Grantee)))
+		if err != nil {
+			return t.abandon(err)
+		}
+		if !known {
+			return t.decided(noKey(g.Grantee))
+		}
 	}
 	changed := *b.record.Load()
 	changed.Grants = changed.Granted(g)
@@ -316,7 +322,7 @@ func (s *Store) DeleteKey(ctx context.Context, accessKey string) error {
 		if record.Rights(accessKey) == 0 {
 			continue
 		}
-		record.Grants = record.Granted(meta.Grant{AccessKey: accessKey})
+		record.Grants = record.Granted(meta.Grant{Grantee: accessKey})
 		t.put(row(tableBucket, []byte(record.Name)), convert.Bucket(record))
 		changed[b] = &record
 	}

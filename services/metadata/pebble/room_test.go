@@ -53,7 +53,7 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "b"}))
 	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: uuid.New(), Name: "empty"}))
 	require.NoError(t, s.CreateKey(ctx, key))
-	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{AccessKey: key.AccessKey, Rights: identity.Read}))
+	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{Grantee: key.AccessKey, Rights: identity.Read}))
 	require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: single}))
 	require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: multi, Multipart: true}))
 	require.NoError(t, s.BeginPart(ctx, multi, 1, attempt))
@@ -76,7 +76,7 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 		"bucket": func() error { return s.CreateBucket(ctx, meta.Bucket{ID: uuid.New(), Name: "c"}) },
 		"key":    func() error { return s.CreateKey(ctx, meta.Key{AccessKey: "GK0002", Secret: "secret"}) },
 		"grant": func() error {
-			return s.SetGrant(ctx, bucket, meta.Grant{AccessKey: key.AccessKey, Rights: identity.Read | identity.Write})
+			return s.SetGrant(ctx, bucket, meta.Grant{Grantee: key.AccessKey, Rights: identity.Read | identity.Write})
 		},
 	} {
 		t.Run(name, func(t *testing.T) { requireFull(t, add()) })
@@ -92,7 +92,7 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, garbage, 2)
 	require.NoError(t, s.DropGarbage(ctx, garbage[0].ID, garbage[1].ID))
-	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{AccessKey: key.AccessKey}))
+	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{Grantee: key.AccessKey}))
 	require.NoError(t, s.DeleteKey(ctx, key.AccessKey))
 	require.NoError(t, s.DeleteBucket(ctx, "empty"))
 

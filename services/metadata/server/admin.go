@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 
-	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/convert"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
@@ -25,9 +24,9 @@ func (s *server) GetBucket(ctx context.Context, r *metadatav1.GetBucketRequest) 
 }
 
 func (s *server) ListBuckets(ctx context.Context, r *metadatav1.ListBucketsRequest) (*metadatav1.ListBucketsResponse, error) {
-	page, err := s.store.ListBuckets(ctx, meta.ListBuckets{
-		AccessKey: string(r.GetAccessKey()), Prefix: string(r.GetPrefix()), After: string(r.GetAfter()), Limit: clamp(r.GetLimit(), maxBuckets),
-	})
+	query := convert.ListBucketsFrom(r)
+	query.Limit = clamp(r.GetLimit(), maxBuckets)
+	page, err := s.store.ListBuckets(ctx, query)
 	if err != nil {
 		return nil, err
 	}

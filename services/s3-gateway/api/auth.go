@@ -45,7 +45,7 @@ func (a *API) authorise(r *Request) error {
 		return nil
 	}
 	var err error
-	r.Bucket, err = a.bucket(r, r.Name, r.Auth.AccessKey, n)
+	r.Bucket, err = a.bucket(r, r.Name, n)
 	if err != nil {
 		return err
 	}
@@ -62,9 +62,10 @@ func expectOwner(h http.Header, b meta.Bucket) error {
 	return nil
 }
 
-// bucket finds a bucket on which the key has the rights needed.
-func (a *API) bucket(r *Request, name, accessKey string, n need) (meta.Bucket, error) {
-	if b, ok := a.buckets.get(name); ok && allowed(b.Rights(accessKey), n) {
+// bucket finds a bucket on which who signed has the rights needed.
+func (a *API) bucket(r *Request, name string, n need) (meta.Bucket, error) {
+	who := &r.Auth.Identity
+	if b, ok := a.buckets.get(name); ok && allowed(rights(who, b), n) {
 		return b, nil
 	}
 	// A refusal is never answered from the cache.
@@ -77,10 +78,15 @@ func (a *API) bucket(r *Request, name, accessKey string, n need) (meta.Bucket, e
 		return meta.Bucket{}, err
 	}
 	a.buckets.put(name, b, asked)
-	if !allowed(b.Rights(accessKey), n) {
+	if !allowed(rights(who, b), n) {
 		return meta.Bucket{}, s3err.AccessDenied
 	}
 	return b, nil
+}
+
+// rights is all that somebody may do with a bucket: by grants, and by the groups that carry rights themselves.
+func rights(who *identity.Identity, b meta.Bucket) identity.Rights {
+	return b.Rights(who.Principals...) | who.BucketRights(b.Name)
 }
 
 func allowed(have identity.Rights, n need) bool {

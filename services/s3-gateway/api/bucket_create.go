@@ -19,7 +19,8 @@ func (a *API) createBucket(w *Response, r *Request) error {
 	if err := meta.CheckBucketName(r.Name); err != nil {
 		return s3err.InvalidBucketName.Because(err)
 	}
-	if !r.Auth.Identity.CreateBuckets {
+	who := &r.Auth.Identity
+	if !who.CreateBuckets {
 		// Who owns the bucket already is told so.
 		if err := a.taken(r); err != nil && !errors.IsTarget(err, s3err.BucketAlreadyExists) {
 			return err
@@ -36,8 +37,8 @@ func (a *API) createBucket(w *Response, r *Request) error {
 	ctx, cancel := a.step(r)
 	defer cancel()
 	err = a.Meta.CreateBucket(ctx, meta.Bucket{
-		ID: id, Name: r.Name, Created: a.Clock.Now().UTC(), Owner: r.Auth.AccessKey,
-		Grants: []meta.Grant{{AccessKey: r.Auth.AccessKey, Rights: identity.All}},
+		ID: id, Name: r.Name, Created: a.Clock.Now().UTC(), Owner: who.ID(),
+		Grants: []meta.Grant{{Grantee: who.ID(), Rights: identity.All}},
 	})
 	if errors.Is(err, errors.AlreadyExists) {
 		if err := a.taken(r); err != nil {
@@ -62,7 +63,7 @@ func (a *API) taken(r *Request) error {
 		return nil
 	case err != nil:
 		return err
-	case b.Owner == r.Auth.AccessKey || b.Rights(r.Auth.AccessKey).Has(identity.Owner):
+	case b.Owner == r.Auth.Identity.ID() || rights(&r.Auth.Identity, b).Has(identity.Owner):
 		return s3err.BucketAlreadyOwnedByYou
 	}
 	return s3err.BucketAlreadyExists

@@ -117,5 +117,5 @@ func grant(t *testing.T, g *apitest.Gateway, bucket, accessKey string, rights id
 	t.Helper()
 	b, err := g.Meta.Bucket(t.Context(), bucket)
 	require.NoError(t, err)
-	require.NoError(t, g.Meta.SetGrant(t.Context(), b.ID, meta.Grant{AccessKey: accessKey, Rights: rights}))
+	require.NoError(t, g.Meta.SetGrant(t.Context(), b.ID, meta.Grant{Grantee: accessKey, Rights: rights}))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/services/s3-gateway/xmlapi"
 )
@@ -11,7 +12,7 @@ import (
 // maxBuckets is how many buckets one page of ListBuckets has at most.
 const maxBuckets = 10000
 
-// listBuckets is ListBuckets: those on which the key has any right. Without max-buckets it
+// listBuckets is ListBuckets: those on which who signed has any right. Without max-buckets it
 // lists all, as S3 does.
 func (a *API) listBuckets(w *Response, r *Request) error {
 	limit, err := r.Query.Int("max-buckets", maxBuckets, 1, maxBuckets)
@@ -27,14 +28,15 @@ func (a *API) listBuckets(w *Response, r *Request) error {
 	}
 	ctx, cancel := a.step(r)
 	defer cancel()
-	page, err := a.Meta.ListBuckets(ctx, meta.ListBuckets{
-		AccessKey: r.Auth.AccessKey, Prefix: r.Query.Get("prefix"), After: after, Limit: limit,
-	})
-	if err != nil {
-		return err
+	var page meta.BucketPage
+	query := meta.ListBuckets{Prefix: r.Query.Get("prefix"), After: after, Limit: limit}
+	if shown(&r.Auth.Identity, &query) {
+		if page, err = a.Meta.ListBuckets(ctx, query); err != nil {
+			return err
+		}
 	}
 	doc := xmlapi.New("ListAllMyBucketsResult")
-	writeOwner(doc, "Owner", r.Auth.AccessKey)
+	writeOwner(doc, "Owner", r.Auth.Identity.ID())
 	doc.Open("Buckets")
 	for _, b := range page.Buckets {
 		doc.Open("Bucket")
@@ -50,6 +52,20 @@ func (a *API) listBuckets(w *Response, r *Request) error {
 	doc.Optional("Prefix", r.Query.Get("prefix"))
 	doc.Close("ListAllMyBucketsResult")
 	return w.xml(http.StatusOK, doc)
+}
+
+// shown makes the query choose the buckets on which somebody has any right, or reports that there can be none.
+func shown(who *identity.Identity, q *meta.ListBuckets) bool {
+	if who.BucketRights(identity.EveryBucket) != 0 {
+		return true // without a choice, the query is for all
+	}
+	for name, r := range who.Buckets {
+		if r != 0 {
+			q.Names = append(q.Names, name)
+		}
+	}
+	q.Grantees = who.Principals
+	return len(q.Names)+len(q.Grantees) > 0
 }
 
 func writeOwner(doc *xmlapi.Writer, element, owner string) {

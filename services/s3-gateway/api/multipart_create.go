@@ -38,7 +38,7 @@ func (a *API) createMultipartUpload(w *Response, r *Request) error {
 	defer cancel()
 	err = a.Meta.BeginUpload(ctx, meta.Upload{
 		UploadRef: meta.UploadRef{Bucket: r.Bucket.ID, Key: r.Key, ID: id}, Multipart: true,
-		Initiator: r.Auth.AccessKey, Attributes: attrs, Checksum: sum,
+		Initiator: r.Auth.Identity.ID(), Attributes: attrs, Checksum: sum,
 	})
 	if err != nil {
 		return err

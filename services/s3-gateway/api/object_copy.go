@@ -114,7 +114,7 @@ func parseCopySource(v string) (bucket, key string, err error) {
 
 // copySource finds the object to copy, if who asks may read it and the conditions on it hold.
 func (a *API) copySource(r *Request, bucketName, key string) (meta.Object, error) {
-	b, err := a.bucket(r, bucketName, r.Auth.AccessKey, need{rights: identity.Read})
+	b, err := a.bucket(r, bucketName, need{rights: identity.Read})
 	if err != nil {
 		return meta.Object{}, onResource(err, "/"+bucketName)
 	}

@@ -93,7 +93,7 @@ func (a *API) authoriseForm(r *Request, form *postform.Form) error {
 	if err := policy.Check(form, r.Name, a.Clock.Now()); err != nil {
 		return err
 	}
-	r.Bucket, err = a.bucket(r, r.Name, r.Auth.AccessKey, need{rights: identity.Write})
+	r.Bucket, err = a.bucket(r, r.Name, need{rights: identity.Write})
 	return err
 }
 

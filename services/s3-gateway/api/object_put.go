@@ -55,7 +55,7 @@ func (a *API) putObject(w *Response, r *Request) error {
 // target is where the body of an object goes.
 func (a *API) target(r *Request, put meta.Put, alg checksum.Algorithm) (body.Target, error) {
 	return a.Bodies.Single(meta.Upload{
-		UploadRef: meta.UploadRef{Bucket: put.Bucket, Key: put.Key}, Initiator: r.Auth.AccessKey, Attributes: put.Attributes,
+		UploadRef: meta.UploadRef{Bucket: put.Bucket, Key: put.Key}, Initiator: r.Auth.Identity.ID(), Attributes: put.Attributes,
 		Checksum: meta.Checksum{Algorithm: alg.String(), Type: fullObject},
 	})
 }

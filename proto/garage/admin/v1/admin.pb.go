@@ -161,11 +161,14 @@ func (x *Rights) GetOwner() bool {
 	return false
 }
 
+// A grant is to a key, a person or a group: the two others are empty.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AccessKey     string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Rights        *Rights                `protobuf:"bytes,3,opt,name=rights,proto3" json:"rights,omitempty"`
+	Person        string                 `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
+	Group         string                 `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +222,20 @@ func (x *Grant) GetRights() *Rights {
 		return x.Rights
 	}
 	return nil
+}
+
+func (x *Grant) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *Grant) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type BucketGrant struct {
@@ -1222,11 +1239,14 @@ func (*DeleteBucketResponse) Descriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
+// Rights are given to a key, a person or a group: one of them is set.
 type AllowBucketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Rights        *Rights                `protobuf:"bytes,3,opt,name=rights,proto3" json:"rights,omitempty"`
+	Person        string                 `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
+	Group         string                 `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1282,6 +1302,20 @@ func (x *AllowBucketRequest) GetRights() *Rights {
 	return nil
 }
 
+func (x *AllowBucketRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *AllowBucketRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 type AllowBucketResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
@@ -1326,11 +1360,14 @@ func (x *AllowBucketResponse) GetGrant() *Grant {
 	return nil
 }
 
+// Rights are taken from a key, a person or a group: one of them is set.
 type DenyBucketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Rights        *Rights                `protobuf:"bytes,3,opt,name=rights,proto3" json:"rights,omitempty"`
+	Person        string                 `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
+	Group         string                 `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1384,6 +1421,20 @@ func (x *DenyBucketRequest) GetRights() *Rights {
 		return x.Rights
 	}
 	return nil
+}
+
+func (x *DenyBucketRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *DenyBucketRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type DenyBucketResponse struct {
@@ -1830,12 +1881,14 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06Rights\x12\x12\n" +
 	"\x04read\x18\x01 \x01(\bR\x04read\x12\x14\n" +
 	"\x05write\x18\x02 \x01(\bR\x05write\x12\x14\n" +
-	"\x05owner\x18\x03 \x01(\bR\x05owner\"k\n" +
+	"\x05owner\x18\x03 \x01(\bR\x05owner\"\x99\x01\n" +
 	"\x05Grant\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
-	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"V\n" +
+	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\x12\x16\n" +
+	"\x06person\x18\x04 \x01(\tR\x06person\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\"V\n" +
 	"\vBucketGrant\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12/\n" +
 	"\x06rights\x18\x02 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"\xdc\x01\n" +
@@ -1892,17 +1945,21 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06bucket\x18\x01 \x01(\v2\x17.garage.admin.v1.BucketR\x06bucket\")\n" +
 	"\x13DeleteBucketRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
-	"\x14DeleteBucketResponse\"o\n" +
+	"\x14DeleteBucketResponse\"\x9d\x01\n" +
 	"\x12AllowBucketRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +
-	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"C\n" +
+	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\x12\x16\n" +
+	"\x06person\x18\x04 \x01(\tR\x06person\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\"C\n" +
 	"\x13AllowBucketResponse\x12,\n" +
-	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"n\n" +
+	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x9c\x01\n" +
 	"\x11DenyBucketRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +
-	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"B\n" +
+	"\x06rights\x18\x03 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\x12\x16\n" +
+	"\x06person\x18\x04 \x01(\tR\x06person\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\"B\n" +
 	"\x12DenyBucketResponse\x12,\n" +
 	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x12\n" +
 	"\x10GetStatusRequest\"k\n" +

@@ -293,12 +293,14 @@ func (x *GetBucketResponse) GetBucket() *Bucket {
 	return nil
 }
 
+// Grantees and names choose buckets; without both, all are listed.
 type ListBucketsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	AccessKey     []byte                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
 	Prefix        []byte                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	After         []byte                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Grantees      [][]byte               `protobuf:"bytes,5,rep,name=grantees,proto3" json:"grantees,omitempty"`
+	Names         [][]byte               `protobuf:"bytes,6,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,13 +335,6 @@ func (*ListBucketsRequest) Descriptor() ([]byte, []int) {
 	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *ListBucketsRequest) GetAccessKey() []byte {
-	if x != nil {
-		return x.AccessKey
-	}
-	return nil
-}
-
 func (x *ListBucketsRequest) GetPrefix() []byte {
 	if x != nil {
 		return x.Prefix
@@ -359,6 +354,20 @@ func (x *ListBucketsRequest) GetLimit() int64 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListBucketsRequest) GetGrantees() [][]byte {
+	if x != nil {
+		return x.Grantees
+	}
+	return nil
+}
+
+func (x *ListBucketsRequest) GetNames() [][]byte {
+	if x != nil {
+		return x.Names
+	}
+	return nil
 }
 
 type ListBucketsResponse struct {
@@ -2961,13 +2970,14 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\x10GetBucketRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\"G\n" +
 	"\x11GetBucketResponse\x122\n" +
-	"\x06bucket\x18\x01 \x01(\v2\x1a.garage.metadata.v1.BucketR\x06bucket\"w\n" +
-	"\x12ListBucketsRequest\x12\x1d\n" +
-	"\n" +
-	"access_key\x18\x01 \x01(\fR\taccessKey\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\v2\x1a.garage.metadata.v1.BucketR\x06bucket\"\x9c\x01\n" +
+	"\x12ListBucketsRequest\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\fR\x06prefix\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\fR\x05after\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x03R\x05limit\"_\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\x12\x1a\n" +
+	"\bgrantees\x18\x05 \x03(\fR\bgrantees\x12\x14\n" +
+	"\x05names\x18\x06 \x03(\fR\x05namesJ\x04\b\x01\x10\x02R\n" +
+	"access_key\"_\n" +
 	"\x13ListBucketsResponse\x124\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1a.garage.metadata.v1.BucketR\abuckets\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\")\n" +

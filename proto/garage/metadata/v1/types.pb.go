@@ -949,8 +949,9 @@ func (x *Part) GetModified() int64 {
 }
 
 type Grant struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	AccessKey []byte                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// access_key is an access key, or "person:NAME" or "group:NAME" for who is in LDAP.
+	AccessKey []byte `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
 	// rights: 1 read, 2 write, 4 owner, added.
 	Rights        uint32 `protobuf:"varint,2,opt,name=rights,proto3" json:"rights,omitempty"`
 	unknownFields protoimpl.UnknownFields
