@@ -1,0 +1,20 @@
+// Package consul is how Garage's programs live with Consul: they register there ([Registration]), find each
+// other ([Watch], [Client.Builder]), take the identity of their cluster from it ([Client.ClusterID]) and,
+// where services speak TLS, their certificates ([Certificates]).
+//
+// How to reach Consul (address, token, TLS, namespace) is said by Consul's own environment variables,
+// CONSUL_HTTP_ADDR and the others; [Config] holds only what Consul cannot know.
+//
+// Invariants:
+//   - Consul is never asked on the way of a request: what it says is watched by blocking queries and kept, so
+//     that a Consul that is away, hangs, or returns without its data costs no request. While it is away the
+//     last view serves, the log says so once, and the metric garage_consul_up is 0;
+//   - a view without any instance replaces none that had some, and a node that vanished keeps its last address:
+//     a connection to who is gone costs nothing, and a Consul that lost its data is told everything again by
+//     the programs within [refreshInterval];
+//   - the outputs of checks and the metadata of services are short and change rarely: each change is a write
+//     of Consul's log that wakes every watcher;
+//   - all goroutines end with [Client.Close].
+//
+// Start reading at [Client.Follow], the one loop of blocking queries, then [Client.Watch] and [Registration.Run].
+package consul

@@ -1,0 +1,158 @@
+package consul
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc/resolver"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+)
+
+// Scheme begins the gRPC targets that Consul resolves.
+const Scheme = "consul"
+
+// Target is the gRPC target of all healthy instances of a service.
+func Target(service string) string { return Scheme + ":///" + service }
+
+// NodeTarget is the gRPC target of one instance, wherever it is.
+func NodeTarget(service string, node uuid.UUID) string {
+	return Target(service) + "/" + node.String()
+}
+
+// Builder resolves the targets made by Target and NodeTarget. accept refuses addresses that must not
+// be spoken to; they are left out. nil accepts all.
+func (c *Client) Builder(accept func(address string) error) resolver.Builder {
+	return &builder{client: c, accept: accept}
+}
+
+type builder struct {
+	client *Client
+	accept func(address string) error
+}
+
+// Scheme implements resolver.Builder.
+func (b *builder) Scheme() string { return Scheme }
+
+// Build implements resolver.Builder.
+func (b *builder) Build(target resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+	service, node, single := strings.Cut(target.Endpoint(), "/")
+	r := &watcher{client: b.client, watch: b.client.Watch(service), accept: b.accept, conn: conn, service: service}
+	if single {
+		id, err := uuid.Parse(node)
+		if err != nil {
+			return nil, errors.Newf(errors.Invalid, "gRPC target %s: %q is no node ID", target.String(), node)
+		}
+		r.node = id
+	}
+	ctx, cancel := context.WithCancel(b.client.ctx)
+	r.cancel = cancel
+	r.work.Go(func() { r.run(ctx) })
+	return r, nil
+}
+
+// watcher hands the addresses of a target to a gRPC connection.
+type watcher struct {
+	client  *Client
+	watch   *Watch
+	accept  func(address string) error
+	conn    resolver.ClientConn
+	service string
+	node    uuid.UUID // zero: all instances
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+
+	refused map[string]bool // addresses whose refusal was said
+}
+
+// ResolveNow implements resolver.Resolver. What Consul says is followed all the time.
+func (r *watcher) ResolveNow(resolver.ResolveNowOptions) {}
+
+// Close implements resolver.Resolver.
+func (r *watcher) Close() {
+	r.cancel()
+	r.work.Wait()
+}
+
+func (r *watcher) run(ctx context.Context) {
+	var last []string
+	for {
+		view := r.watch.View()
+		addresses := r.accepted(choose(view.Instances, r.node))
+		switch {
+		case len(addresses) > 0 && !slices.Equal(addresses, last):
+			last = addresses
+			r.update(addresses)
+		case len(addresses) == 0 && last == nil && view.Known:
+			r.conn.ReportError(r.nobody())
+		}
+		select {
+		case <-view.Changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *watcher) update(addresses []string) {
+	state := resolver.State{}
+	for _, a := range addresses {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			host = a
+		}
+		// The host is what a certificate from files is issued for; Consul's have no host names in them.
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a, ServerName: host}}})
+	}
+	if err := r.conn.UpdateState(state); err != nil {
+		r.client.log.Debug("gRPC does not take the addresses of a service", "of", r.service, "error", err)
+	}
+}
+
+func (r *watcher) nobody() error {
+	if r.node != uuid.Nil {
+		return errors.E(errors.Unavailable, errors.Node, r.node.String(), "Consul knows no %s with this ID: is it running?", r.service)
+	}
+	return errors.Newf(errors.Unavailable, "Consul knows no %s: is one running?", r.service)
+}
+
+// accepted leaves out addresses that must not be spoken to.
+func (r *watcher) accepted(addresses []string) []string {
+	if r.accept == nil {
+		return addresses
+	}
+	return slices.DeleteFunc(addresses, func(a string) bool {
+		err := r.accept(a)
+		if err != nil && !r.refused[a] {
+			if r.refused == nil {
+				r.refused = map[string]bool{}
+			}
+			r.refused[a] = true
+			r.client.log.Error("an address that Consul gave is not used", "of", r.service, "error", err)
+		}
+		return err != nil
+	})
+}
+
+// choose are the addresses of one node, healthy or not, since only it will do; or, without one, those of all
+// healthy instances. If none is healthy they are all tried: it may be Consul that is not well.
+func choose(instances []Instance, node uuid.UUID) []string {
+	var healthy, all []string
+	for _, i := range instances {
+		if node != uuid.Nil && i.NodeID != node {
+			continue
+		}
+		all = append(all, i.Address)
+		if i.Healthy {
+			healthy = append(healthy, i.Address)
+		}
+	}
+	if len(healthy) > 0 {
+		return healthy
+	}
+	return all
+}
