@@ -26,6 +26,9 @@ type Query struct {
 	// lies in a common prefix.
 	From  string
 	Limit int // at least 1
+	// SeekAtOnce says to seek past a common prefix without stepping over its first rows: right for
+	// iterators that have to fetch the rows that they step to.
+	SeekAtOnce bool
 }
 
 // Entry is a key or a common prefix.
@@ -42,8 +45,8 @@ const nextBeforeSeek = 3
 // Walk calls emit for up to q.Limit entries and reports whether there are more.
 // emit may end the walk early by returning false after it has taken the entry.
 func Walk(it Iterator, q Query, emit func(Entry) bool) (more bool) {
-	prefix, delimiter := []byte(q.Prefix), []byte(q.Delimiter)
-	start, ok := q.start()
+	prefix := []byte(q.Prefix)
+	start, ok := q.Start()
 	if !ok {
 		return false
 	}
@@ -57,10 +60,10 @@ func Walk(it Iterator, q Query, emit func(Entry) bool) (more bool) {
 		if stop || n == q.Limit {
 			return true
 		}
-		if common := commonPrefix(key, len(prefix), delimiter); common != nil {
+		if common := q.CommonPrefix(key); common != nil {
 			p := string(common)
 			stop = !emit(Entry{Prefix: p})
-			if !skip(it, p) {
+			if !q.skip(it, p) {
 				return false
 			}
 			continue
@@ -70,14 +73,14 @@ func Walk(it Iterator, q Query, emit func(Entry) bool) (more bool) {
 	}
 }
 
-// start is the lowest key that can be shown; ok is false if none can.
-func (q Query) start() (start []byte, ok bool) {
+// Start is the lowest key that can be shown; ok is false if none can.
+func (q Query) Start() (start []byte, ok bool) {
 	from := q.From
 	if from == "" && q.After != "" {
 		from = q.After + "\x00"
 	}
 	if q.After != "" && strings.HasPrefix(q.After, q.Prefix) {
-		if common := commonPrefix([]byte(q.After), len(q.Prefix), []byte(q.Delimiter)); common != nil {
+		if common := q.CommonPrefix([]byte(q.After)); common != nil {
 			after := Successor(common)
 			if after == nil {
 				return nil, false
@@ -88,22 +91,22 @@ func (q Query) start() (start []byte, ok bool) {
 	return []byte(max(q.Prefix, from)), true
 }
 
-// commonPrefix is the part of the key up to its first delimiter at or behind
-// from, or nil if it has none.
-func commonPrefix(key []byte, from int, delimiter []byte) []byte {
-	if len(delimiter) == 0 {
+// CommonPrefix is the common prefix as which the listing shows the key, which begins with
+// q.Prefix: the part up to its first delimiter behind q.Prefix, or nil if it has none.
+func (q Query) CommonPrefix(key []byte) []byte {
+	if q.Delimiter == "" {
 		return nil
 	}
-	i := bytes.Index(key[from:], delimiter)
+	i := bytes.Index(key[len(q.Prefix):], []byte(q.Delimiter))
 	if i < 0 {
 		return nil
 	}
-	return key[:from+i+len(delimiter)]
+	return key[:len(q.Prefix)+i+len(q.Delimiter)]
 }
 
 // skip moves past all keys with the prefix; it reports whether any key can lie there.
-func skip(it Iterator, prefix string) bool {
-	for range nextBeforeSeek {
+func (q Query) skip(it Iterator, prefix string) bool {
+	for n := 0; n < nextBeforeSeek && !q.SeekAtOnce; n++ {
 		it.Next()
 		key := it.Key()
 		if key == nil {

@@ -7,9 +7,10 @@ import (
 
 // Merge is an Iterator over the rows of several, in one order. Rows with equal
 // keys come in the order of the iterators given.
-func Merge(its ...Iterator) Iterator { return &merge{all: its} }
+func Merge(its ...Iterator) *Merged { return &Merged{all: its} }
 
-type merge struct {
+// Merged is what Merge makes.
+type Merged struct {
 	all  []Iterator
 	heap []source // those with a row left
 }
@@ -19,7 +20,8 @@ type source struct {
 	index int
 }
 
-func (m *merge) SeekGE(key []byte) {
+// SeekGE implements Iterator.
+func (m *Merged) SeekGE(key []byte) {
 	m.heap = m.heap[:0]
 	for i, it := range m.all {
 		if it.SeekGE(key); it.Key() != nil {
@@ -29,7 +31,8 @@ func (m *merge) SeekGE(key []byte) {
 	heap.Init(m)
 }
 
-func (m *merge) Next() {
+// Next implements Iterator.
+func (m *Merged) Next() {
 	if len(m.heap) == 0 {
 		return
 	}
@@ -40,27 +43,36 @@ func (m *merge) Next() {
 	heap.Fix(m, 0)
 }
 
-func (m *merge) Key() []byte {
+// Key implements Iterator.
+func (m *Merged) Key() []byte {
 	if len(m.heap) == 0 {
 		return nil
 	}
 	return m.heap[0].it.Key()
 }
 
-// Len, Less, Swap, Push and Pop are for package heap.
-func (m *merge) Len() int { return len(m.heap) }
+// Current is the iterator that stands at the current row, or nil behind the last row.
+func (m *Merged) Current() Iterator {
+	if len(m.heap) == 0 {
+		return nil
+	}
+	return m.heap[0].it
+}
 
-func (m *merge) Less(i, j int) bool {
+// Len, Less, Swap, Push and Pop are for package heap.
+func (m *Merged) Len() int { return len(m.heap) }
+
+func (m *Merged) Less(i, j int) bool {
 	if c := bytes.Compare(m.heap[i].it.Key(), m.heap[j].it.Key()); c != 0 {
 		return c < 0
 	}
 	return m.heap[i].index < m.heap[j].index
 }
 
-func (m *merge) Swap(i, j int) { m.heap[i], m.heap[j] = m.heap[j], m.heap[i] }
-func (m *merge) Push(x any)    { m.heap = append(m.heap, x.(source)) }
+func (m *Merged) Swap(i, j int) { m.heap[i], m.heap[j] = m.heap[j], m.heap[i] }
+func (m *Merged) Push(x any)    { m.heap = append(m.heap, x.(source)) }
 
-func (m *merge) Pop() any {
+func (m *Merged) Pop() any {
 	last := m.heap[len(m.heap)-1]
 	m.heap = m.heap[:len(m.heap)-1]
 	return last
