@@ -4,18 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
 
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 )
-
-// DefaultPrefix is where all keys of Garage are in Consul's store.
-const DefaultPrefix = "garage/"
 
 // maxTransaction is Consul's default limit of a transaction's body, in bytes (limits.txn_max_req_len), less some
 // room for the operations around the value. The value travels in base64.
@@ -27,13 +26,14 @@ const MaxValue = maxTransaction / 4 * 3
 
 // Store reads and changes the layout in Consul. It is safe for concurrent use.
 type Store struct {
-	client *api.Client
+	consul *consul.Client
+	log    *slog.Logger
 	prefix string
 }
 
-// New makes a Store whose keys begin with prefix (DefaultPrefix), to which it adds "layout/".
-func New(client *api.Client, prefix string) *Store {
-	return &Store{client: client, prefix: prefix + "layout/"}
+// New makes a Store.
+func New(c *consul.Client, log *slog.Logger) *Store {
+	return &Store{consul: c, log: log, prefix: c.Key("layout/")}
 }
 
 // Lock is a key of Consul's store and the session that must hold it for a change to happen.
@@ -71,7 +71,7 @@ func (s Snapshot) Assignment() *layout.Assignment {
 
 // Read returns what is in force and what is staged. Kinds: Unavailable; Corrupted.
 func (s *Store) Read(ctx context.Context) (Snapshot, error) {
-	ok, answer, _, err := s.client.KV().Txn(api.KVTxnOps{
+	ok, answer, _, err := s.consul.API().KV().Txn(api.KVTxnOps{
 		{Verb: api.KVGetOrEmpty, Key: s.prefix + "current"},
 		{Verb: api.KVGetOrEmpty, Key: s.prefix + "staged"},
 	}, (&api.QueryOptions{}).WithContext(ctx))
@@ -104,7 +104,7 @@ func (s *Store) Read(ctx context.Context) (Snapshot, error) {
 
 // Get returns a layout of the history by its number. Kinds: NotFound; Unavailable; Corrupted.
 func (s *Store) Get(ctx context.Context, number uint64) (Published, error) {
-	pair, _, err := s.client.KV().Get(s.key(number), (&api.QueryOptions{}).WithContext(ctx))
+	pair, _, err := s.consul.API().KV().Get(s.key(number), (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil {
 		return Published{}, away(err, "reading layout %d", number)
 	}
@@ -123,7 +123,7 @@ func (s *Store) Get(ctx context.Context, number uint64) (Published, error) {
 
 // History is the numbers of all layouts that were published, lowest first.
 func (s *Store) History(ctx context.Context) ([]uint64, error) {
-	keys, _, err := s.client.KV().Keys(s.prefix, "", (&api.QueryOptions{}).WithContext(ctx))
+	keys, _, err := s.consul.API().KV().Keys(s.prefix, "", (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil {
 		return nil, away(err, "listing the layouts")
 	}
@@ -200,7 +200,7 @@ func (s *Store) change(ctx context.Context, lock Lock, operations api.KVTxnOps, 
 	if lock != (Lock{}) {
 		operations = append(api.KVTxnOps{{Verb: api.KVCheckSession, Key: lock.Key, Session: lock.Session}}, operations...)
 	}
-	ok, answer, _, err := s.client.KV().Txn(operations, (&api.QueryOptions{}).WithContext(ctx))
+	ok, answer, _, err := s.consul.API().KV().Txn(operations, (&api.QueryOptions{}).WithContext(ctx))
 	switch {
 	case err != nil:
 		return away(err, "%s", what)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 )
@@ -27,16 +28,16 @@ func open(t *testing.T) (*Store, *api.Client) {
 	if address == "" {
 		t.Fatal("GARAGE_STACK_CONSUL is not set: give it the HTTP address of a Consul agent for tests, such as tools/stack starts")
 	}
-	config := api.DefaultConfig()
-	config.Address = address
-	client, err := api.NewClient(config)
+	t.Setenv(api.HTTPAddrEnvName, address)
+	config := consul.DefaultConfig()
+	config.Prefix = "garage-test-" + uuid.NewString()
+	client, err := consul.New(config, consul.Deps{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	prefix := "garage-test-" + uuid.NewString() + "/"
 	t.Cleanup(func() {
-		_, err := client.KV().DeleteTree(prefix, nil)
-		require.NoError(t, err)
+		_, err := client.API().KV().DeleteTree(config.Prefix+"/", nil)
+		require.NoError(t, errors.Join(err, client.Close()))
 	})
-	return New(client, prefix), client
+	return New(client, slog.New(slog.DiscardHandler)), client.API()
 }
 
 func stage(t *testing.T, s *Store, changes ...func(layout.Change, layout.Layout) (layout.Change, error)) {
@@ -184,7 +185,7 @@ func TestWatchersGetTheLayoutInForceAndEachNewOne(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Watch(ctx, Watcher{Published: func(p Published) { numbers <- p.Layout.Number }, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
+		done <- s.Watch(ctx, func(l layout.Layout, _ *layout.Assignment) { numbers <- l.Number })
 	}()
 	for want := uint64(1); want <= 3; want++ {
 		stage(t, s, assign(int(want)), func(c layout.Change, l layout.Layout) (layout.Change, error) { return c.WithReplication(1, l) })
