@@ -24,6 +24,74 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// NodeState is where a node stands between the layout and what is alive.
+type NodeState int32
+
+const (
+	NodeState_NODE_STATE_UNSPECIFIED NodeState = 0
+	// HEALTHY is in the layout and alive.
+	NodeState_NODE_STATE_HEALTHY NodeState = 1
+	// MISSING is in the layout and not alive.
+	NodeState_NODE_STATE_MISSING NodeState = 2
+	// NEW is alive, holds no chunks and is not in the layout.
+	NodeState_NODE_STATE_NEW NodeState = 3
+	// DRAINING is alive, was taken out of the layout and has chunks left.
+	NodeState_NODE_STATE_DRAINING NodeState = 4
+	// EMPTY is alive, was taken out of the layout and has no chunks left.
+	NodeState_NODE_STATE_EMPTY NodeState = 5
+	// LEAVING is in the layout and about to stop.
+	NodeState_NODE_STATE_LEAVING NodeState = 6
+)
+
+// Enum value maps for NodeState.
+var (
+	NodeState_name = map[int32]string{
+		0: "NODE_STATE_UNSPECIFIED",
+		1: "NODE_STATE_HEALTHY",
+		2: "NODE_STATE_MISSING",
+		3: "NODE_STATE_NEW",
+		4: "NODE_STATE_DRAINING",
+		5: "NODE_STATE_EMPTY",
+		6: "NODE_STATE_LEAVING",
+	}
+	NodeState_value = map[string]int32{
+		"NODE_STATE_UNSPECIFIED": 0,
+		"NODE_STATE_HEALTHY":     1,
+		"NODE_STATE_MISSING":     2,
+		"NODE_STATE_NEW":         3,
+		"NODE_STATE_DRAINING":    4,
+		"NODE_STATE_EMPTY":       5,
+		"NODE_STATE_LEAVING":     6,
+	}
+)
+
+func (x NodeState) Enum() *NodeState {
+	p := new(NodeState)
+	*p = x
+	return p
+}
+
+func (x NodeState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeState) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (NodeState) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[0]
+}
+
+func (x NodeState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeState.Descriptor instead.
+func (NodeState) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 type Key struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	AccessKey string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
@@ -1520,10 +1588,16 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is "s3-gateway", "metadata", "chunk-node" or "rebalancer".
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Healthy       bool   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
-	Problem       string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	Name    string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Healthy bool   `protobuf:"varint,3,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Problem string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// machine is the name of the machine in Consul.
+	Machine string `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`
+	Zone    string `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
+	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// active is true for the rebalancer that decides.
+	Active        bool `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1586,24 +1660,69 @@ func (x *Service) GetProblem() string {
 	return ""
 }
 
+func (x *Service) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *Service) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Service) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Service) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
 type Node struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Zone          string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	Alive         bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
-	Problem       string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Chunks        int64                  `protobuf:"varint,7,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Bytes         int64                  `protobuf:"varint,8,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	StoredBytes   int64                  `protobuf:"varint,9,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
-	Capacity      int64                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	Free          int64                  `protobuf:"varint,11,opt,name=free,proto3" json:"free,omitempty"`
-	Owed          int64                  `protobuf:"varint,12,opt,name=owed,proto3" json:"owed,omitempty"`
-	Quarantined   int64                  `protobuf:"varint,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Uncollected   int64                  `protobuf:"varint,14,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,15,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Partitions    uint32                 `protobuf:"varint,16,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Zone        string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Address     string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Alive       bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
+	Problem     string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Version     string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Chunks      int64                  `protobuf:"varint,7,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Bytes       int64                  `protobuf:"varint,8,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	StoredBytes int64                  `protobuf:"varint,9,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	Capacity    int64                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Free        int64                  `protobuf:"varint,11,opt,name=free,proto3" json:"free,omitempty"`
+	Owed        int64                  `protobuf:"varint,12,opt,name=owed,proto3" json:"owed,omitempty"`
+	Quarantined int64                  `protobuf:"varint,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Uncollected int64                  `protobuf:"varint,14,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
+	ReadOnly    bool                   `protobuf:"varint,15,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Partitions  uint32                 `protobuf:"varint,16,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	State       NodeState              `protobuf:"varint,17,opt,name=state,proto3,enum=garage.admin.v1.NodeState" json:"state,omitempty"`
+	// machine is the name of the machine in Consul.
+	Machine string `protobuf:"bytes,18,opt,name=machine,proto3" json:"machine,omitempty"`
+	// consul is what Consul's checks say: "passing", "critical", or empty where
+	// Consul does not know the node.
+	Consul string `protobuf:"bytes,19,opt,name=consul,proto3" json:"consul,omitempty"`
+	// What follows counts since the node's start.
+	Reads        int64 `protobuf:"varint,20,opt,name=reads,proto3" json:"reads,omitempty"`
+	Writes       int64 `protobuf:"varint,21,opt,name=writes,proto3" json:"writes,omitempty"`
+	References   int64 `protobuf:"varint,22,opt,name=references,proto3" json:"references,omitempty"`
+	Deletes      int64 `protobuf:"varint,23,opt,name=deletes,proto3" json:"deletes,omitempty"`
+	BytesRead    int64 `protobuf:"varint,24,opt,name=bytes_read,json=bytesRead,proto3" json:"bytes_read,omitempty"`
+	BytesWritten int64 `protobuf:"varint,25,opt,name=bytes_written,json=bytesWritten,proto3" json:"bytes_written,omitempty"`
+	Errors       int64 `protobuf:"varint,26,opt,name=errors,proto3" json:"errors,omitempty"`
+	Collected    int64 `protobuf:"varint,27,opt,name=collected,proto3" json:"collected,omitempty"`
+	// capacity_text is the coarse capacity in Consul.
+	CapacityText  string `protobuf:"bytes,28,opt,name=capacity_text,json=capacityText,proto3" json:"capacity_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1750,18 +1869,104 @@ func (x *Node) GetPartitions() uint32 {
 	return 0
 }
 
+func (x *Node) GetState() NodeState {
+	if x != nil {
+		return x.State
+	}
+	return NodeState_NODE_STATE_UNSPECIFIED
+}
+
+func (x *Node) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *Node) GetConsul() string {
+	if x != nil {
+		return x.Consul
+	}
+	return ""
+}
+
+func (x *Node) GetReads() int64 {
+	if x != nil {
+		return x.Reads
+	}
+	return 0
+}
+
+func (x *Node) GetWrites() int64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *Node) GetReferences() int64 {
+	if x != nil {
+		return x.References
+	}
+	return 0
+}
+
+func (x *Node) GetDeletes() int64 {
+	if x != nil {
+		return x.Deletes
+	}
+	return 0
+}
+
+func (x *Node) GetBytesRead() int64 {
+	if x != nil {
+		return x.BytesRead
+	}
+	return 0
+}
+
+func (x *Node) GetBytesWritten() int64 {
+	if x != nil {
+		return x.BytesWritten
+	}
+	return 0
+}
+
+func (x *Node) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Node) GetCollected() int64 {
+	if x != nil {
+		return x.Collected
+	}
+	return 0
+}
+
+func (x *Node) GetCapacityText() string {
+	if x != nil {
+		return x.CapacityText
+	}
+	return ""
+}
+
 type GetStatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Layout        uint64                 `protobuf:"varint,3,opt,name=layout,proto3" json:"layout,omitempty"`
-	Replication   uint32                 `protobuf:"varint,4,opt,name=replication,proto3" json:"replication,omitempty"`
-	Nodes         []*Node                `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Services      []*Service             `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
-	Buckets       int64                  `protobuf:"varint,7,opt,name=buckets,proto3" json:"buckets,omitempty"`
-	Objects       int64                  `protobuf:"varint,8,opt,name=objects,proto3" json:"objects,omitempty"`
-	Bytes         int64                  `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Uploads       int64                  `protobuf:"varint,10,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId   string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Version     string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Layout      uint64                 `protobuf:"varint,3,opt,name=layout,proto3" json:"layout,omitempty"`
+	Replication uint32                 `protobuf:"varint,4,opt,name=replication,proto3" json:"replication,omitempty"`
+	Nodes       []*Node                `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Services    []*Service             `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
+	Buckets     int64                  `protobuf:"varint,7,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	Objects     int64                  `protobuf:"varint,8,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes       int64                  `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Uploads     int64                  `protobuf:"varint,10,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	// problem is what is wrong with the cluster as a whole, or empty.
+	Problem       string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1866,6 +2071,1050 @@ func (x *GetStatusResponse) GetUploads() int64 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// LayoutNode is a node as the operator wants it.
+type LayoutNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Zone  string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	// capacity is in bytes; 0: what the tokens stand for.
+	Capacity uint64 `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Tokens   uint32 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// partitions is how many it owns.
+	Partitions    uint32 `protobuf:"varint,5,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayoutNode) Reset() {
+	*x = LayoutNode{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayoutNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayoutNode) ProtoMessage() {}
+
+func (x *LayoutNode) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
+func (*LayoutNode) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *LayoutNode) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LayoutNode) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *LayoutNode) GetCapacity() uint64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *LayoutNode) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *LayoutNode) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+type Layout struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Number      uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Replication uint32                 `protobuf:"varint,2,opt,name=replication,proto3" json:"replication,omitempty"`
+	Nodes       []*LayoutNode          `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// usable is the bytes that fit, each counted once.
+	Usable        uint64 `protobuf:"varint,4,opt,name=usable,proto3" json:"usable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Layout) Reset() {
+	*x = Layout{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Layout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Layout) ProtoMessage() {}
+
+func (x *Layout) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Layout.ProtoReflect.Descriptor instead.
+func (*Layout) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Layout) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Layout) GetReplication() uint32 {
+	if x != nil {
+		return x.Replication
+	}
+	return 0
+}
+
+func (x *Layout) GetNodes() []*LayoutNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Layout) GetUsable() uint64 {
+	if x != nil {
+		return x.Usable
+	}
+	return 0
+}
+
+// LayoutChange is what is staged.
+type LayoutChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// replication is 0 if it stays.
+	Replication   uint32        `protobuf:"varint,1,opt,name=replication,proto3" json:"replication,omitempty"`
+	Assign        []*LayoutNode `protobuf:"bytes,2,rep,name=assign,proto3" json:"assign,omitempty"`
+	Remove        []string      `protobuf:"bytes,3,rep,name=remove,proto3" json:"remove,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayoutChange) Reset() {
+	*x = LayoutChange{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayoutChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayoutChange) ProtoMessage() {}
+
+func (x *LayoutChange) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
+func (*LayoutChange) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *LayoutChange) GetReplication() uint32 {
+	if x != nil {
+		return x.Replication
+	}
+	return 0
+}
+
+func (x *LayoutChange) GetAssign() []*LayoutNode {
+	if x != nil {
+		return x.Assign
+	}
+	return nil
+}
+
+func (x *LayoutChange) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+type GetLayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLayoutRequest) Reset() {
+	*x = GetLayoutRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLayoutRequest) ProtoMessage() {}
+
+func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
+func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+type GetLayoutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// current is not set if no layout was published yet.
+	Current *Layout       `protobuf:"bytes,1,opt,name=current,proto3" json:"current,omitempty"`
+	Staged  *LayoutChange `protobuf:"bytes,2,opt,name=staged,proto3" json:"staged,omitempty"`
+	// nodes are those of the layout, those that are staged, and those alive.
+	Nodes []*Node `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// revision changes whenever the layout or what is staged does.
+	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// history is the numbers of all layouts that were published.
+	History       []uint64 `protobuf:"varint,5,rep,packed,name=history,proto3" json:"history,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLayoutResponse) Reset() {
+	*x = GetLayoutResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLayoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLayoutResponse) ProtoMessage() {}
+
+func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
+func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetLayoutResponse) GetCurrent() *Layout {
+	if x != nil {
+		return x.Current
+	}
+	return nil
+}
+
+func (x *GetLayoutResponse) GetStaged() *LayoutChange {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+func (x *GetLayoutResponse) GetNodes() []*Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *GetLayoutResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *GetLayoutResponse) GetHistory() []uint64 {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+type AssignNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node is an ID, a unique beginning of one, or the name of the machine.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Zone string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	// capacity is in bytes; 0 leaves it to the tokens.
+	Capacity uint64 `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// tokens are proposed from the capacity, or else from the free space, if 0.
+	Tokens        uint32 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignNodeRequest) Reset() {
+	*x = AssignNodeRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignNodeRequest) ProtoMessage() {}
+
+func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
+func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AssignNodeRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AssignNodeRequest) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *AssignNodeRequest) GetCapacity() uint64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *AssignNodeRequest) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+type AssignNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *LayoutNode            `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Staged        *LayoutChange          `protobuf:"bytes,2,opt,name=staged,proto3" json:"staged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignNodeResponse) Reset() {
+	*x = AssignNodeResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignNodeResponse) ProtoMessage() {}
+
+func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
+func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AssignNodeResponse) GetNode() *LayoutNode {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *AssignNodeResponse) GetStaged() *LayoutChange {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+type RemoveNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeRequest) Reset() {
+	*x = RemoveNodeRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeRequest) ProtoMessage() {}
+
+func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
+func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RemoveNodeRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type RemoveNodeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Staged        *LayoutChange          `protobuf:"bytes,2,opt,name=staged,proto3" json:"staged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveNodeResponse) Reset() {
+	*x = RemoveNodeResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveNodeResponse) ProtoMessage() {}
+
+func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
+func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RemoveNodeResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RemoveNodeResponse) GetStaged() *LayoutChange {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+type SetReplicationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replication   uint32                 `protobuf:"varint,1,opt,name=replication,proto3" json:"replication,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetReplicationRequest) Reset() {
+	*x = SetReplicationRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetReplicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetReplicationRequest) ProtoMessage() {}
+
+func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
+func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SetReplicationRequest) GetReplication() uint32 {
+	if x != nil {
+		return x.Replication
+	}
+	return 0
+}
+
+type SetReplicationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Staged        *LayoutChange          `protobuf:"bytes,1,opt,name=staged,proto3" json:"staged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetReplicationResponse) Reset() {
+	*x = SetReplicationResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetReplicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetReplicationResponse) ProtoMessage() {}
+
+func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
+func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SetReplicationResponse) GetStaged() *LayoutChange {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+type PlanLayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanLayoutRequest) Reset() {
+	*x = PlanLayoutRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanLayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanLayoutRequest) ProtoMessage() {}
+
+func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
+func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+// Share is what a node or a zone has before and after.
+type Share struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is a node's ID or a zone's name.
+	Name             string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Zone             string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	PartitionsBefore uint32 `protobuf:"varint,3,opt,name=partitions_before,json=partitionsBefore,proto3" json:"partitions_before,omitempty"`
+	PartitionsAfter  uint32 `protobuf:"varint,4,opt,name=partitions_after,json=partitionsAfter,proto3" json:"partitions_after,omitempty"`
+	// Capacities are in bytes.
+	CapacityBefore uint64 `protobuf:"varint,5,opt,name=capacity_before,json=capacityBefore,proto3" json:"capacity_before,omitempty"`
+	CapacityAfter  uint64 `protobuf:"varint,6,opt,name=capacity_after,json=capacityAfter,proto3" json:"capacity_after,omitempty"`
+	// gained is the partitions it owns after and did not own before.
+	Gained        uint32 `protobuf:"varint,7,opt,name=gained,proto3" json:"gained,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Share) Reset() {
+	*x = Share{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Share) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Share) ProtoMessage() {}
+
+func (x *Share) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Share.ProtoReflect.Descriptor instead.
+func (*Share) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Share) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Share) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Share) GetPartitionsBefore() uint32 {
+	if x != nil {
+		return x.PartitionsBefore
+	}
+	return 0
+}
+
+func (x *Share) GetPartitionsAfter() uint32 {
+	if x != nil {
+		return x.PartitionsAfter
+	}
+	return 0
+}
+
+func (x *Share) GetCapacityBefore() uint64 {
+	if x != nil {
+		return x.CapacityBefore
+	}
+	return 0
+}
+
+func (x *Share) GetCapacityAfter() uint64 {
+	if x != nil {
+		return x.CapacityAfter
+	}
+	return 0
+}
+
+func (x *Share) GetGained() uint32 {
+	if x != nil {
+		return x.Gained
+	}
+	return 0
+}
+
+type PlanLayoutResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	After    *Layout                `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	Nodes    []*Share               `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Zones    []*Share               `protobuf:"bytes,4,rep,name=zones,proto3" json:"zones,omitempty"`
+	// moved is the copies of partitions that nodes own after and did not own before.
+	Moved        uint32 `protobuf:"varint,5,opt,name=moved,proto3" json:"moved,omitempty"`
+	UsableBefore uint64 `protobuf:"varint,6,opt,name=usable_before,json=usableBefore,proto3" json:"usable_before,omitempty"`
+	UsableAfter  uint64 `protobuf:"varint,7,opt,name=usable_after,json=usableAfter,proto3" json:"usable_after,omitempty"`
+	// obstacle is why the plan cannot be applied, or empty.
+	Obstacle      string `protobuf:"bytes,8,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanLayoutResponse) Reset() {
+	*x = PlanLayoutResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanLayoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanLayoutResponse) ProtoMessage() {}
+
+func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
+func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PlanLayoutResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetAfter() *Layout {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *PlanLayoutResponse) GetNodes() []*Share {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *PlanLayoutResponse) GetZones() []*Share {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *PlanLayoutResponse) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetUsableBefore() uint64 {
+	if x != nil {
+		return x.UsableBefore
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetUsableAfter() uint64 {
+	if x != nil {
+		return x.UsableAfter
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetObstacle() string {
+	if x != nil {
+		return x.Obstacle
+	}
+	return ""
+}
+
+type ApplyLayoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// revision, if not 0, must be that of the plan that was looked at.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyLayoutRequest) Reset() {
+	*x = ApplyLayoutRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyLayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyLayoutRequest) ProtoMessage() {}
+
+func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
+func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ApplyLayoutRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ApplyLayoutResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Layout        *Layout                `protobuf:"bytes,1,opt,name=layout,proto3" json:"layout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyLayoutResponse) Reset() {
+	*x = ApplyLayoutResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyLayoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyLayoutResponse) ProtoMessage() {}
+
+func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
+func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ApplyLayoutResponse) GetLayout() *Layout {
+	if x != nil {
+		return x.Layout
+	}
+	return nil
+}
+
+type DropLayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropLayoutRequest) Reset() {
+	*x = DropLayoutRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropLayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropLayoutRequest) ProtoMessage() {}
+
+func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
+func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+type DropLayoutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// dropped is what was staged.
+	Dropped       *LayoutChange `protobuf:"bytes,1,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropLayoutResponse) Reset() {
+	*x = DropLayoutResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropLayoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropLayoutResponse) ProtoMessage() {}
+
+func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
+func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *DropLayoutResponse) GetDropped() *LayoutChange {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
 var File_garage_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_garage_admin_v1_admin_proto_rawDesc = "" +
@@ -1962,12 +3211,16 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05group\x18\x05 \x01(\tR\x05group\"B\n" +
 	"\x12DenyBucketResponse\x12,\n" +
 	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x12\n" +
-	"\x10GetStatusRequest\"k\n" +
+	"\x10GetStatusRequest\"\xcb\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
 	"\ahealthy\x18\x03 \x01(\bR\ahealthy\x12\x18\n" +
-	"\aproblem\x18\x04 \x01(\tR\aproblem\"\xa4\x03\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x18\n" +
+	"\amachine\x18\x05 \x01(\tR\amachine\x12\x12\n" +
+	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
+	"\x06active\x18\b \x01(\bR\x06active\"\x8f\x06\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -1987,7 +3240,22 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\tread_only\x18\x0f \x01(\bR\breadOnly\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x10 \x01(\rR\n" +
-	"partitions\"\xcd\x02\n" +
+	"partitions\x120\n" +
+	"\x05state\x18\x11 \x01(\x0e2\x1a.garage.admin.v1.NodeStateR\x05state\x12\x18\n" +
+	"\amachine\x18\x12 \x01(\tR\amachine\x12\x16\n" +
+	"\x06consul\x18\x13 \x01(\tR\x06consul\x12\x14\n" +
+	"\x05reads\x18\x14 \x01(\x03R\x05reads\x12\x16\n" +
+	"\x06writes\x18\x15 \x01(\x03R\x06writes\x12\x1e\n" +
+	"\n" +
+	"references\x18\x16 \x01(\x03R\n" +
+	"references\x12\x18\n" +
+	"\adeletes\x18\x17 \x01(\x03R\adeletes\x12\x1d\n" +
+	"\n" +
+	"bytes_read\x18\x18 \x01(\x03R\tbytesRead\x12#\n" +
+	"\rbytes_written\x18\x19 \x01(\x03R\fbytesWritten\x12\x16\n" +
+	"\x06errors\x18\x1a \x01(\x03R\x06errors\x12\x1c\n" +
+	"\tcollected\x18\x1b \x01(\x03R\tcollected\x12#\n" +
+	"\rcapacity_text\x18\x1c \x01(\tR\fcapacityText\"\xe7\x02\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x18\n" +
@@ -2000,7 +3268,83 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aobjects\x18\b \x01(\x03R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\t \x01(\x03R\x05bytes\x12\x18\n" +
 	"\auploads\x18\n" +
-	" \x01(\x03R\auploads2\x93\b\n" +
+	" \x01(\x03R\auploads\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\"\x84\x01\n" +
+	"\n" +
+	"LayoutNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x1a\n" +
+	"\bcapacity\x18\x03 \x01(\x04R\bcapacity\x12\x16\n" +
+	"\x06tokens\x18\x04 \x01(\rR\x06tokens\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x05 \x01(\rR\n" +
+	"partitions\"\x8d\x01\n" +
+	"\x06Layout\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +
+	"\vreplication\x18\x02 \x01(\rR\vreplication\x121\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x1b.garage.admin.v1.LayoutNodeR\x05nodes\x12\x16\n" +
+	"\x06usable\x18\x04 \x01(\x04R\x06usable\"}\n" +
+	"\fLayoutChange\x12 \n" +
+	"\vreplication\x18\x01 \x01(\rR\vreplication\x123\n" +
+	"\x06assign\x18\x02 \x03(\v2\x1b.garage.admin.v1.LayoutNodeR\x06assign\x12\x16\n" +
+	"\x06remove\x18\x03 \x03(\tR\x06remove\"\x12\n" +
+	"\x10GetLayoutRequest\"\xe0\x01\n" +
+	"\x11GetLayoutResponse\x121\n" +
+	"\acurrent\x18\x01 \x01(\v2\x17.garage.admin.v1.LayoutR\acurrent\x125\n" +
+	"\x06staged\x18\x02 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\x12+\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x15.garage.admin.v1.NodeR\x05nodes\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x18\n" +
+	"\ahistory\x18\x05 \x03(\x04R\ahistory\"o\n" +
+	"\x11AssignNodeRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x1a\n" +
+	"\bcapacity\x18\x03 \x01(\x04R\bcapacity\x12\x16\n" +
+	"\x06tokens\x18\x04 \x01(\rR\x06tokens\"|\n" +
+	"\x12AssignNodeResponse\x12/\n" +
+	"\x04node\x18\x01 \x01(\v2\x1b.garage.admin.v1.LayoutNodeR\x04node\x125\n" +
+	"\x06staged\x18\x02 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"'\n" +
+	"\x11RemoveNodeRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\"[\n" +
+	"\x12RemoveNodeResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
+	"\x06staged\x18\x02 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"9\n" +
+	"\x15SetReplicationRequest\x12 \n" +
+	"\vreplication\x18\x01 \x01(\rR\vreplication\"O\n" +
+	"\x16SetReplicationResponse\x125\n" +
+	"\x06staged\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"\x13\n" +
+	"\x11PlanLayoutRequest\"\xef\x01\n" +
+	"\x05Share\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12+\n" +
+	"\x11partitions_before\x18\x03 \x01(\rR\x10partitionsBefore\x12)\n" +
+	"\x10partitions_after\x18\x04 \x01(\rR\x0fpartitionsAfter\x12'\n" +
+	"\x0fcapacity_before\x18\x05 \x01(\x04R\x0ecapacityBefore\x12%\n" +
+	"\x0ecapacity_after\x18\x06 \x01(\x04R\rcapacityAfter\x12\x16\n" +
+	"\x06gained\x18\a \x01(\rR\x06gained\"\xb5\x02\n" +
+	"\x12PlanLayoutResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12-\n" +
+	"\x05after\x18\x02 \x01(\v2\x17.garage.admin.v1.LayoutR\x05after\x12,\n" +
+	"\x05nodes\x18\x03 \x03(\v2\x16.garage.admin.v1.ShareR\x05nodes\x12,\n" +
+	"\x05zones\x18\x04 \x03(\v2\x16.garage.admin.v1.ShareR\x05zones\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\rR\x05moved\x12#\n" +
+	"\rusable_before\x18\x06 \x01(\x04R\fusableBefore\x12!\n" +
+	"\fusable_after\x18\a \x01(\x04R\vusableAfter\x12\x1a\n" +
+	"\bobstacle\x18\b \x01(\tR\bobstacle\"0\n" +
+	"\x12ApplyLayoutRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"F\n" +
+	"\x13ApplyLayoutResponse\x12/\n" +
+	"\x06layout\x18\x01 \x01(\v2\x17.garage.admin.v1.LayoutR\x06layout\"\x13\n" +
+	"\x11DropLayoutRequest\"M\n" +
+	"\x12DropLayoutResponse\x127\n" +
+	"\adropped\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\adropped*\xb2\x01\n" +
+	"\tNodeState\x12\x1a\n" +
+	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12NODE_STATE_HEALTHY\x10\x01\x12\x16\n" +
+	"\x12NODE_STATE_MISSING\x10\x02\x12\x12\n" +
+	"\x0eNODE_STATE_NEW\x10\x03\x12\x17\n" +
+	"\x13NODE_STATE_DRAINING\x10\x04\x12\x14\n" +
+	"\x10NODE_STATE_EMPTY\x10\x05\x12\x16\n" +
+	"\x12NODE_STATE_LEAVING\x10\x062\x80\r\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -2014,7 +3358,18 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\vAllowBucket\x12#.garage.admin.v1.AllowBucketRequest\x1a$.garage.admin.v1.AllowBucketResponse\x12U\n" +
 	"\n" +
 	"DenyBucket\x12\".garage.admin.v1.DenyBucketRequest\x1a#.garage.admin.v1.DenyBucketResponse\x12R\n" +
-	"\tGetStatus\x12!.garage.admin.v1.GetStatusRequest\x1a\".garage.admin.v1.GetStatusResponseB\xb3\x01\n" +
+	"\tGetStatus\x12!.garage.admin.v1.GetStatusRequest\x1a\".garage.admin.v1.GetStatusResponse\x12R\n" +
+	"\tGetLayout\x12!.garage.admin.v1.GetLayoutRequest\x1a\".garage.admin.v1.GetLayoutResponse\x12U\n" +
+	"\n" +
+	"AssignNode\x12\".garage.admin.v1.AssignNodeRequest\x1a#.garage.admin.v1.AssignNodeResponse\x12U\n" +
+	"\n" +
+	"RemoveNode\x12\".garage.admin.v1.RemoveNodeRequest\x1a#.garage.admin.v1.RemoveNodeResponse\x12a\n" +
+	"\x0eSetReplication\x12&.garage.admin.v1.SetReplicationRequest\x1a'.garage.admin.v1.SetReplicationResponse\x12U\n" +
+	"\n" +
+	"PlanLayout\x12\".garage.admin.v1.PlanLayoutRequest\x1a#.garage.admin.v1.PlanLayoutResponse\x12X\n" +
+	"\vApplyLayout\x12#.garage.admin.v1.ApplyLayoutRequest\x1a$.garage.admin.v1.ApplyLayoutResponse\x12U\n" +
+	"\n" +
+	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponseB\xb3\x01\n" +
 	"\x13com.garage.admin.v1B\n" +
 	"AdminProtoP\x01Z2deuxfleurs.fr/garage/proto/garage/admin/v1;adminv1\xa2\x02\x03GAX\xaa\x02\x0fGarage.Admin.V1\xca\x02\x0fGarage\\Admin\\V1\xe2\x02\x1bGarage\\Admin\\V1\\GPBMetadata\xea\x02\x11Garage::Admin::V1b\x06proto3"
 
@@ -2030,90 +3385,139 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_garage_admin_v1_admin_proto_rawDescData
 }
 
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
-	(*Key)(nil),                   // 0: garage.admin.v1.Key
-	(*Rights)(nil),                // 1: garage.admin.v1.Rights
-	(*Grant)(nil),                 // 2: garage.admin.v1.Grant
-	(*BucketGrant)(nil),           // 3: garage.admin.v1.BucketGrant
-	(*Bucket)(nil),                // 4: garage.admin.v1.Bucket
-	(*CreateKeyRequest)(nil),      // 5: garage.admin.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),     // 6: garage.admin.v1.CreateKeyResponse
-	(*ImportKeyRequest)(nil),      // 7: garage.admin.v1.ImportKeyRequest
-	(*ImportKeyResponse)(nil),     // 8: garage.admin.v1.ImportKeyResponse
-	(*ListKeysRequest)(nil),       // 9: garage.admin.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 10: garage.admin.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 11: garage.admin.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 12: garage.admin.v1.GetKeyResponse
-	(*DeleteKeyRequest)(nil),      // 13: garage.admin.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),     // 14: garage.admin.v1.DeleteKeyResponse
-	(*CreateBucketRequest)(nil),   // 15: garage.admin.v1.CreateBucketRequest
-	(*CreateBucketResponse)(nil),  // 16: garage.admin.v1.CreateBucketResponse
-	(*ListBucketsRequest)(nil),    // 17: garage.admin.v1.ListBucketsRequest
-	(*ListBucketsResponse)(nil),   // 18: garage.admin.v1.ListBucketsResponse
-	(*GetBucketRequest)(nil),      // 19: garage.admin.v1.GetBucketRequest
-	(*GetBucketResponse)(nil),     // 20: garage.admin.v1.GetBucketResponse
-	(*DeleteBucketRequest)(nil),   // 21: garage.admin.v1.DeleteBucketRequest
-	(*DeleteBucketResponse)(nil),  // 22: garage.admin.v1.DeleteBucketResponse
-	(*AllowBucketRequest)(nil),    // 23: garage.admin.v1.AllowBucketRequest
-	(*AllowBucketResponse)(nil),   // 24: garage.admin.v1.AllowBucketResponse
-	(*DenyBucketRequest)(nil),     // 25: garage.admin.v1.DenyBucketRequest
-	(*DenyBucketResponse)(nil),    // 26: garage.admin.v1.DenyBucketResponse
-	(*GetStatusRequest)(nil),      // 27: garage.admin.v1.GetStatusRequest
-	(*Service)(nil),               // 28: garage.admin.v1.Service
-	(*Node)(nil),                  // 29: garage.admin.v1.Node
-	(*GetStatusResponse)(nil),     // 30: garage.admin.v1.GetStatusResponse
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(NodeState)(0),                 // 0: garage.admin.v1.NodeState
+	(*Key)(nil),                    // 1: garage.admin.v1.Key
+	(*Rights)(nil),                 // 2: garage.admin.v1.Rights
+	(*Grant)(nil),                  // 3: garage.admin.v1.Grant
+	(*BucketGrant)(nil),            // 4: garage.admin.v1.BucketGrant
+	(*Bucket)(nil),                 // 5: garage.admin.v1.Bucket
+	(*CreateKeyRequest)(nil),       // 6: garage.admin.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),      // 7: garage.admin.v1.CreateKeyResponse
+	(*ImportKeyRequest)(nil),       // 8: garage.admin.v1.ImportKeyRequest
+	(*ImportKeyResponse)(nil),      // 9: garage.admin.v1.ImportKeyResponse
+	(*ListKeysRequest)(nil),        // 10: garage.admin.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 11: garage.admin.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),          // 12: garage.admin.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),         // 13: garage.admin.v1.GetKeyResponse
+	(*DeleteKeyRequest)(nil),       // 14: garage.admin.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 15: garage.admin.v1.DeleteKeyResponse
+	(*CreateBucketRequest)(nil),    // 16: garage.admin.v1.CreateBucketRequest
+	(*CreateBucketResponse)(nil),   // 17: garage.admin.v1.CreateBucketResponse
+	(*ListBucketsRequest)(nil),     // 18: garage.admin.v1.ListBucketsRequest
+	(*ListBucketsResponse)(nil),    // 19: garage.admin.v1.ListBucketsResponse
+	(*GetBucketRequest)(nil),       // 20: garage.admin.v1.GetBucketRequest
+	(*GetBucketResponse)(nil),      // 21: garage.admin.v1.GetBucketResponse
+	(*DeleteBucketRequest)(nil),    // 22: garage.admin.v1.DeleteBucketRequest
+	(*DeleteBucketResponse)(nil),   // 23: garage.admin.v1.DeleteBucketResponse
+	(*AllowBucketRequest)(nil),     // 24: garage.admin.v1.AllowBucketRequest
+	(*AllowBucketResponse)(nil),    // 25: garage.admin.v1.AllowBucketResponse
+	(*DenyBucketRequest)(nil),      // 26: garage.admin.v1.DenyBucketRequest
+	(*DenyBucketResponse)(nil),     // 27: garage.admin.v1.DenyBucketResponse
+	(*GetStatusRequest)(nil),       // 28: garage.admin.v1.GetStatusRequest
+	(*Service)(nil),                // 29: garage.admin.v1.Service
+	(*Node)(nil),                   // 30: garage.admin.v1.Node
+	(*GetStatusResponse)(nil),      // 31: garage.admin.v1.GetStatusResponse
+	(*LayoutNode)(nil),             // 32: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                 // 33: garage.admin.v1.Layout
+	(*LayoutChange)(nil),           // 34: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),       // 35: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),      // 36: garage.admin.v1.GetLayoutResponse
+	(*AssignNodeRequest)(nil),      // 37: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),     // 38: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),      // 39: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),     // 40: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),  // 41: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil), // 42: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),      // 43: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                  // 44: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),     // 45: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),     // 46: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),    // 47: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),      // 48: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),     // 49: garage.admin.v1.DropLayoutResponse
+	(*timestamppb.Timestamp)(nil),  // 50: google.protobuf.Timestamp
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	31, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	1,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
-	1,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	31, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
-	2,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
-	0,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
-	0,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
-	0,  // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
-	0,  // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
-	3,  // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
-	4,  // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	4,  // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
-	4,  // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	1,  // 13: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	2,  // 14: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	1,  // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	2,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	29, // 17: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	28, // 18: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	5,  // 19: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	7,  // 20: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	9,  // 21: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	11, // 22: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	13, // 23: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	15, // 24: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	17, // 25: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	19, // 26: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	21, // 27: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	23, // 28: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	25, // 29: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	27, // 30: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	6,  // 31: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	8,  // 32: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	10, // 33: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	12, // 34: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	14, // 35: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	16, // 36: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	18, // 37: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	20, // 38: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	22, // 39: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	24, // 40: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	26, // 41: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	30, // 42: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	31, // [31:43] is the sub-list for method output_type
-	19, // [19:31] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	50, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	2,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
+	2,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
+	50, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	3,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
+	1,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
+	1,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
+	1,  // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
+	1,  // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
+	4,  // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
+	5,  // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	5,  // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
+	5,  // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	2,  // 13: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	3,  // 14: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	2,  // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	3,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	0,  // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
+	30, // 18: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	29, // 19: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	32, // 20: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	32, // 21: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	33, // 22: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	34, // 23: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	30, // 24: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	32, // 25: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	34, // 26: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	34, // 27: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	34, // 28: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	33, // 29: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	44, // 30: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	44, // 31: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	33, // 32: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	34, // 33: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	6,  // 34: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	8,  // 35: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	10, // 36: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	12, // 37: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	14, // 38: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	16, // 39: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	18, // 40: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	20, // 41: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	22, // 42: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	24, // 43: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	26, // 44: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	28, // 45: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	35, // 46: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	37, // 47: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	39, // 48: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	41, // 49: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	43, // 50: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	46, // 51: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	48, // 52: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	7,  // 53: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	9,  // 54: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	11, // 55: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	13, // 56: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	15, // 57: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	17, // 58: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	19, // 59: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	21, // 60: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	23, // 61: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	25, // 62: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	27, // 63: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	31, // 64: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	36, // 65: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	38, // 66: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	40, // 67: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	42, // 68: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	45, // 69: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	47, // 70: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	49, // 71: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	53, // [53:72] is the sub-list for method output_type
+	34, // [34:53] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -2126,13 +3530,14 @@ func file_garage_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   31,
+			NumEnums:      1,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_garage_admin_v1_admin_proto_goTypes,
 		DependencyIndexes: file_garage_admin_v1_admin_proto_depIdxs,
+		EnumInfos:         file_garage_admin_v1_admin_proto_enumTypes,
 		MessageInfos:      file_garage_admin_v1_admin_proto_msgTypes,
 	}.Build()
 	File_garage_admin_v1_admin_proto = out.File

@@ -21,26 +21,33 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateKey_FullMethodName    = "/garage.admin.v1.AdminService/CreateKey"
-	AdminService_ImportKey_FullMethodName    = "/garage.admin.v1.AdminService/ImportKey"
-	AdminService_ListKeys_FullMethodName     = "/garage.admin.v1.AdminService/ListKeys"
-	AdminService_GetKey_FullMethodName       = "/garage.admin.v1.AdminService/GetKey"
-	AdminService_DeleteKey_FullMethodName    = "/garage.admin.v1.AdminService/DeleteKey"
-	AdminService_CreateBucket_FullMethodName = "/garage.admin.v1.AdminService/CreateBucket"
-	AdminService_ListBuckets_FullMethodName  = "/garage.admin.v1.AdminService/ListBuckets"
-	AdminService_GetBucket_FullMethodName    = "/garage.admin.v1.AdminService/GetBucket"
-	AdminService_DeleteBucket_FullMethodName = "/garage.admin.v1.AdminService/DeleteBucket"
-	AdminService_AllowBucket_FullMethodName  = "/garage.admin.v1.AdminService/AllowBucket"
-	AdminService_DenyBucket_FullMethodName   = "/garage.admin.v1.AdminService/DenyBucket"
-	AdminService_GetStatus_FullMethodName    = "/garage.admin.v1.AdminService/GetStatus"
+	AdminService_CreateKey_FullMethodName      = "/garage.admin.v1.AdminService/CreateKey"
+	AdminService_ImportKey_FullMethodName      = "/garage.admin.v1.AdminService/ImportKey"
+	AdminService_ListKeys_FullMethodName       = "/garage.admin.v1.AdminService/ListKeys"
+	AdminService_GetKey_FullMethodName         = "/garage.admin.v1.AdminService/GetKey"
+	AdminService_DeleteKey_FullMethodName      = "/garage.admin.v1.AdminService/DeleteKey"
+	AdminService_CreateBucket_FullMethodName   = "/garage.admin.v1.AdminService/CreateBucket"
+	AdminService_ListBuckets_FullMethodName    = "/garage.admin.v1.AdminService/ListBuckets"
+	AdminService_GetBucket_FullMethodName      = "/garage.admin.v1.AdminService/GetBucket"
+	AdminService_DeleteBucket_FullMethodName   = "/garage.admin.v1.AdminService/DeleteBucket"
+	AdminService_AllowBucket_FullMethodName    = "/garage.admin.v1.AdminService/AllowBucket"
+	AdminService_DenyBucket_FullMethodName     = "/garage.admin.v1.AdminService/DenyBucket"
+	AdminService_GetStatus_FullMethodName      = "/garage.admin.v1.AdminService/GetStatus"
+	AdminService_GetLayout_FullMethodName      = "/garage.admin.v1.AdminService/GetLayout"
+	AdminService_AssignNode_FullMethodName     = "/garage.admin.v1.AdminService/AssignNode"
+	AdminService_RemoveNode_FullMethodName     = "/garage.admin.v1.AdminService/RemoveNode"
+	AdminService_SetReplication_FullMethodName = "/garage.admin.v1.AdminService/SetReplication"
+	AdminService_PlanLayout_FullMethodName     = "/garage.admin.v1.AdminService/PlanLayout"
+	AdminService_ApplyLayout_FullMethodName    = "/garage.admin.v1.AdminService/ApplyLayout"
+	AdminService_DropLayout_FullMethodName     = "/garage.admin.v1.AdminService/DropLayout"
 )
 
 // AdminServiceClient is the client API for AdminService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AdminService manages keys and buckets and tells how the cluster is. Every
-// call needs the operator's token.
+// AdminService manages keys, buckets and the layout and tells how the cluster
+// is. Every call needs the operator's token.
 type AdminServiceClient interface {
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*CreateKeyResponse, error)
 	ImportKey(ctx context.Context, in *ImportKeyRequest, opts ...grpc.CallOption) (*ImportKeyResponse, error)
@@ -55,6 +62,15 @@ type AdminServiceClient interface {
 	AllowBucket(ctx context.Context, in *AllowBucketRequest, opts ...grpc.CallOption) (*AllowBucketResponse, error)
 	DenyBucket(ctx context.Context, in *DenyBucketRequest, opts ...grpc.CallOption) (*DenyBucketResponse, error)
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// GetLayout tells which nodes there should be, which there are, and what is
+	// staged. The following change what is staged; ApplyLayout puts it in force.
+	GetLayout(ctx context.Context, in *GetLayoutRequest, opts ...grpc.CallOption) (*GetLayoutResponse, error)
+	AssignNode(ctx context.Context, in *AssignNodeRequest, opts ...grpc.CallOption) (*AssignNodeResponse, error)
+	RemoveNode(ctx context.Context, in *RemoveNodeRequest, opts ...grpc.CallOption) (*RemoveNodeResponse, error)
+	SetReplication(ctx context.Context, in *SetReplicationRequest, opts ...grpc.CallOption) (*SetReplicationResponse, error)
+	PlanLayout(ctx context.Context, in *PlanLayoutRequest, opts ...grpc.CallOption) (*PlanLayoutResponse, error)
+	ApplyLayout(ctx context.Context, in *ApplyLayoutRequest, opts ...grpc.CallOption) (*ApplyLayoutResponse, error)
+	DropLayout(ctx context.Context, in *DropLayoutRequest, opts ...grpc.CallOption) (*DropLayoutResponse, error)
 }
 
 type adminServiceClient struct {
@@ -185,12 +201,82 @@ func (c *adminServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest
 	return out, nil
 }
 
+func (c *adminServiceClient) GetLayout(ctx context.Context, in *GetLayoutRequest, opts ...grpc.CallOption) (*GetLayoutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetLayoutResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetLayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) AssignNode(ctx context.Context, in *AssignNodeRequest, opts ...grpc.CallOption) (*AssignNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AssignNodeResponse)
+	err := c.cc.Invoke(ctx, AdminService_AssignNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RemoveNode(ctx context.Context, in *RemoveNodeRequest, opts ...grpc.CallOption) (*RemoveNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveNodeResponse)
+	err := c.cc.Invoke(ctx, AdminService_RemoveNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) SetReplication(ctx context.Context, in *SetReplicationRequest, opts ...grpc.CallOption) (*SetReplicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetReplicationResponse)
+	err := c.cc.Invoke(ctx, AdminService_SetReplication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) PlanLayout(ctx context.Context, in *PlanLayoutRequest, opts ...grpc.CallOption) (*PlanLayoutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanLayoutResponse)
+	err := c.cc.Invoke(ctx, AdminService_PlanLayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ApplyLayout(ctx context.Context, in *ApplyLayoutRequest, opts ...grpc.CallOption) (*ApplyLayoutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyLayoutResponse)
+	err := c.cc.Invoke(ctx, AdminService_ApplyLayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DropLayout(ctx context.Context, in *DropLayoutRequest, opts ...grpc.CallOption) (*DropLayoutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DropLayoutResponse)
+	err := c.cc.Invoke(ctx, AdminService_DropLayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
 //
-// AdminService manages keys and buckets and tells how the cluster is. Every
-// call needs the operator's token.
+// AdminService manages keys, buckets and the layout and tells how the cluster
+// is. Every call needs the operator's token.
 type AdminServiceServer interface {
 	CreateKey(context.Context, *CreateKeyRequest) (*CreateKeyResponse, error)
 	ImportKey(context.Context, *ImportKeyRequest) (*ImportKeyResponse, error)
@@ -205,6 +291,15 @@ type AdminServiceServer interface {
 	AllowBucket(context.Context, *AllowBucketRequest) (*AllowBucketResponse, error)
 	DenyBucket(context.Context, *DenyBucketRequest) (*DenyBucketResponse, error)
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// GetLayout tells which nodes there should be, which there are, and what is
+	// staged. The following change what is staged; ApplyLayout puts it in force.
+	GetLayout(context.Context, *GetLayoutRequest) (*GetLayoutResponse, error)
+	AssignNode(context.Context, *AssignNodeRequest) (*AssignNodeResponse, error)
+	RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error)
+	SetReplication(context.Context, *SetReplicationRequest) (*SetReplicationResponse, error)
+	PlanLayout(context.Context, *PlanLayoutRequest) (*PlanLayoutResponse, error)
+	ApplyLayout(context.Context, *ApplyLayoutRequest) (*ApplyLayoutResponse, error)
+	DropLayout(context.Context, *DropLayoutRequest) (*DropLayoutResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -250,6 +345,27 @@ func (UnimplementedAdminServiceServer) DenyBucket(context.Context, *DenyBucketRe
 }
 func (UnimplementedAdminServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedAdminServiceServer) GetLayout(context.Context, *GetLayoutRequest) (*GetLayoutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLayout not implemented")
+}
+func (UnimplementedAdminServiceServer) AssignNode(context.Context, *AssignNodeRequest) (*AssignNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AssignNode not implemented")
+}
+func (UnimplementedAdminServiceServer) RemoveNode(context.Context, *RemoveNodeRequest) (*RemoveNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveNode not implemented")
+}
+func (UnimplementedAdminServiceServer) SetReplication(context.Context, *SetReplicationRequest) (*SetReplicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetReplication not implemented")
+}
+func (UnimplementedAdminServiceServer) PlanLayout(context.Context, *PlanLayoutRequest) (*PlanLayoutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanLayout not implemented")
+}
+func (UnimplementedAdminServiceServer) ApplyLayout(context.Context, *ApplyLayoutRequest) (*ApplyLayoutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyLayout not implemented")
+}
+func (UnimplementedAdminServiceServer) DropLayout(context.Context, *DropLayoutRequest) (*DropLayoutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DropLayout not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -488,6 +604,132 @@ func _AdminService_GetStatus_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_GetLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetLayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetLayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetLayout(ctx, req.(*GetLayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_AssignNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AssignNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).AssignNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_AssignNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).AssignNode(ctx, req.(*AssignNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RemoveNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RemoveNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RemoveNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RemoveNode(ctx, req.(*RemoveNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_SetReplication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetReplicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SetReplication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SetReplication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SetReplication(ctx, req.(*SetReplicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_PlanLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanLayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PlanLayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PlanLayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PlanLayout(ctx, req.(*PlanLayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ApplyLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyLayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ApplyLayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ApplyLayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ApplyLayout(ctx, req.(*ApplyLayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DropLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DropLayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DropLayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DropLayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DropLayout(ctx, req.(*DropLayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -542,6 +784,34 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _AdminService_GetStatus_Handler,
+		},
+		{
+			MethodName: "GetLayout",
+			Handler:    _AdminService_GetLayout_Handler,
+		},
+		{
+			MethodName: "AssignNode",
+			Handler:    _AdminService_AssignNode_Handler,
+		},
+		{
+			MethodName: "RemoveNode",
+			Handler:    _AdminService_RemoveNode_Handler,
+		},
+		{
+			MethodName: "SetReplication",
+			Handler:    _AdminService_SetReplication_Handler,
+		},
+		{
+			MethodName: "PlanLayout",
+			Handler:    _AdminService_PlanLayout_Handler,
+		},
+		{
+			MethodName: "ApplyLayout",
+			Handler:    _AdminService_ApplyLayout_Handler,
+		},
+		{
+			MethodName: "DropLayout",
+			Handler:    _AdminService_DropLayout_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
