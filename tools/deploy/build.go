@@ -2,34 +2,20 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+
+	"deuxfleurs.fr/garage/tools/repo"
 )
 
 // BinEnv names a folder with programs already built; without it they are built once per process.
 const BinEnv = "GARAGE_TEST_BIN"
 
 // Root returns the top of the repository, found from the working folder upwards.
-func Root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no go.work here or above: run this inside the repository")
-		}
-		dir = parent
-	}
-}
+func Root() (string, error) { return repo.Root() }
 
 var buildOnce = sync.OnceValues(func() (string, error) { return BuildInto(context.Background(), "") })
 

@@ -1,0 +1,82 @@
+package parts
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+)
+
+// Consistency levels of the CQL protocol, which happen to be the number of replicas that must answer.
+const (
+	one  uint16 = 1
+	most uint16 = 3 // as many replicas as the system keyspaces have
+)
+
+// Opcodes of the CQL protocol, version 4.
+const (
+	opError   = 0x00
+	opStartup = 0x01
+	opReady   = 0x02
+	opQuery   = 0x07
+	opResult  = 0x08
+)
+
+// askCQL runs one query that reads, without a driver: a few bytes of the protocol say more than an open port does, and a
+// driver would wait, reconnect and discover.
+func askCQL(ctx context.Context, address string, consistency uint16, query string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	startup := binary.BigEndian.AppendUint16(nil, 1)
+	startup = appendString(appendString(startup, "CQL_VERSION"), "3.0.0")
+	if err := exchange(conn, opStartup, startup, opReady); err != nil {
+		return fmt.Errorf("%s: %w", address, err)
+	}
+	body := binary.BigEndian.AppendUint32(nil, uint32(len(query)))
+	body = append(body, query...)
+	body = binary.BigEndian.AppendUint16(body, consistency)
+	body = append(body, 0) // no flags
+	if err := exchange(conn, opQuery, body, opResult); err != nil {
+		return fmt.Errorf("%s: %w", address, err)
+	}
+	return nil
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+}
+
+// exchange sends a frame and expects one with the opcode.
+func exchange(conn net.Conn, op byte, body []byte, want byte) error {
+	frame := []byte{4, 0, 0, 0, op}
+	frame = append(binary.BigEndian.AppendUint32(frame, uint32(len(body))), body...)
+	if _, err := conn.Write(frame); err != nil {
+		return err
+	}
+	header := make([]byte, 9)
+	if _, err := io.ReadFull(conn, header); err != nil {
+		return err
+	}
+	answer := make([]byte, min(binary.BigEndian.Uint32(header[5:]), 1<<20))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	switch {
+	case header[4] == want:
+		return nil
+	case header[4] == opError && len(answer) > 6:
+		return fmt.Errorf("error %#x: %s", binary.BigEndian.Uint32(answer), answer[6:])
+	default:
+		return fmt.Errorf("answer %#x to request %#x", header[4], op)
+	}
+}

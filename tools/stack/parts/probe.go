@@ -1,0 +1,129 @@
+package parts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"deuxfleurs.fr/garage/tools/stack/process"
+)
+
+// probes ask a part whether it is ready, by the kind of process.
+var probes = map[string]func(ctx context.Context, r process.Ready) error{
+	"cql": func(ctx context.Context, r process.Ready) error {
+		return askCQL(ctx, r.Address, one, "SELECT key FROM system.local")
+	},
+	"consul":       askConsul,
+	"nomad-server": askLeader,
+	"nomad-client": askNomadClient,
+	"ldap":         askLDAP,
+	"traefik": func(ctx context.Context, r process.Ready) error {
+		_, err := get(ctx, "http://"+r.Address+"/ping")
+		return err
+	},
+}
+
+// probe asks once.
+func probe(ctx context.Context, r process.Ready) error {
+	ask, ok := probes[r.Kind]
+	if !ok {
+		return fmt.Errorf("nobody knows how to ask a %q whether it is ready", r.Kind)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return ask(ctx, r)
+}
+
+// get returns the body of an answer with status 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %s", url, resp.Status, bytes.TrimSpace(body))
+	}
+	return body, nil
+}
+
+// askLeader asks a server of Consul or Nomad who leads, which only a server that can be used knows.
+func askLeader(ctx context.Context, r process.Ready) error {
+	body, err := get(ctx, "http://"+r.Address+"/v1/status/leader")
+	if err != nil {
+		return err
+	}
+	var leader string
+	if err := json.Unmarshal(body, &leader); err != nil {
+		return err
+	}
+	if leader == "" {
+		return fmt.Errorf("%s knows no leader", r.Address)
+	}
+	return nil
+}
+
+// askConsul asks an agent who leads: a client forwards that to a server, so it has joined.
+func askConsul(ctx context.Context, r process.Ready) error { return askLeader(ctx, r) }
+
+// askNomadClient asks an agent of a client whether the servers list it as ready.
+func askNomadClient(ctx context.Context, r process.Ready) error {
+	if _, err := get(ctx, "http://"+r.Address+"/v1/agent/health?type=client"); err != nil {
+		return err
+	}
+	body, err := get(ctx, "http://"+r.Address+"/v1/nodes")
+	if err != nil {
+		return err
+	}
+	var nodes []struct{ Name, Status string }
+	if err := json.Unmarshal(body, &nodes); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.Name == r.Name && n.Status == "ready" {
+			return nil
+		}
+	}
+	return fmt.Errorf("the servers of Nomad do not list %s as ready", r.Name)
+}
+
+// askLDAP binds anonymously, the smallest request of the protocol (RFC 4511, section 4.2).
+func askLDAP(ctx context.Context, r process.Ready) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", r.Address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	// Message 1: bind, version 3, no name, simple authentication without password.
+	if _, err := conn.Write([]byte{0x30, 12, 2, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0}); err != nil {
+		return err
+	}
+	answer := make([]byte, 10)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	// Message 1: bind response, result code success.
+	if !bytes.Equal(answer[2:5], []byte{2, 1, 1}) || answer[5] != 0x61 || !bytes.Equal(answer[7:10], []byte{10, 1, 0}) {
+		return fmt.Errorf("%s answers an anonymous bind with % x", r.Address, answer)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// identity tells a process from every other that has or had the same id.
+type identity struct {
+	// Boot is the id of the machine's start.
+	Boot string
+	// Start is when the process started, in clock ticks since the boot.
+	Start string
+}
+
+// identify reads the identity of a process.
+func identify(pid int) (identity, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return identity{}, err
+	}
+	_, start, err := stat(pid)
+	return identity{Boot: strings.TrimSpace(string(boot)), Start: start}, err
+}
+
+// stat reads the state and the start time of a process.
+func stat(pid int) (state, start string, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", "", err
+	}
+	// The name of the program stands in brackets and may hold anything.
+	end := strings.LastIndexByte(string(text), ')')
+	fields := strings.Fields(string(text[end+1:]))
+	if len(fields) < 20 {
+		return "", "", fmt.Errorf("/proc/%d/stat: unexpected %q", pid, text)
+	}
+	return fields[0], fields[19], nil
+}
+
+// handle holds on to a process: a signal through it never reaches another process that got the same id.
+type handle struct {
+	process  *os.Process
+	identity identity
+}
+
+// open returns a handle of the process that has the id now.
+func open(pid int) (handle, error) {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return handle{}, err
+	}
+	// Read after the handle was opened, so that both are of one process, or the handle is of one that has ended.
+	identity, err := identify(pid)
+	if err != nil {
+		return handle{}, errors.Join(err, process.Release())
+	}
+	return handle{process, identity}, nil
+}
+
+// handleID is what a handle holds, as a key.
+type handleID struct {
+	pid      int
+	identity identity
+}
+
+func (h handle) id() handleID { return handleID{h.process.Pid, h.identity} }
+
+// close gives the handle back. Release fails only for what is released already.
+func (h handle) close() { _ = h.process.Release() }
+
+// running says whether the process has not ended. It reaps it if it was a child of ours that has.
+func (h handle) running() bool {
+	pid := h.process.Pid
+	state, start, err := stat(pid)
+	if err != nil || start != h.identity.Start {
+		return false
+	}
+	if state != "Z" && state != "X" {
+		return true
+	}
+	// Not our child, or reaped by somebody else: both leave nothing to do.
+	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+	return false
+}
+
+// signal sends a signal; a process that has ended needs none.
+func (h handle) signal(sig syscall.Signal) error {
+	if err := h.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %v to process %d: %w", sig, h.process.Pid, err)
+	}
+	return nil
+}
