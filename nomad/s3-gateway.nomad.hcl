@@ -1,0 +1,252 @@
+# S3 gateways, behind Traefik, which finds them in Consul.
+
+variable "datacenters" {
+  type        = list(string)
+  default     = ["*"]
+  description = "Nomad datacentres to run in"
+}
+
+variable "zones" {
+  type        = list(string)
+  default     = []
+  description = "run only on machines whose meta.zone is one of these; empty: on all"
+}
+
+variable "driver" {
+  type        = string
+  default     = "exec"
+  description = "raw_exec, exec or docker"
+}
+
+variable "artifact" {
+  type        = string
+  default     = ""
+  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-$${attr.cpu.arch}.tar.gz; empty: they are on the machines, in bin"
+}
+
+variable "checksum" {
+  type        = string
+  default     = ""
+  description = "checksum of the artifact, such as sha256:…"
+}
+
+variable "image" {
+  type        = string
+  default     = ""
+  description = "image with the programs in /bin, for the driver docker"
+}
+
+variable "bin" {
+  type        = string
+  default     = "/usr/local/bin"
+  description = "folder of the programs when there is neither artifact nor image"
+}
+
+variable "address" {
+  type        = string
+  default     = "$${attr.unique.network.ip-address}"
+  description = "address that the service listens on and is found at"
+}
+
+variable "admin_address" {
+  type        = string
+  default     = "127.0.0.1"
+  description = "address of the administration server; one that other machines reach needs TLS (admin.tls.cert and admin.tls.key)"
+}
+
+variable "consul_address" {
+  type        = string
+  default     = "127.0.0.1:8500"
+  description = "address of the machine's Consul agent"
+}
+
+variable "rpc_tls" {
+  type        = string
+  default     = "consul"
+  description = "where the certificates between services come from: consul, files or off"
+}
+
+variable "resources" {
+  type        = object({ cpu = number, memory = number, memory_max = number })
+  default     = { cpu = 300, memory = 256, memory_max = 512 }
+  description = "processor in MHz, memory in MiB that is reserved, and that may be used"
+}
+
+variable "env" {
+  type        = map(string)
+  default     = {}
+  description = "more settings, as environment variables; the program's --help lists them"
+}
+
+variable "instances" {
+  type        = number
+  default     = 2
+  description = "how many"
+}
+
+variable "domain" {
+  type        = string
+  default     = ""
+  description = "name of the S3 endpoint, such as s3.example.org: requests to it are path style, to names below it virtual-host style; empty: any name, path style only"
+}
+
+variable "region" {
+  type        = string
+  default     = "garage"
+  description = "region that requests are signed for"
+}
+
+locals {
+  rule = var.domain == "" ? "PathPrefix(`/`)" : "Host(`${var.domain}`) || HostRegexp(`^.+\\.${replace(var.domain, ".", "\\.")}$`)"
+
+  # For Traefik's provider Consul Catalog: the entry points are those of traefik.nomad.hcl.
+  tags = [
+    "traefik.enable=true",
+    "traefik.http.routers.garage-s3.entrypoints=s3",
+    "traefik.http.routers.garage-s3.rule=${local.rule}",
+    "traefik.http.routers.garage-s3s.entrypoints=s3s",
+    "traefik.http.routers.garage-s3s.rule=${local.rule}",
+    "traefik.http.routers.garage-s3s.tls=true",
+  ]
+}
+
+job "garage-s3-gateway" {
+  datacenters = var.datacenters
+  type        = "service"
+  priority    = 70
+
+  group "s3-gateway" {
+    count = var.instances
+    dynamic "constraint" {
+      for_each = length(var.zones) > 0 ? [1] : []
+      content {
+        attribute = "$${meta.zone}"
+        operator  = "regexp"
+        value     = "^(${join("|", var.zones)})$"
+      }
+    }
+    spread {
+      attribute = "$${node.unique.id}"
+    }
+
+    # One new gateway takes its share of the requests first; once it has been healthy for a while, the others follow.
+    update {
+      canary            = 1
+      auto_promote      = true
+      auto_revert       = true
+      max_parallel      = 1
+      health_check      = "checks"
+      min_healthy_time  = "5s"
+      healthy_deadline  = "3m"
+      progress_deadline = "10m"
+    }
+
+    restart {
+      attempts = 10
+      interval = "5m"
+      delay    = "2s"
+      mode     = "delay"
+    }
+    reschedule {
+      delay          = "5s"
+      delay_function = "exponential"
+      max_delay      = "5m"
+      unlimited      = true
+    }
+
+    # The node id and, for a Consul that is away, the last certificate.
+    ephemeral_disk {
+      sticky = true
+      size   = 200
+    }
+
+    network {
+      mode = "host"
+      # Free ones, so that a canary can run beside the instance that it replaces.
+      port "s3" {}
+      port "admin" {}
+    }
+
+    # What a deployment waits for; see chunk-node.nomad.hcl.
+    service {
+      name     = "garage-s3-gateway-deploy"
+      provider = "nomad"
+      port     = "admin"
+      address  = var.admin_address
+      check {
+        type     = "http"
+        path     = "/healthz"
+        interval = "2s"
+        timeout  = "2s"
+      }
+    }
+
+    task "s3-gateway" {
+      driver = var.driver
+
+      dynamic "config" {
+        for_each = var.driver == "docker" ? [1] : []
+        content {
+          image        = var.image
+          network_mode = "host"
+          command      = "/bin/s3-gateway"
+        }
+      }
+      dynamic "config" {
+        for_each = var.driver == "docker" ? [] : [1]
+        content {
+          command = var.artifact == "" ? "${var.bin}/s3-gateway" : "local/s3-gateway"
+        }
+      }
+      dynamic "artifact" {
+        for_each = var.artifact == "" ? [] : [1]
+        content {
+          source  = var.artifact
+          options = var.checksum == "" ? {} : { checksum = var.checksum }
+        }
+      }
+
+      env = merge({
+        CONSUL_HTTP_ADDR       = var.consul_address
+        GARAGE_ADMIN_LISTEN    = "${var.admin_address}:$${NOMAD_PORT_admin}"
+        GARAGE_CONSUL_DRAIN    = "5s"
+        GARAGE_CONSUL_ENABLED  = "true"
+        GARAGE_CONSUL_TAGS     = join(",", local.tags)
+        GARAGE_DATA            = "$${NOMAD_ALLOC_DIR}/data/s3-gateway"
+        GARAGE_LOG_FORMAT      = "json"
+        GARAGE_MEMORY          = "${floor(var.resources.memory / 2)}MiB"
+        GARAGE_RPC_TLS_SOURCE  = var.rpc_tls
+        GARAGE_S3_LISTEN       = "${var.address}:$${NOMAD_PORT_s3}"
+        GARAGE_S3_REGION       = var.region
+        GARAGE_S3_ROOT_DOMAINS = var.domain
+        GARAGE_ZONE            = "$${meta.zone}"
+      }, var.env)
+
+      # Secrets: each item of the Nomad variable nomad/jobs/garage-s3-gateway is an environment variable, such as
+      # CONSUL_HTTP_TOKEN. A change is taken by the next deployment.
+      template {
+        destination = "secrets/env"
+        env         = true
+        change_mode = "noop"
+        data        = <<-EOT
+          {{ if nomadVarExists "nomad/jobs/garage-s3-gateway" }}{{ with nomadVar "nomad/jobs/garage-s3-gateway" }}{{ range $name, $item := . }}
+          {{ $name }}={{ $item.Value | toJSON }}
+          {{ end }}{{ end }}{{ end }}
+        EOT
+      }
+
+      # 5s in which Traefik forgets it, and the requests under way.
+      kill_timeout = "60s"
+
+      resources {
+        cpu        = var.resources.cpu
+        memory     = var.resources.memory
+        memory_max = var.resources.memory_max
+      }
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+    }
+  }
+}
