@@ -1,0 +1,240 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta/listing"
+)
+
+// Row is a row of a shard.
+type Row[V any] struct {
+	Key string
+	// Sub orders rows of one key that are each shown (uploads). It is empty where only
+	// the newest row of a key counts.
+	Sub string
+	// Hidden rows are not shown.
+	Hidden bool
+	Value  V
+}
+
+// Place is a place between rows of a shard: before all rows of Key, or, if Sub is not empty, behind its row Sub.
+type Place struct {
+	Key string
+	Sub string
+}
+
+// Ask is one statement: rows of a shard from a place on, in rising order.
+type Ask struct {
+	Shard int
+	From  Place
+	To    string // only keys below; empty: no bound
+	Limit int    // rows to read, at least 1
+	// Last asks instead for the last row of the range, with Limit 1.
+	Last bool
+}
+
+// Answer is the answer to an Ask. Of each key only the newest row is in it, unless rows have a Sub.
+type Answer[V any] struct {
+	Rows []Row[V]
+	// Read is how many rows were read, those below the newest too. Read = Limit: there may be more.
+	Read int
+}
+
+// Source has the rows of shards.
+type Source[V any] interface {
+	// Round answers the asks, side by side: what it takes is one wait.
+	Round(ctx context.Context, asks []Ask) ([]Answer[V], error)
+}
+
+// Cost is what a listing took.
+type Cost struct {
+	Rounds, Asks, Rows int
+}
+
+// maxRounds ends a page early, if it has entries, so that no page takes much longer than others.
+const maxRounds = 64
+
+// List lists what the query asks for of all shards and calls emit for each entry, in order; for a
+// common prefix the row is empty. If behind is not the zero Place, rows before it are not shown.
+// It reports whether there are more entries. Errors are those of the source and the context.
+func List[V any](ctx context.Context, source Source[V], shards int, q listing.Query, behind Place, emit func(listing.Entry, Row[V])) (more bool, cost Cost, err error) {
+	w := &walk[V]{
+		ctx: ctx, source: source, q: q, known: make([]known[V], shards),
+		front: place{Place: behind}, end: place{last: true}, shown: make(map[string]int), guesses: maxGuesses / 4, found: -maxGuesses, perEntry: 1 / float64(shards),
+	}
+	w.q.SeekAtOnce = true
+	if after := listing.Successor([]byte(q.Prefix)); after != nil {
+		w.end = at(string(after))
+	}
+	its := make([]listing.Iterator, shards)
+	for i := range its {
+		its[i] = &cursor[V]{walk: w, known: &w.known[i]}
+	}
+	w.merged = listing.Merge(its...)
+	more = listing.Walk(w, w.q, func(e listing.Entry) bool {
+		w.emitted++
+		if w.passed = e.Prefix; e.Prefix != "" {
+			emit(e, Row[V]{})
+		} else {
+			emit(e, *w.current().row)
+		}
+		return w.cost.Rounds < maxRounds
+	})
+	return more, w.cost, w.err
+}
+
+// walk is a listing under way, and the listing.Iterator over all its shards: where what it comes to is not
+// known, it plans a round and waits for it.
+type walk[V any] struct {
+	ctx    context.Context
+	source Source[V]
+	q      listing.Query
+	known  []known[V] // by shard
+	merged *listing.Merged
+	front  place // what is before it has been shown or does not count
+	end    place // nothing is shown from here on
+	err    error
+	cost   Cost
+
+	// What the plans rest on.
+	emitted  int
+	passed   string         // the common prefix shown last; empty: a key was
+	shown    map[string]int // visible rows known of each common prefix
+	alphabet [256]bool      // bytes that keys have behind the prefix
+	visible  int            // of the rows read, those that are newest and not hidden
+	pages    int            // page rounds
+	perEntry float64        // rows of a shard for each entry, where the walk last read
+	guesses  int            // points to guess in the next round
+	found    int            // entries known ahead when guesses were last made
+	lastKey  string         // of a shard; empty: not known
+	turn     int            // the shard that is asked for the next guess
+}
+
+func (w *walk[V]) current() *cursor[V] {
+	c, _ := w.merged.Current().(*cursor[V])
+	return c
+}
+
+// SeekGE implements listing.Iterator.
+func (w *walk[V]) SeekGE(key []byte) {
+	w.front = later(w.front, at(string(key)))
+	w.settle()
+}
+
+// Next implements listing.Iterator. The walk seeks past common prefixes, so the current row is one that was shown.
+func (w *walk[V]) Next() {
+	w.front = behind(w.current().row)
+	if w.merged.Next(); w.unknown() {
+		w.settle()
+	}
+}
+
+// Key implements listing.Iterator.
+func (w *walk[V]) Key() []byte {
+	if w.err != nil {
+		return nil
+	}
+	return w.merged.Key()
+}
+
+// settle moves to the first row at or behind the front, after as many rounds as it takes to know it.
+func (w *walk[V]) settle() {
+	for w.err == nil {
+		if w.merged.SeekGE([]byte(w.front.Key)); !w.unknown() {
+			return
+		}
+		w.err = w.round()
+	}
+}
+
+// unknown reports whether the lowest row of all shards is one of which only is known that it is not lower.
+func (w *walk[V]) unknown() bool {
+	c := w.current()
+	return c != nil && c.row == nil && w.shown[w.common(string(c.key))] == 0
+}
+
+// common is the common prefix as which the listing shows a key, or empty.
+func (w *walk[V]) common(key string) string {
+	if !bytes.HasPrefix([]byte(key), []byte(w.q.Prefix)) {
+		return ""
+	}
+	return string(w.q.CommonPrefix([]byte(key)))
+}
+
+// round asks what the plan says and learns from the answers.
+func (w *walk[V]) round() error {
+	if err := w.ctx.Err(); err != nil {
+		return errors.Wrap(errors.KindOf(err), err, "listing")
+	}
+	asks, atFront := w.plan()
+	answers, err := w.source.Round(w.ctx, asks)
+	if err != nil {
+		return err
+	}
+	if len(answers) != len(asks) {
+		return errors.Newf(errors.Internal, "a round of %d statements of a listing has %d answers", len(asks), len(answers))
+	}
+	w.cost.Rounds++
+	w.cost.Asks += len(asks)
+	rows, entries := 0, make(map[string]bool) // that are shown, at the front
+	for i, ask := range asks {
+		w.cost.Rows += answers[i].Read
+		if ask.Last {
+			for _, row := range answers[i].Rows {
+				w.lastKey = row.Key
+			}
+			continue
+		}
+		if i < atFront {
+			for _, row := range answers[i].Rows {
+				if !row.Hidden {
+					rows, entries[w.entry(row.Key)] = rows+1, true
+				}
+			}
+		}
+		if err := w.learn(ask, answers[i]); err != nil {
+			return err
+		}
+	}
+	if rows > 0 && atFront*2 >= len(w.known) {
+		w.perEntry = float64(rows) / float64(len(entries)) / float64(atFront)
+	}
+	return nil
+}
+
+// learn adds an answer to what is known.
+func (w *walk[V]) learn(ask Ask, answer Answer[V]) error {
+	to := w.end
+	if ask.To != "" {
+		to = at(ask.To)
+	}
+	if answer.Read >= ask.Limit {
+		if len(answer.Rows) == 0 {
+			return errors.Newf(errors.Internal, "shard %d answered none of the %d rows that it read", ask.Shard, answer.Read)
+		}
+		to = behind(&answer.Rows[len(answer.Rows)-1])
+	}
+	for _, row := range w.known[ask.Shard].add(segment[V]{from: place{Place: ask.From}, to: to, rows: answer.Rows}) {
+		if row.Hidden {
+			continue
+		}
+		w.visible++
+		if common := w.common(row.Key); common != "" {
+			w.shown[common]++
+		}
+		for _, b := range []byte(row.Key[len(w.q.Prefix):]) {
+			w.alphabet[b] = true
+		}
+	}
+	return nil
+}
+
+// entry is the common prefix as which a key is shown, or the key.
+func (w *walk[V]) entry(key string) string {
+	if common := w.common(key); common != "" {
+		return common
+	}
+	return key
+}
