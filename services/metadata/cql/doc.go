@@ -1,0 +1,2 @@
+// Package cql keeps metadata in a CQL database: ScyllaDB or Apache Cassandra.
+package cql

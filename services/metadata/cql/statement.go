@@ -1,0 +1,113 @@
+package cql
+
+import (
+	"context"
+	"time"
+
+	"github.com/gocql/gocql"
+	"github.com/scylladb/gocqlx/v2"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+)
+
+// statement is a statement with its values, for batches.
+type statement struct {
+	cql  string
+	args []any
+}
+
+// exec runs a write that may be repeated: one whose write time is explicit.
+func (s *Store) exec(ctx context.Context, cql string, args ...any) error {
+	return s.failed(ctx, s.query(ctx, cql, args).Idempotent(true).Exec(), "writing")
+}
+
+// one reads the first row; it says whether there is one.
+func (s *Store) one(ctx context.Context, dest []any, cql string, args ...any) (bool, error) {
+	return s.scan(ctx, s.query(ctx, cql, args).Idempotent(true), dest)
+}
+
+// serial is one that also sees what a lightweight transaction that failed may still do.
+func (s *Store) serial(ctx context.Context, dest []any, cql string, args ...any) (bool, error) {
+	return s.scan(ctx, s.query(ctx, cql, args).Idempotent(true).Consistency(s.serialReads), dest)
+}
+
+func (s *Store) scan(ctx context.Context, q *gocql.Query, dest []any) (bool, error) {
+	err := q.Scan(dest...)
+	if errors.IsTarget(err, gocql.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, s.failed(ctx, err, "reading")
+}
+
+// each reads all rows in pages of that many, and calls row with a function that scans the row, until it returns false or fails.
+func (s *Store) each(ctx context.Context, page int, row func(scan func(dest ...any) error) (bool, error), cql string, args ...any) error {
+	iter := s.query(ctx, cql, args).Idempotent(true).PageSize(page).Iter()
+	rows := iter.Scanner()
+	for rows.Next() {
+		more, err := row(rows.Scan)
+		if err != nil {
+			_ = iter.Close()
+			return s.failed(ctx, err, "reading")
+		}
+		if !more {
+			break
+		}
+	}
+	return s.failed(ctx, iter.Close(), "reading")
+}
+
+// cas runs a lightweight transaction: it says whether it was applied, and otherwise what is there. One
+// that fails may or may not have had its effect, now or later: read with serial what it was.
+func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[string]any, error) {
+	row := make(map[string]any)
+	applied, err := s.query(ctx, cql, args).MapScanCAS(row)
+	return applied, row, s.failed(ctx, err, "deciding")
+}
+
+// batch runs writes to one partition, which may be repeated, at once and whole.
+func (s *Store) batch(ctx context.Context, statements ...statement) error {
+	b := s.db.Session.NewBatch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
+	for _, st := range statements {
+		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: st.cql, Args: st.args, Idempotent: true})
+	}
+	return s.failed(ctx, s.db.Session.ExecuteBatch(b), "writing")
+}
+
+func (s *Store) query(ctx context.Context, cql string, args []any) *gocql.Query {
+	var q *gocqlx.Queryx = s.db.ContextQuery(ctx, cql, nil).Bind(args...)
+	return q.Query.DefaultTimestamp(false)
+}
+
+// failed gives a driver's error a kind: what is the database's or the way's to
+// it is Unavailable, a deadline Deadline; what the database refuses is Internal.
+func (s *Store) failed(ctx context.Context, err error, doing string) error {
+	var known *errors.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.IsTarget(ctx.Err(), context.Canceled):
+		return errors.Wrap(errors.Canceled, err, "%s metadata", doing)
+	case ctx.Err() != nil:
+		return errors.Wrap(errors.Deadline, err, "%s metadata", doing)
+	}
+	var request gocql.RequestError
+	if errors.As(err, &request) {
+		switch request.Code() {
+		case gocql.ErrCodeOverloaded:
+			return errors.Wrap(errors.Overloaded, err, "%s metadata: the database is overloaded", doing)
+		case gocql.ErrCodeSyntax, gocql.ErrCodeInvalid, gocql.ErrCodeConfig, gocql.ErrCodeProtocol:
+			return errors.Wrap(errors.Internal, err, "%s metadata: the database refuses the statement; was the keyspace changed by hand?", doing)
+		case gocql.ErrCodeUnauthorized, gocql.ErrCodeCredentials:
+			return errors.Wrap(errors.Unavailable, err, "%s metadata: the database refuses the user; check metadata.cql.user and its rights on the keyspace %s", doing, s.config.Keyspace)
+		}
+	}
+	return errors.Wrap(errors.Unavailable, err, "%s metadata: the database does not answer, or too few of its nodes do", doing)
+}
+
+// at is a time in a column.
+func at(t time.Time) int64 { return t.UnixMicro() }
+
+// timeAt is the time of a column.
+func timeAt(us int64) time.Time { return time.UnixMicro(us).UTC() }
