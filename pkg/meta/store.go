@@ -139,12 +139,11 @@ type Keys interface {
 type Garbages interface {
 	// ListGarbage lists what holds chunks and is of no use any more: replaced and deleted
 	// versions, aborted uploads, attempts that a completion left out, and
-	// single uploads without progress since idleBefore, which end by being
-	// listed. It begins at cursor (nil: the beginning) and answers where to go on
-	// (nil: the end); a page may be empty and not the last. What it lists is
-	// durably garbage: it can never become of use again. It also forgets
-	// the answers of completions before idleBefore.
-	ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]Garbage, []byte, error)
+	// single uploads without progress since IdleBefore, which end by it. It
+	// answers where to go on (nil: the end); a page may be empty and not the
+	// last. What it lists is durably garbage: it can never become of use again. It also forgets
+	// the answers of completions before IdleBefore.
+	ListGarbage(ctx context.Context, r ListGarbage) (garbage []Garbage, next []byte, err error)
 	// DropGarbage removes the chunk rows and then the holders. Call it when no
 	// reference of the attempts is left in the chunk store. Dropping twice is no error.
 	DropGarbage(ctx context.Context, ids ...[]byte) error
@@ -221,6 +220,17 @@ type BucketPage struct {
 type KeyPage struct {
 	Keys []Key
 	More bool
+}
+
+// ListGarbage asks for garbage.
+type ListGarbage struct {
+	Cursor []byte // where to go on; nil: the beginning
+	Limit  int    // at least 1
+	// IdleBefore: uploads and answers older than this end; zero: none.
+	IdleBefore time.Time
+	// Before: only what became garbage before this time, so that who still reads a version that
+	// was replaced finds its chunk rows; zero: all.
+	Before time.Time
 }
 
 // Garbage is a holder of chunks that are of no use any more.

@@ -20,6 +20,7 @@ type Config struct {
 type Sweep struct {
 	Interval time.Duration `conf:"interval" help:"time between two searches for what crashed writers left" min:"1s"`
 	Pause    time.Duration `conf:"pause" help:"least time between two sweeps of what was deleted or replaced" min:"1ms"`
+	Grace    time.Duration `conf:"grace" help:"how long the list of chunks of what was replaced or deleted stays, for who is reading it" min:"0s"`
 	Idle     time.Duration `conf:"idle" help:"an upload of a single object without progress for so long is given up" min:"1s"`
 	RetryMin time.Duration `conf:"retry-min" help:"wait after a sweep that failed" min:"1ms"`
 	RetryMax time.Duration `conf:"retry-max" help:"longest wait after sweeps that failed one after the other" min:"1ms"`
@@ -32,7 +33,7 @@ func DefaultConfig() Config {
 	return Config{
 		Fsync: true, Cache: 16 * config.MiB, MemTable: 8 * config.MiB, Reserve: 256 * config.MiB,
 		Sweep: Sweep{
-			Interval: 10 * time.Minute, Pause: time.Second, Idle: 24 * time.Hour,
+			Interval: 10 * time.Minute, Pause: time.Second, Grace: 10 * time.Minute, Idle: 24 * time.Hour,
 			RetryMin: time.Second, RetryMax: time.Minute, Parallel: 16, Timeout: 30 * time.Second,
 		},
 	}
@@ -47,7 +48,7 @@ const (
 
 func (s Sweep) rules() sweep.Rules {
 	return sweep.Rules{
-		Interval: s.Interval, Pause: s.Pause, Idle: s.Idle, RetryMin: s.RetryMin, RetryMax: s.RetryMax,
+		Interval: s.Interval, Pause: s.Pause, Grace: s.Grace, Idle: s.Idle, RetryMin: s.RetryMin, RetryMax: s.RetryMax,
 		Page: sweepPage, Cleaning: sweepCleaning, Batch: sweepBatch, GiveUp: sweepGiveUp,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ type fixture struct {
 // start runs a service with short times over a chunk store of which that share of deletions fails.
 func start(t *testing.T, rate float64) *fixture {
 	c := DefaultConfig()
-	c.Sweep.Interval, c.Sweep.Pause, c.Sweep.RetryMin, c.Sweep.RetryMax = 50*time.Millisecond, time.Millisecond, time.Millisecond, 5*time.Millisecond
+	c.Sweep.Grace, c.Sweep.Interval, c.Sweep.Pause, c.Sweep.RetryMin, c.Sweep.RetryMax = 0, 50*time.Millisecond, time.Millisecond, time.Millisecond, 5*time.Millisecond
 	f := &fixture{T: t, chunks: &faulty{Store: chunkmemory.New(uuid.New()), random: rand.New(rand.NewPCG(1, 2)), rate: rate}, bucket: uuid.New()}
 	service, err := New(c, Deps{
 		Folder: "data", FS: vfs.NewMem(), ClusterID: uuid.New(), Chunks: f.chunks, Clock: clock.System{}, Random: clock.SystemRandom,
@@ -116,7 +117,7 @@ func (f *fixture) put(key string, n int) uuid.UUID {
 func (f *fixture) swept(chunks int64) {
 	f.Helper()
 	require.Eventually(f, func() bool {
-		garbage, _, err := f.service.Store().ListGarbage(f.ctx, nil, 1, time.Time{})
+		garbage, _, err := f.service.Store().ListGarbage(f.ctx, meta.ListGarbage{Limit: 1})
 		return err == nil && len(garbage) == 0 && f.chunks.chunks() == chunks
 	}, 30*time.Second, time.Millisecond)
 }
@@ -159,11 +160,72 @@ func TestWhatACrashedWriterLeftIsGivenUp(t *testing.T) {
 	ref := meta.UploadRef{Bucket: f.bucket, Key: "k", ID: id}
 	require.NoError(t, f.service.Store().BeginUpload(f.ctx, meta.Upload{UploadRef: ref}))
 	require.NoError(t, f.service.Store().AddChunks(f.ctx, ref, id, f.write(id, 3)))
-	_, _, err := f.service.Store().ListGarbage(f.ctx, nil, 1, time.Now().Add(time.Minute))
+	_, _, err := f.service.Store().ListGarbage(f.ctx, meta.ListGarbage{Limit: 1, IdleBefore: time.Now().Add(time.Minute)})
 	require.NoError(t, err)
 	f.swept(0)
 	_, err = f.service.Store().PutObject(f.ctx, meta.Put{Bucket: f.bucket, Key: "k", Upload: id})
 	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Upload))
+}
+
+// counting counts the pages of garbage that were listed.
+type counting struct {
+	meta.Store
+	listed atomic.Int64
+}
+
+func (c *counting) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Garbage, []byte, error) {
+	defer c.listed.Add(1)
+	return c.Store.ListGarbage(ctx, r)
+}
+
+func TestAReaderOfAVersionThatIsReplacedFindsItsChunks(t *testing.T) {
+	const pages, page = 3, 256
+
+	manual := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	c := DefaultConfig()
+	f := &fixture{T: t, ctx: t.Context(), chunks: &faulty{Store: chunkmemory.New(uuid.New()), random: rand.New(rand.NewPCG(1, 2))}, bucket: uuid.New()}
+	service, err := New(c, Deps{
+		Folder: "data", FS: vfs.NewMem(), ClusterID: uuid.New(), Chunks: f.chunks, Clock: manual, Random: clock.SystemRandom,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	f.service = service
+	store := &counting{Store: service.Store()}
+	service.sweeper.store = store
+	running, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(running) }()
+	defer func() {
+		stop()
+		require.NoError(t, <-ended)
+	}()
+	require.NoError(t, store.CreateBucket(f.ctx, meta.Bucket{ID: f.bucket, Name: "b"}))
+	attempt := f.put("k", pages*page)
+	var read []meta.Chunk
+	for n := range pages {
+		rows, err := store.Chunks(f.ctx, attempt, uint64(len(read))*100, page)
+		require.NoError(t, err)
+		require.Len(t, rows, page)
+		read = append(read, rows...)
+		for _, c := range rows {
+			b, err := f.chunks.Get(f.ctx, c.Hash)
+			require.NoError(t, err)
+			b.Release()
+		}
+		if n == 0 {
+			f.put("k", 1)
+			before := store.listed.Load()
+			manual.Advance(c.Sweep.Interval - time.Minute)
+			manual.Advance(time.Minute - 1)
+			f.put("k", 1) // what pokes once more
+			manual.Advance(1)
+			require.Eventually(t, func() bool { return store.listed.Load() > before }, 10*time.Second, time.Millisecond, "a walk came by")
+		}
+	}
+	require.Eventually(t, func() bool {
+		manual.Advance(c.Sweep.Grace)
+		return f.chunks.chunks() == 1
+	}, 30*time.Second, 10*time.Millisecond)
 }
 
 func TestNewRefusesWhatIsMissingOrForeign(t *testing.T) {

@@ -86,7 +86,7 @@ func (s *sweeper) do(ctx context.Context, action sweep.Action) sweep.Event {
 	case sweep.List:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
-		garbage, next, err := s.store.ListGarbage(ctx, a.Cursor, a.Limit, a.IdleBefore)
+		garbage, next, err := s.store.ListGarbage(ctx, a.ListGarbage)
 		s.note(err, "listing what is to be swept")
 		return sweep.Listed{Garbage: garbage, Next: next, Err: err}
 	case sweep.Clean:

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -23,14 +22,14 @@ func parseGarbageID(id []byte) (uint64, error) {
 }
 
 // ListGarbage implements meta.Garbages.
-func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]meta.Garbage, []byte, error) {
+func (s *Store) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Garbage, []byte, error) {
 	var after uint64
-	if err := meta.CheckLimit(limit); err != nil {
+	if err := meta.CheckLimit(r.Limit); err != nil {
 		return nil, nil, err
 	}
-	if cursor != nil {
+	if r.Cursor != nil {
 		var err error
-		if after, err = parseGarbageID(cursor); err != nil {
+		if after, err = parseGarbageID(r.Cursor); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -39,21 +38,24 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 	}
 	defer s.mu.Unlock()
 	for id, u := range s.uploads {
-		if !u.Multipart && u.progress.Before(idleBefore) {
+		if !u.Multipart && u.progress.Before(r.IdleBefore) {
 			s.end(u)
 			delete(s.uploads, id)
 		}
 	}
-	maps.DeleteFunc(s.completed, func(_ uuid.UUID, c *completion) bool { return c.at.Before(idleBefore) })
+	maps.DeleteFunc(s.completed, func(_ uuid.UUID, c *completion) bool { return c.at.Before(r.IdleBefore) })
 	var page []meta.Garbage
 	for _, n := range slices.Sorted(maps.Keys(s.garbage)) {
 		if n <= after {
 			continue
 		}
-		if len(page) == limit {
-			return page, page[limit-1].ID, nil
+		if !r.Before.IsZero() && !s.garbage[n].since.Time().Before(r.Before) {
+			break
 		}
-		page = append(page, s.garbage[n])
+		if len(page) == r.Limit {
+			return page, page[r.Limit-1].ID, nil
+		}
+		page = append(page, s.garbage[n].Garbage)
 	}
 	return page, nil, nil
 }

@@ -27,7 +27,7 @@ type Store struct {
 	uploads   map[uuid.UUID]*upload
 	completed map[uuid.UUID]*completion
 	chunks    map[uuid.UUID][]meta.Chunk // by attempt, in order
-	garbage   map[uint64]meta.Garbage    // by what its ID says
+	garbage   map[uint64]garbage         // by what its ID says, which rises with the time
 	garbages  uint64                     // the last of these
 }
 
@@ -53,6 +53,12 @@ type completion struct {
 	at      time.Time
 }
 
+// garbage is what an entry is, and since when.
+type garbage struct {
+	meta.Garbage
+	since clock.Timestamp
+}
+
 var _ meta.Store = (*Store)(nil)
 
 // New makes an empty store of a new cluster.
@@ -65,7 +71,7 @@ func New(c clock.Clock, random clock.Random) (*Store, error) {
 		clock: c, hybrid: clock.NewHybrid(c), random: random, cluster: cluster,
 		names: make(map[string]uuid.UUID), buckets: make(map[uuid.UUID]*bucket), keys: make(map[string]meta.Key),
 		uploads: make(map[uuid.UUID]*upload), completed: make(map[uuid.UUID]*completion),
-		chunks: make(map[uuid.UUID][]meta.Chunk), garbage: make(map[uint64]meta.Garbage),
+		chunks: make(map[uuid.UUID][]meta.Chunk), garbage: make(map[uint64]garbage),
 	}, nil
 }
 
@@ -123,7 +129,7 @@ func (s *Store) discard(bucket uuid.UUID, key string, attempts []uuid.UUID) {
 		return
 	}
 	s.garbages++
-	s.garbage[s.garbages] = meta.Garbage{ID: garbageID(s.garbages), Bucket: bucket, Key: key, Attempts: attempts}
+	s.garbage[s.garbages] = garbage{meta.Garbage{ID: garbageID(s.garbages), Bucket: bucket, Key: key, Attempts: attempts}, s.hybrid.Now()}
 }
 
 // addChunks inserts rows; a row that is there stays as it is.

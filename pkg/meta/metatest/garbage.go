@@ -69,11 +69,36 @@ var garbageTests = map[string]func(*suite){
 		}
 		require.Equal(s, map[uuid.UUID]string{idle.ID: "idle"}, s.garbage(), "it stays garbage")
 	},
+	"Garbage is not listed before its time": func(s *suite) {
+		a, _ := s.large("a", 2)
+		b, _ := s.large("b", 2)
+		s.inline("a", "x")
+		s.clock.Advance(time.Minute)
+		s.inline("b", "x")
+		s.clock.Advance(time.Minute)
+		for _, c := range []struct {
+			ago  time.Duration
+			want []uuid.UUID
+		}{{3 * time.Minute, nil}, {90 * time.Second, []uuid.UUID{a.ID}}, {time.Second, []uuid.UUID{a.ID, b.ID}}} {
+			var got []uuid.UUID
+			for q := (meta.ListGarbage{Limit: 1, Before: s.clock.Now().Add(-c.ago)}); ; {
+				page, next, err := s.ListGarbage(s.ctx, q)
+				require.NoError(s, err)
+				for _, g := range page {
+					got = append(got, g.Attempts...)
+				}
+				if q.Cursor = next; next == nil {
+					break
+				}
+			}
+			require.ElementsMatch(s, c.want, got)
+		}
+	},
 	"An ID that is none is refused": func(s *suite) {
 		require.True(s, errors.Is(s.DropGarbage(s.ctx, []byte("x")), errors.Invalid))
-		_, _, err := s.ListGarbage(s.ctx, []byte("x"), 1, time.Time{})
+		_, _, err := s.ListGarbage(s.ctx, meta.ListGarbage{Cursor: []byte("x"), Limit: 1})
 		require.True(s, errors.Is(err, errors.Invalid))
-		_, _, err = s.ListGarbage(s.ctx, nil, 0, time.Time{})
+		_, _, err = s.ListGarbage(s.ctx, meta.ListGarbage{Limit: 0})
 		require.True(s, errors.Is(err, errors.Invalid))
 	},
 	"A walk goes on though what it listed was dropped": func(s *suite) {
@@ -82,7 +107,7 @@ var garbageTests = map[string]func(*suite){
 		}
 		seen := make(map[uuid.UUID]bool)
 		for cursor := []byte(nil); ; {
-			page, next, err := s.ListGarbage(s.ctx, cursor, 2, time.Time{})
+			page, next, err := s.ListGarbage(s.ctx, meta.ListGarbage{Cursor: cursor, Limit: 2})
 			require.NoError(s, err)
 			var ids [][]byte
 			for _, g := range page {

@@ -181,7 +181,7 @@ func everyGarbage(ctx context.Context, s meta.Store, idleBefore time.Time) ([]me
 	var all []meta.Garbage
 	var cursor []byte
 	for {
-		page, next, err := s.ListGarbage(ctx, cursor, 2, idleBefore)
+		page, next, err := s.ListGarbage(ctx, meta.ListGarbage{Cursor: cursor, Limit: 2, IdleBefore: idleBefore})
 		if err != nil {
 			return nil, err
 		}

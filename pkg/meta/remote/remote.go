@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
@@ -102,8 +101,10 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 }
 
 // ListGarbage implements meta.Garbages.
-func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]meta.Garbage, []byte, error) {
-	r, err := s.client.ListGarbage(ctx, &metadatav1.ListGarbageRequest{Cursor: cursor, Limit: int64(limit), IdleBefore: convert.Time(idleBefore)})
+func (s *Store) ListGarbage(ctx context.Context, q meta.ListGarbage) ([]meta.Garbage, []byte, error) {
+	r, err := s.client.ListGarbage(ctx, &metadatav1.ListGarbageRequest{
+		Cursor: q.Cursor, Limit: int64(q.Limit), IdleBefore: convert.Time(q.IdleBefore), Before: convert.Time(q.Before),
+	})
 	if err != nil {
 		return nil, nil, err
 	}

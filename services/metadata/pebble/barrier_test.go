@@ -23,7 +23,7 @@ func TestAnAnswerWaitsForWhatItRestsOn(t *testing.T) {
 	ref := meta.UploadRef{Bucket: bucket, Key: "k", ID: upload}
 	for name, call := range map[string]func(s *Store) error{
 		"listing garbage": func(s *Store) error {
-			garbage, _, err := s.ListGarbage(ctx, nil, 10, time.Time{})
+			garbage, _, err := s.ListGarbage(ctx, meta.ListGarbage{Limit: 10})
 			if len(garbage) != 1 {
 				err = errors.Newf(errors.Internal, "%d entries", len(garbage))
 			}

@@ -60,7 +60,7 @@ func holdersOfChunks(t *testing.T, s *Store) {
 		}
 		return err
 	})
-	garbage, _, err := s.ListGarbage(context.Background(), nil, 1<<20, time.Time{})
+	garbage, _, err := s.ListGarbage(context.Background(), meta.ListGarbage{Limit: 1 << 20})
 	require.NoError(t, err)
 	for _, g := range garbage {
 		for _, a := range g.Attempts {
@@ -196,7 +196,7 @@ func TestAcknowledgedWritesOfManyWritersSurvive(t *testing.T) {
 				return
 			case progress <- struct{}{}:
 			}
-			garbage, _, err := store.ListGarbage(ctx, after, 1000, time.Time{})
+			garbage, _, err := store.ListGarbage(ctx, meta.ListGarbage{Cursor: after, Limit: 1000})
 			if err != nil {
 				return
 			}
@@ -245,7 +245,7 @@ func TestAcknowledgedWritesOfManyWritersSurvive(t *testing.T) {
 		_, err = metatest.Dump(ctx, again)
 		require.NoError(t, err)
 		holdersOfChunks(t, again)
-		all, _, err := again.ListGarbage(ctx, nil, 1<<20, time.Time{})
+		all, _, err := again.ListGarbage(ctx, meta.ListGarbage{Limit: 1 << 20})
 		require.NoError(t, err)
 		for _, g := range all {
 			delete(garbage, g.Attempts[0].String())

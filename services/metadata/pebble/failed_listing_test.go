@@ -2,7 +2,6 @@ package pebble
 
 import (
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
@@ -24,7 +23,7 @@ func TestGarbageThatMayNotBeDurableIsNotListed(t *testing.T) {
 	require.NoError(t, s.AbortUpload(t.Context(), ref))
 
 	_ = s.fail(errors.New("a sync failed"))
-	garbage, next, err := s.ListGarbage(t.Context(), nil, 10, time.Time{})
+	garbage, next, err := s.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
 	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
 	require.Empty(t, garbage)
 	require.Empty(t, next)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/convert"
@@ -25,8 +26,8 @@ func (t *txn) discard(bucket uuid.UUID, key string, attempts []uuid.UUID) {
 }
 
 // ListGarbage implements meta.Garbages.
-func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleBefore time.Time) ([]meta.Garbage, []byte, error) {
-	if err := meta.CheckLimit(limit); err != nil {
+func (s *Store) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Garbage, []byte, error) {
+	if err := meta.CheckLimit(r.Limit); err != nil {
 		return nil, nil, err
 	}
 	if err := s.gate.enter(ctx); err != nil {
@@ -35,13 +36,13 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 	defer s.gate.leave()
 	prefix := row(tableGarbage)
 	var from []byte
-	if cursor == nil && !idleBefore.IsZero() {
-		if err := errors.Join(s.endIdle(ctx, idleBefore), s.forgetCompletions(ctx, idleBefore)); err != nil {
+	if r.Cursor == nil && !r.IdleBefore.IsZero() {
+		if err := errors.Join(s.endIdle(ctx, r.IdleBefore), s.forgetCompletions(ctx, r.IdleBefore)); err != nil {
 			return nil, nil, err
 		}
 	}
-	if cursor != nil {
-		after, err := garbageRow(cursor)
+	if r.Cursor != nil {
+		after, err := garbageRow(r.Cursor)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -50,8 +51,11 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 	var page []meta.Garbage
 	var next []byte
 	err := s.scan(prefix, from, func(key, value []byte) (bool, error) {
-		if len(page) == limit {
-			next = page[limit-1].ID
+		if !r.Before.IsZero() && !garbageSince(key).Before(r.Before) {
+			return false, nil
+		}
+		if len(page) == r.Limit {
+			next = page[r.Limit-1].ID
 			return false, nil
 		}
 		var p metadatav1.Garbage
@@ -71,6 +75,11 @@ func (s *Store) ListGarbage(ctx context.Context, cursor []byte, limit int, idleB
 		return nil, nil, err
 	}
 	return page, next, nil
+}
+
+// garbageSince is when the entry of a row became garbage.
+func garbageSince(row []byte) time.Time {
+	return clock.Timestamp(binary.BigEndian.Uint64(row[1:])).Time()
 }
 
 // endIdle ends single uploads without progress since a time.

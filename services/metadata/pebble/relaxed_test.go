@@ -3,7 +3,6 @@ package pebble
 import (
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
@@ -29,7 +28,7 @@ func TestGarbageIsDurableAlsoWithoutSyncs(t *testing.T) {
 	require.NoError(t, s.barrier(t.Context()))
 	_, err = s.DeleteObjects(t.Context(), bucket, []meta.Delete{{Key: "k"}})
 	require.NoError(t, err)
-	garbage, _, err := s.ListGarbage(t.Context(), nil, 10, time.Time{})
+	garbage, _, err := s.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, garbage, 1)
 
@@ -39,7 +38,7 @@ func TestGarbageIsDurableAlsoWithoutSyncs(t *testing.T) {
 	require.NoError(t, err)
 	_, err = after.Object(t.Context(), bucket, "k")
 	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Object), "%v", err)
-	garbage, _, err = after.ListGarbage(t.Context(), nil, 10, time.Time{})
+	garbage, _, err = after.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, garbage, 1)
 	require.NoError(t, after.Close())

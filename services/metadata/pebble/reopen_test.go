@@ -95,7 +95,7 @@ func TestABatchLargerThanTheMemoryOfTheDatabaseIsWhole(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, chunks, got)
 		require.NoError(t, store.AbortUpload(ctx, ref))
-		garbage, _, err := store.ListGarbage(ctx, nil, 2, time.Time{})
+		garbage, _, err := store.ListGarbage(ctx, meta.ListGarbage{Limit: 2})
 		require.NoError(t, err)
 		require.Len(t, garbage, 1)
 		require.NoError(t, store.DropGarbage(ctx, garbage[0].ID))

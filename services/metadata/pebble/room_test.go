@@ -88,7 +88,7 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 	require.True(t, results[0].Existed)
 	require.NoError(t, s.AbortUpload(ctx, single))
 	require.NoError(t, s.AbortUpload(ctx, multi))
-	garbage, _, err := s.ListGarbage(ctx, nil, 10, c.Now())
+	garbage, _, err := s.ListGarbage(ctx, meta.ListGarbage{Limit: 10, IdleBefore: c.Now()})
 	require.NoError(t, err)
 	require.Len(t, garbage, 2)
 	require.NoError(t, s.DropGarbage(ctx, garbage[0].ID, garbage[1].ID))

@@ -119,11 +119,11 @@ func (s *server) DeleteObjects(ctx context.Context, r *metadatav1.DeleteObjectsR
 }
 
 func (s *server) ListGarbage(ctx context.Context, r *metadatav1.ListGarbageRequest) (*metadatav1.ListGarbageResponse, error) {
-	var cursor []byte
+	q := meta.ListGarbage{Limit: clamp(r.GetLimit(), maxGarbage), IdleBefore: convert.TimeFrom(r.GetIdleBefore()), Before: convert.TimeFrom(r.GetBefore())}
 	if len(r.GetCursor()) > 0 {
-		cursor = r.GetCursor()
+		q.Cursor = r.GetCursor()
 	}
-	garbage, next, err := s.store.ListGarbage(ctx, cursor, clamp(r.GetLimit(), maxGarbage), convert.TimeFrom(r.GetIdleBefore()))
+	garbage, next, err := s.store.ListGarbage(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,10 @@
 // what cannot be cleaned does not stand in the way of the rest and takes no memory.
 // When many fail one after the other the chunk store is taken to be away: the
 // walk ends, and the next one begins where it ended.
+//
+// What became garbage is left alone for a grace: who reads a large version that
+// was replaced meanwhile still finds its chunk rows. New garbage calls for a walk
+// a grace later, and what comes until then for one at most another grace later.
 package sweep
 
 import (
@@ -20,6 +24,7 @@ import (
 type Rules struct {
 	Interval time.Duration // between walks that nothing calls for
 	Pause    time.Duration // between walks that new garbage calls for
+	Grace    time.Duration // from when something became garbage until it is cleaned
 	Idle     time.Duration // a single upload without progress for so long is given up
 	RetryMin time.Duration // after a walk with failures
 	RetryMax time.Duration // after many in a row
@@ -64,11 +69,7 @@ func (Dropped) event() {}
 type Action interface{ action() }
 
 // List asks for a page of garbage.
-type List struct {
-	Cursor     []byte
-	Limit      int
-	IdleBefore time.Time // zero: do not look for idle uploads
-}
+type List struct{ meta.ListGarbage }
 
 // Clean deletes all references of an entry in the chunk store.
 type Clean struct{ Garbage meta.Garbage }
@@ -84,7 +85,9 @@ func (Drop) action()  {}
 type Machine struct {
 	rules Rules
 
-	poked    bool
+	poked    bool      // there is garbage, or something to be tried again
+	first    time.Time // the oldest garbage that no walk was for may be from here
+	last     time.Time // and the newest
 	fullAt   time.Time // when the next walk is due in any case
 	pokedAt  time.Time // from when on a poke may start one
 	failing  int       // walks with failures in a row
@@ -109,7 +112,10 @@ func New(r Rules) *Machine { return &Machine{rules: r} }
 func (m *Machine) Step(now time.Time, e Event) []Action {
 	switch e := e.(type) {
 	case Poke:
-		m.poked = true
+		if !m.poked {
+			m.first = now
+		}
+		m.poked, m.last = true, now
 	case Listed:
 		m.listing = false
 		if e.Err == nil { // else it may not be durably garbage
@@ -143,7 +149,24 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 }
 
 func (m *Machine) due(now time.Time) bool {
-	return !now.Before(m.fullAt) || m.poked && !now.Before(m.pokedAt)
+	return !now.Before(m.fullAt) || m.poked && !now.Before(m.calledAt())
+}
+
+// calledAt is when the walk that the poke calls for is due.
+func (m *Machine) calledAt() time.Time {
+	if at := m.first.Add(m.patience()); at.After(m.pokedAt) {
+		return at
+	}
+	return m.pokedAt
+}
+
+// patience is from the poke to the walk that finds its garbage: a little longer than the grace, because
+// the store's clock may run ahead.
+func (m *Machine) patience() time.Duration {
+	if m.rules.Grace == 0 {
+		return 0
+	}
+	return m.rules.Grace + m.rules.Pause
 }
 
 // Wake is when the machine next needs a Tick, if nothing else happens; ok is false while it waits for answers.
@@ -151,8 +174,8 @@ func (m *Machine) Wake() (at time.Time, ok bool) {
 	switch {
 	case m.walking:
 		return time.Time{}, false
-	case m.poked && m.pokedAt.Before(m.fullAt):
-		return m.pokedAt, true
+	case m.poked && m.calledAt().Before(m.fullAt):
+		return m.calledAt(), true
 	}
 	return m.fullAt, true
 }
@@ -162,13 +185,22 @@ func (m *Machine) Busy() int { return len(m.queue) + m.cleaning + len(m.cleaned)
 
 func (m *Machine) begin(now time.Time) Action {
 	m.full = !now.Before(m.fullAt)
-	m.walking, m.poked, m.failed, m.failures = true, false, false, 0
-	list := List{Cursor: m.resume, Limit: m.rules.Page}
-	m.resume = nil
+	m.walking, m.failed, m.failures = true, false, 0
+	// What came within the grace is left to another walk.
+	m.poked, m.first = m.poked && m.last.Add(m.patience()).After(now), m.last
+	m.cursor, m.resume = m.resume, nil
+	return m.list(now)
+}
+
+func (m *Machine) list(now time.Time) Action {
+	m.listing, m.more = true, false
+	list := List{meta.ListGarbage{Cursor: m.cursor, Limit: m.rules.Page}}
+	if m.rules.Grace > 0 {
+		list.Before = now.Add(-m.rules.Grace)
+	}
 	if m.full {
 		list.IdleBefore = now.Add(-m.rules.Idle)
 	}
-	m.listing = true
 	return list
 }
 
@@ -189,12 +221,7 @@ func (m *Machine) proceed(now time.Time) []Action {
 		m.cleaning++
 	}
 	if m.more && !m.listing && len(m.queue) == 0 {
-		m.listing, m.more = true, false
-		list := List{Cursor: m.cursor, Limit: m.rules.Page}
-		if m.full {
-			list.IdleBefore = now.Add(-m.rules.Idle)
-		}
-		actions = append(actions, list)
+		actions = append(actions, m.list(now))
 	}
 	rest := m.cleaning > 0 || m.listing
 	if !m.dropping && (len(m.cleaned) >= m.rules.Batch || len(m.cleaned) > 0 && !rest) {
@@ -217,7 +244,7 @@ func (m *Machine) finish(now time.Time) {
 		if shift := m.failing - 1; shift < 30 && m.rules.RetryMin<<shift < wait {
 			wait = m.rules.RetryMin << shift
 		}
-		m.pokedAt, m.poked = now.Add(wait), true
+		m.pokedAt, m.poked, m.first = now.Add(wait), true, time.Time{}
 		if m.full {
 			// What failed may be the part that only a full walk does.
 			m.fullAt = now.Add(min(wait, m.rules.Interval))

@@ -28,10 +28,21 @@ func garbage(n int) []meta.Garbage {
 
 var start = time.Unix(1e9, 0)
 
+func list(now time.Time, full bool, cursor string) List {
+	l := List{meta.ListGarbage{Limit: rules.Page}}
+	if full {
+		l.IdleBefore = now.Add(-rules.Idle)
+	}
+	if cursor != "" {
+		l.Cursor = []byte(cursor)
+	}
+	return l
+}
+
 func TestAWalkCleansThenDropsThenWaits(t *testing.T) {
 	m := New(rules)
 	g := garbage(3)
-	require.Equal(t, []Action{List{Limit: 3, IdleBefore: start.Add(-rules.Idle)}}, m.Step(start, Tick{}))
+	require.Equal(t, []Action{list(start, true, "")}, m.Step(start, Tick{}))
 	require.Equal(t, []Action{Clean{g[0]}, Clean{g[1]}}, m.Step(start, Listed{Garbage: g}))
 	_, ok := m.Wake()
 	require.False(t, ok)
@@ -55,10 +66,37 @@ func TestAPokeStartsAWalkAfterAPause(t *testing.T) {
 	require.Empty(t, m.Step(start, Listed{}), "the walk is over; the poke during it waits for the pause")
 	at, _ := m.Wake()
 	require.Equal(t, start.Add(rules.Pause), at)
-	require.Equal(t, []Action{List{Limit: 3}}, m.Step(at, Tick{}), "without looking for idle uploads")
+	require.Equal(t, []Action{list(at, false, "")}, m.Step(at, Tick{}), "without looking for idle uploads")
 	m.Step(at, Listed{})
 	later := at.Add(time.Minute)
 	require.Len(t, m.Step(later, Poke{}), 1, "at once when the last walk is long ago")
+}
+
+func TestGarbageIsLeftAloneForItsGrace(t *testing.T) {
+	patient := rules
+	patient.Grace = 10 * time.Minute
+	m := New(patient)
+	first := m.Step(start, Tick{})[0].(List)
+	require.Equal(t, start.Add(-patient.Grace), first.Before)
+	m.Step(start, Listed{})
+	due := func(want time.Time) {
+		t.Helper()
+		at, ok := m.Wake()
+		require.True(t, ok)
+		require.Equal(t, want, at)
+		require.Empty(t, m.Step(at.Add(-1), Tick{}))
+		require.Equal(t, at.Add(-patient.Grace), m.Step(at, Tick{})[0].(List).Before)
+		m.Step(at, Listed{})
+	}
+	a, b, c := start.Add(time.Minute), start.Add(2*time.Minute), start.Add(7*time.Minute)
+	for _, at := range []time.Time{a, b, c} {
+		require.Empty(t, m.Step(at, Poke{}))
+	}
+	patience := patient.Grace + patient.Pause
+	due(a.Add(patience))
+	due(c.Add(patience))
+	at, _ := m.Wake()
+	require.Equal(t, start.Add(patient.Interval), at, "nothing is left to call for a walk")
 }
 
 func TestAFailureIsTriedAgainWithBackOff(t *testing.T) {
@@ -91,7 +129,7 @@ func TestAFailedListingIsTriedAgain(t *testing.T) {
 	require.Empty(t, m.Step(start, Listed{Err: errors.New("away")}))
 	at, ok := m.Wake()
 	require.True(t, ok)
-	require.Equal(t, []Action{List{Limit: 3, IdleBefore: at.Add(-rules.Idle)}}, m.Step(at, Tick{}), "a full walk again")
+	require.Equal(t, []Action{list(at, true, "")}, m.Step(at, Tick{}), "a full walk again")
 }
 
 func TestAChunkStoreThatIsAwayEndsTheWalkAndTheNextGoesOnThere(t *testing.T) {

@@ -32,7 +32,7 @@ func requireNothingLeft(t *testing.T, g *apitest.Gateway) {
 
 func garbage(t *testing.T, g *apitest.Gateway, idle time.Time) []meta.Garbage {
 	t.Helper()
-	all, _, err := g.Meta.ListGarbage(t.Context(), nil, 1000, idle)
+	all, _, err := g.Meta.ListGarbage(t.Context(), meta.ListGarbage{Limit: 1000, IdleBefore: idle})
 	require.NoError(t, err)
 	return all
 }

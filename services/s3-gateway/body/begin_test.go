@@ -50,7 +50,7 @@ func TestChunksOfABodyBrokenOffAtOnceAreCollected(t *testing.T) {
 	f.store.Meta = &slowBegin{Store: f.meta.Store, failed: failed}
 	_, err := f.store.Write(t.Context(), f.single("a"), &brokenOff{left: 2 * size, failed: failed}, 5*size, &seen{}, nil)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	garbage, _, err := f.meta.ListGarbage(t.Context(), nil, 10, time.Time{})
+	garbage, _, err := f.meta.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, garbage, 1)
 }

@@ -1,15 +1,18 @@
 package collection
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,7 @@ import (
 // settings shorten the design's times.
 var settings = []string{
 	"GARAGE_CHUNK_GRACE=1s", "GARAGE_CHUNK_COLLECT_INTERVAL=100ms", "GARAGE_METADATA_SWEEP_INTERVAL=1s", "GARAGE_METADATA_SWEEP_PAUSE=10ms",
+	"GARAGE_METADATA_SWEEP_GRACE=0s",
 	"GARAGE_METADATA_SWEEP_IDLE=3s", "GARAGE_S3_PROGRESS=500ms",
 }
 
@@ -40,8 +44,8 @@ type suite struct {
 	chunks int
 }
 
-func setUp(t *testing.T) *suite {
-	d := deploy.ForTest(t, settings...)
+func setUp(t *testing.T, more ...string) *suite {
+	d := deploy.ForTest(t, append(slices.Clone(settings), more...)...)
 	s := &suite{t: t, d: d, client: s3client.New(d.Endpoint, 8), kept: map[string][]byte{}}
 	s.ok(s3client.Request{Method: "PUT", Bucket: bucket})
 	for i, size := range []int{10, 5000, 40_000, 1 << 20, 3<<20 + 100_000} {
@@ -184,6 +188,25 @@ func TestDeletedAndReplacedChunksGo(t *testing.T) {
 	s.ok(s3client.Request{Method: "PUT", Bucket: bucket, Key: "a copy", Header: map[string]string{"X-Amz-Copy-Source": bucket + "/kept%204"}})
 	s.deleteTheRest()
 	s.settled()
+}
+
+// The gateway reads the list of a large object's chunks page by page while the client takes the body.
+func TestAReaderOfAnObjectThatIsReplacedGetsAllItsBytes(t *testing.T) {
+	const chunkSize, chunks = 256 << 10, 1600 // more than the gateway knows ahead
+	s := setUp(t, "GARAGE_METADATA_SWEEP_GRACE=10s", "GARAGE_S3_CHUNK_SIZE=256KiB")
+	body := bytes.Repeat(random(chunkSize), chunks)
+	s.ok(s3client.Request{Method: "PUT", Bucket: bucket, Key: "large", Body: body, Payload: sigv4.Unsigned})
+	resp, err := s.client.Open(t.Context(), s3client.Request{Method: "GET", Bucket: bucket, Key: "large"})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, resp.Body.Close()) }()
+	_, err = io.ReadFull(resp.Body, make([]byte, chunkSize))
+	require.NoError(t, err)
+	s.ok(s3client.Request{Method: "PUT", Bucket: bucket, Key: "large", Body: []byte("small")})
+	before := s.status()
+	require.Never(t, func() bool { return s.status().Nodes[0] != before.Nodes[0] }, 3*time.Second, 300*time.Millisecond, "nothing of it is let go")
+	rest, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(body[chunkSize:], rest), "%d bytes of %d", len(rest), len(body)-chunkSize)
 }
 
 func TestWhatFailedRequestsStoredGoes(t *testing.T) {

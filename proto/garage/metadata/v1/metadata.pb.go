@@ -2760,10 +2760,12 @@ func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
 }
 
 type ListGarbageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cursor        []byte                 `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Limit         int64                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	IdleBefore    int64                  `protobuf:"varint,3,opt,name=idle_before,json=idleBefore,proto3" json:"idle_before,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Cursor     []byte                 `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Limit      int64                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	IdleBefore int64                  `protobuf:"varint,3,opt,name=idle_before,json=idleBefore,proto3" json:"idle_before,omitempty"`
+	// before is in microseconds since 1970; 0 for all garbage.
+	Before        int64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2815,6 +2817,13 @@ func (x *ListGarbageRequest) GetLimit() int64 {
 func (x *ListGarbageRequest) GetIdleBefore() int64 {
 	if x != nil {
 		return x.IdleBefore
+	}
+	return 0
+}
+
+func (x *ListGarbageRequest) GetBefore() int64 {
+	if x != nil {
+		return x.Before
 	}
 	return 0
 }
@@ -3116,12 +3125,13 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\x10DeleteKeyRequest\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\fR\taccessKey\"\x13\n" +
-	"\x11DeleteKeyResponse\"c\n" +
+	"\x11DeleteKeyResponse\"{\n" +
 	"\x12ListGarbageRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\fR\x06cursor\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x1f\n" +
 	"\vidle_before\x18\x03 \x01(\x03R\n" +
-	"idleBefore\"`\n" +
+	"idleBefore\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x03R\x06before\"`\n" +
 	"\x13ListGarbageResponse\x125\n" +
 	"\agarbage\x18\x01 \x03(\v2\x1b.garage.metadata.v1.GarbageR\agarbage\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\fR\x04next\"&\n" +
