@@ -69,7 +69,10 @@ func New(c Config, d Deps) (*Client, error) {
 func (c *Client) API() *api.Client { return c.api }
 
 // Key is the full name of a key of the key-value store, as garage/layout/current for layout/current.
-func (c *Client) Key(name string) string { return strings.Trim(c.config.Prefix, "/") + "/" + name }
+func (c *Client) Key(name string) string { return c.Prefix() + name }
+
+// Prefix begins the keys of the cluster, and ends in a slash.
+func (c *Client) Prefix() string { return strings.Trim(c.config.Prefix, "/") + "/" }
 
 // Close ends everything that runs in the background.
 func (c *Client) Close() error {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,7 @@ type Registration struct {
 	host     string
 	port     int
 	capacity coarse
+	ready    chan struct{}
 }
 
 // NewRegistration makes a registration; Run it. Kinds: Invalid.
@@ -73,15 +75,20 @@ func (c *Client) NewRegistration(s Service) (*Registration, error) {
 	if err != nil || port == 0 {
 		return nil, errors.Newf(errors.Invalid, "the address to register in Consul, %s, has no port number", s.Address)
 	}
-	return &Registration{client: c, service: s, host: host, port: port}, nil
+	return &Registration{client: c, service: s, host: host, port: port, ready: make(chan struct{})}, nil
 }
+
+// Ready is closed when the program has tried to register, with success or not.
+func (r *Registration) Ready() <-chan struct{} { return r.ready }
 
 // Run registers the program, again whenever Consul's agent has lost it, until ctx ends. Then it leaves, and
 // returns after the time of drain. It never fails: a Consul that is away is told later.
 func (r *Registration) Run(ctx context.Context) error {
 	registered, failures := false, 0
+	var first sync.Once
 	for {
 		err := r.refresh(ctx, registered)
+		first.Do(func() { close(r.ready) })
 		pause := refreshInterval
 		switch {
 		case ctx.Err() != nil:
@@ -116,7 +123,7 @@ func (r *Registration) refresh(ctx context.Context, registered bool) error {
 		r.client.log.Warn("Consul's agent does not know this program any more: it registers again", "id", r.service.ID())
 	}
 	return r.client.ask(ctx, func(o *api.QueryOptions) error {
-		return r.client.api.Agent().ServiceRegisterOpts(r.description(), api.ServiceRegisterOpts{ReplaceExistingChecks: true}.WithContext(o.Context()))
+		return r.client.api.Agent().ServiceRegisterOpts(r.description(), api.ServiceRegisterOpts{}.WithContext(o.Context()))
 	})
 }
 

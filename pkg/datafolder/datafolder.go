@@ -41,8 +41,9 @@ type Options struct {
 	// Service owns the folder; a folder of another service is refused.
 	Service string
 	// ClusterID, if set, is written into a new folder and must be that of an existing one. If it is
-	// not set, a new folder gets a new cluster.
-	ClusterID uuid.UUID
+	// not set, a new folder gets what NewCluster returns, and without that a new cluster.
+	ClusterID  uuid.UUID
+	NewCluster func() (uuid.UUID, error)
 }
 
 // Folder is an open data folder. Close it when its owner has stopped.
@@ -123,7 +124,13 @@ func (f *Folder) create(o Options) error {
 	}
 	f.fresh = true
 	f.info = Info{Format: Format, ClusterID: o.ClusterID, Service: o.Service, NodeID: uuid.New()}
-	if f.info.ClusterID == uuid.Nil {
+	switch {
+	case o.ClusterID != uuid.Nil:
+	case o.NewCluster != nil:
+		if f.info.ClusterID, err = o.NewCluster(); err != nil {
+			return fmt.Errorf("the cluster of a new folder: %w", err)
+		}
+	default:
 		f.info.ClusterID = uuid.New()
 	}
 	content, err := json.MarshalIndent(f.info, "", "  ")

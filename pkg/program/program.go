@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/lifecycle"
@@ -27,6 +29,8 @@ type Settings struct {
 	StopTimeout time.Duration       `conf:"stop-timeout" help:"how long a service may take to finish what is under way when the program stops" min:"1s"`
 	Admin       adminserver.Config  `conf:"admin"`
 	Log         telemetry.LogConfig `conf:"log"`
+	// Join is how the program is one of a cluster; nil for one that is alone. It is not a setting by itself.
+	Join *Join
 }
 
 // DefaultSettings are for a program with the given data folder and administration address.
@@ -43,24 +47,38 @@ type Program struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	Admin    *adminserver.Server
+	// Consul is nil where the program does without.
+	Consul *consul.Client
 	// Out is where people read what the program has to say to them.
 	Out io.Writer
 	// OnReady is called once every service is ready; nil for nothing.
 	OnReady func(ctx context.Context) error
 
-	services *lifecycle.Group
-	built    []io.Closer // services that were added, as far as they can be closed without running
-	closers  []func() error
+	join         *Join
+	adminTLS     bool
+	registration *consul.Registration // nil: none
+	services     *lifecycle.Group
+	built        []io.Closer // services that were added, as far as they can be closed without running
+	checks       []check     // services that were added, as far as they can say how they are
+	beforeStop   []func(ctx context.Context)
+	closers      []func() error
 }
 
 // Add adds a service. Services start in the order in which they are added, and stop in reverse.
-// One that has Close is closed if a later one cannot be built.
+// One that has Close is closed if a later one cannot be built. The health of the program follows one that is a Checker.
 func (p *Program) Add(name string, s lifecycle.Service) {
 	p.services.Add(name, s)
 	if c, ok := s.(io.Closer); ok {
 		p.built = append(p.built, c)
 	}
+	if c, ok := s.(Checker); ok {
+		p.checks = append(p.checks, check{name, c})
+	}
 }
+
+// BeforeStop adds what is called when the program is asked to stop, while it still serves as before; it stops when
+// all that was added has returned. ctx ends if a service fails meanwhile.
+func (p *Program) BeforeStop(f func(ctx context.Context)) { p.beforeStop = append(p.beforeStop, f) }
 
 // abandon closes what was built and will not run.
 func (p *Program) abandon() error {
@@ -100,10 +118,12 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 			err = errors.Join(err, p.closers[i]())
 		}
 	}()
-	if p.Folder, err = datafolder.Open(s.Data, datafolder.Options{Service: name, ClusterID: s.ClusterID}); err != nil {
+	if err := p.openConsul(s); err != nil {
 		return err
 	}
-	p.OnClose(p.Folder.Close)
+	if err := p.openFolder(ctx, s); err != nil {
+		return err
+	}
 	if err := p.openAdmin(s.Admin); err != nil {
 		return err
 	}
@@ -112,11 +132,35 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 	}
 	all := lifecycle.NewGroup(p.Log, 2*s.StopTimeout)
 	all.Add("administration server", p.Admin)
+	if p.registration != nil {
+		p.services.Add("registration", p.registration)
+	}
 	p.services.Add("readiness", lifecycle.Func(p.serve))
 	all.Add(name, p.services)
 	p.Log.Info("starting", "version", p.Version, "data", p.Folder.Path(), "cluster_id", p.Folder.Info().ClusterID, "admin", p.Admin.Addr().String())
-	err = unwrapGroup(all.Run(ctx))
+	err = unwrapGroup(p.runUntil(ctx, all))
 	p.Log.Info("stopped")
+	return err
+}
+
+// runUntil runs a service until ctx ends and what is to come before its stop has been done.
+func (p *Program) runUntil(ctx context.Context, s lifecycle.Service) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer stop()
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+			return
+		}
+		for _, f := range p.beforeStop {
+			f(running)
+		}
+	})
+	err := s.Run(running)
+	stop()
+	waiting.Wait()
 	return err
 }
 
@@ -137,6 +181,7 @@ func (p *Program) openAdmin(c adminserver.Config) error {
 	if err != nil {
 		return err
 	}
+	p.adminTLS = c.TLS.Enabled()
 	p.Admin, err = adminserver.New(c, adminserver.Deps{Listener: listener, Token: token, Logger: p.Log, Registry: p.Registry})
 	if err != nil {
 		return err
@@ -158,18 +203,4 @@ func clientAddress(address string, secure bool) string {
 		return "https://" + address
 	}
 	return address
-}
-
-// serve is the last service to start and the first to stop: while it runs, the program is ready.
-func (p *Program) serve(ctx context.Context) error {
-	if p.OnReady != nil {
-		if err := p.OnReady(ctx); err != nil {
-			return err
-		}
-	}
-	p.Admin.SetServing(true)
-	p.Log.Info("ready")
-	<-ctx.Done()
-	p.Admin.SetServing(false)
-	return nil
 }

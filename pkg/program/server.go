@@ -2,27 +2,27 @@ package program
 
 import (
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
-// Server makes the gRPC server for other services and returns, beside it, what the program presents
-// when it calls them (nil: plain text). Register services on it and Add it.
-func (p *Program) Server(c rpc.ServeConfig, options ...grpc.ServerOption) (*rpc.Server, credentials.TransportCredentials, error) {
+// Server makes the gRPC server for other services. Register services on it and Add it. identity is that of the
+// program (see Identity).
+func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...grpc.ServerOption) (*rpc.Server, error) {
 	if err := c.TLS.CheckAddress("rpc.listen", c.Listen); err != nil {
-		return nil, nil, err
-	}
-	server, client, err := c.TLS.Credentials(p.Log)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	listener, err := p.Listen("rpc.listen", c.Listen)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return rpc.NewServer(rpc.ServerConfig{
-		Listener: listener, Credentials: server, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: options,
-	}), client, nil
+		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: options,
+	}), nil
+}
+
+// Identity is what the program, which is the service of that name, presents to other services.
+func (p *Program) Identity(service string, s rpc.Security) (rpc.Identity, error) {
+	return s.Identity(p.Log)
 }

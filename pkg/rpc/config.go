@@ -41,8 +41,16 @@ func (s *Security) Validate() error {
 	return nil
 }
 
-// Credentials makes what servers and clients present and demand; both are nil without TLS.
-func (s Security) Credentials(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
+// Identity makes what servers and clients present and demand from files, or nothing without them.
+func (s Security) Identity(logger *slog.Logger) (Identity, error) {
+	server, client, err := s.files(logger)
+	if err != nil || server == nil {
+		return Identity{}, err
+	}
+	return Identity{Server: server, Client: func(string) credentials.TransportCredentials { return client }}, nil
+}
+
+func (s Security) files(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
 	if !s.Enabled() {
 		return nil, nil, nil
 	}

@@ -67,14 +67,15 @@ func (a *authority) issue(t *testing.T) Security {
 func TestServicesKnowEachOtherByTheirAuthority(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	log := slog.New(slog.DiscardHandler)
-	server, client, err := ours.issue(t).Credentials(log)
+	ourIdentity, err := ours.issue(t).Identity(log)
 	require.NoError(t, err)
-	_, stranger, err := theirs.issue(t).Credentials(log)
+	theirIdentity, err := theirs.issue(t).Identity(log)
 	require.NoError(t, err)
+	client, stranger := ourIdentity.For("any"), theirIdentity.For("any")
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := NewServer(ServerConfig{Listener: listener, Credentials: server, Logger: log})
+	s := NewServer(ServerConfig{Listener: listener, Identity: ourIdentity, Logger: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

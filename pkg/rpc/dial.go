@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,15 +19,25 @@ var connectParams = grpc.ConnectParams{
 	MinConnectTimeout: 3 * time.Second,
 }
 
-// Dial makes a connection to a service at host:port; it connects when first used and again whenever it
-// was lost. creds are nil for plain text. metrics may be nil. options are added, such as a codec.
+// balanced spreads the calls of a connection over all addresses of its target.
+const balanced = `{"loadBalancingConfig": [{"round_robin": {}}]}`
+
+// Dial makes a connection to a service at host:port, or to a target that begins with a scheme (consul:///…) for which
+// options have a resolver; with several addresses, calls go to one after the other. It connects when first used and
+// again whenever it was lost. creds are nil for plain text. metrics may be nil. options are added, such as a codec.
 func Dial(address string, creds credentials.TransportCredentials, metrics *telemetry.GRPCMetrics, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}
 	all := append(DialOptions(metrics), grpc.WithTransportCredentials(creds))
-	// passthrough: the system's resolver is asked at each connection, and proxies of the environment are not used.
-	conn, err := grpc.NewClient("passthrough:///"+address, append(append(all, grpc.WithNoProxy()), options...)...)
+	target := address
+	if strings.Contains(address, ":///") {
+		all = append(all, grpc.WithDefaultServiceConfig(balanced))
+	} else {
+		// passthrough: the system's resolver is asked at each connection, and proxies of the environment are not used.
+		target = "passthrough:///" + address
+	}
+	conn, err := grpc.NewClient(target, append(append(all, grpc.WithNoProxy()), options...)...)
 	if err != nil {
 		return nil, errors.Wrap(errors.Invalid, err, "address %s", address)
 	}

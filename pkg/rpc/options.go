@@ -34,13 +34,18 @@ const (
 
 // ServerOptions are the options of every gRPC server of Garage. metrics may be nil.
 func ServerOptions(logger *slog.Logger, metrics *telemetry.GRPCMetrics) []grpc.ServerOption {
+	return serverOptions(logger, metrics, nil)
+}
+
+// serverOptions are ServerOptions where authorize, unless it is nil, refuses calls.
+func serverOptions(logger *slog.Logger, metrics *telemetry.GRPCMetrics, authorize func(context.Context, string) error) []grpc.ServerOption {
 	unary := []grpc.UnaryServerInterceptor{telemetry.UnaryServerRequestID}
 	stream := []grpc.StreamServerInterceptor{telemetry.StreamServerRequestID}
 	if metrics != nil {
 		unary = append(unary, metrics.UnaryServer)
 		stream = append(stream, metrics.StreamServer)
 	}
-	guard := guard{logger}
+	guard := guard{logger, authorize}
 	unary = append(unary, guard.unary)
 	stream = append(stream, guard.stream)
 	return []grpc.ServerOption{
@@ -61,7 +66,18 @@ func ServerOptions(logger *slog.Logger, metrics *telemetry.GRPCMetrics) []grpc.S
 
 // guard turns the errors of handlers into statuses, logs those that an operator should know, and survives
 // their panics: a request that hits a mistake in the program must not take the others with it.
-type guard struct{ log *slog.Logger }
+// It also refuses who may not call.
+type guard struct {
+	log       *slog.Logger
+	authorize func(ctx context.Context, method string) error // nil: all may
+}
+
+func (g guard) allowed(ctx context.Context, method string) error {
+	if g.authorize == nil {
+		return nil
+	}
+	return g.authorize(ctx, method)
+}
 
 // status is the error for the wire. What callers do wrong is theirs to log.
 func (g guard) status(ctx context.Context, method string, err error) error {
@@ -78,12 +94,18 @@ func (g guard) status(ctx context.Context, method string, err error) error {
 
 func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer g.recover(ctx, info.FullMethod, &err)
+	if err := g.allowed(ctx, info.FullMethod); err != nil {
+		return nil, g.status(ctx, info.FullMethod, err)
+	}
 	resp, err = handler(ctx, req)
 	return resp, g.status(ctx, info.FullMethod, err)
 }
 
 func (g guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer g.recover(stream.Context(), info.FullMethod, &err)
+	if err := g.allowed(stream.Context(), info.FullMethod); err != nil {
+		return g.status(stream.Context(), info.FullMethod, err)
+	}
 	return g.status(stream.Context(), info.FullMethod, handler(srv, stream))
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -22,8 +21,8 @@ const DefaultGrace = 20 * time.Second
 type ServerConfig struct {
 	// Listener is where to serve; the server closes it.
 	Listener net.Listener
-	// Credentials are nil for plain text.
-	Credentials credentials.TransportCredentials
+	// Identity is what the server presents and demands.
+	Identity Identity
 	// Grace is how long calls under way may take once the server is asked to stop; zero means DefaultGrace.
 	Grace   time.Duration
 	Logger  *slog.Logger
@@ -49,9 +48,9 @@ func NewServer(c ServerConfig) *Server {
 	if c.Grace <= 0 {
 		c.Grace = DefaultGrace
 	}
-	options := ServerOptions(c.Logger, c.Metrics)
-	if c.Credentials != nil {
-		options = append(options, grpc.Creds(c.Credentials))
+	options := serverOptions(c.Logger, c.Metrics, c.Identity.Authorize)
+	if c.Identity.Server != nil {
+		options = append(options, grpc.Creds(c.Identity.Server))
 	}
 	s := &Server{config: c, grpc: grpc.NewServer(append(options, c.Options...)...), health: health.NewServer(), ready: make(chan struct{})}
 	healthv1.RegisterHealthServer(s.grpc, s.health)

@@ -29,17 +29,18 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 // collector gives the Counts and the health of the nodes to Prometheus.
 type collector struct {
-	s       *Store
+	store   func() *Store
 	metrics []metric
 	avoided *prometheus.Desc
 	latency *prometheus.Desc
 	window  *prometheus.Desc
 }
 
-// Collector is the store's metrics, to be registered once.
-func (s *Store) Collector() prometheus.Collector {
+// Collector is the metrics of a store, to be registered once. It asks each time which store that is, for one that
+// follows another; nil is none yet.
+func Collector(store func() *Store) prometheus.Collector {
 	return &collector{
-		s: s,
+		store: store,
 		metrics: []metric{
 			total("second_asked", "Reads that asked another node, because the first was slow or failed.", func(c Counts) int64 { return c.SecondAsked }),
 			total("bad_copies", "Bad copies of chunks found by reads.", func(c Counts) int64 { return c.BadCopies }),
@@ -68,11 +69,15 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	counts := c.s.Counts()
+	s := c.store()
+	if s == nil {
+		return
+	}
+	counts := s.Counts()
 	for _, m := range c.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.of(counts)))
 	}
-	for _, n := range c.s.Nodes() {
+	for _, n := range s.Nodes() {
 		avoided := 0.0
 		if n.Avoided {
 			avoided = 1

@@ -16,7 +16,7 @@ func TestCollectorCountsWhatHappened(t *testing.T) {
 		w.put()
 	}
 	r := prometheus.NewPedanticRegistry()
-	require.NoError(t, r.Register(w.Collector()))
+	require.NoError(t, r.Register(Collector(func() *Store { return w.Store })))
 	families, err := r.Gather()
 	require.NoError(t, err)
 	values := map[string]float64{}

@@ -7,6 +7,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -15,14 +16,16 @@ import (
 
 type settings struct {
 	program.Settings `conf:""`
+	program.Join     `conf:""`
 	Memory           config.Size      `conf:"memory" help:"memory for chunks on their way" min:"16MiB"`
 	RPC              rpc.ServeConfig  `conf:"rpc"`
 	Chunk            chunknode.Config `conf:"chunk"`
 }
 
 func main() {
-	s := &settings{Settings: program.DefaultSettings("var/chunk-node", "127.0.0.1:3911"),
+	s := &settings{Settings: program.DefaultSettings("var/chunk-node", "127.0.0.1:3911"), Join: program.DefaultJoin(),
 		Memory: buffer.DefaultLimit, RPC: rpc.ServeConfig{Listen: "127.0.0.1:3901"}, Chunk: chunknode.DefaultConfig()}
+	s.Settings.Join = &s.Join
 	program.Main(program.Command("chunk-node", "Store chunks on this machine's disks", s, &s.Settings, s.build))
 }
 
@@ -39,11 +42,19 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	p.Add("chunk store", service)
 	telemetry.RegisterPool(p.Registry, pool)
 	telemetry.RegisterNode(p.Registry, service.Node().Status)
-	server, _, err := p.Server(s.RPC, chunknode.ServerOptions()...)
+	identity, err := p.Identity(consul.ServiceChunkNode, s.RPC.TLS)
+	if err != nil {
+		return err
+	}
+	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)
 	if err != nil {
 		return err
 	}
 	service.Register(server.GRPC())
 	p.Add("gRPC server", server)
-	return nil
+	capacity := func() (int64, error) {
+		status, err := service.Node().Status(context.Background())
+		return status.Capacity, err
+	}
+	return p.Announce(consul.Service{Name: consul.ServiceChunkNode, Capacity: capacity, KeepAlive: true}, "rpc.listen", server.Addr())
 }

@@ -6,10 +6,10 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
-	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 	"deuxfleurs.fr/garage/services/metadata"
 )
@@ -19,23 +19,29 @@ const memory = 1 << 20
 
 type settings struct {
 	program.Settings `conf:""`
+	program.Join     `conf:""`
 	RPC              rpc.ServeConfig        `conf:"rpc"`
 	Cluster          membership.StoreConfig `conf:"cluster"`
 	Metadata         metadata.Config        `conf:"metadata"`
 }
 
 func main() {
-	s := &settings{Settings: program.DefaultSettings("var/metadata", "127.0.0.1:3912"),
+	s := &settings{Settings: program.DefaultSettings("var/metadata", "127.0.0.1:3912"), Join: program.DefaultJoin(),
 		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3902"}, Cluster: membership.DefaultStoreConfig(), Metadata: metadata.DefaultConfig()}
+	s.Settings.Join = &s.Join
 	program.Main(program.Command("metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
-	server, credentials, err := p.Server(s.RPC)
+	identity, err := p.Identity(consul.ServiceMetadata, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
-	reach := peers.Reach{Program: p, Security: s.RPC.TLS, Credentials: credentials, Metrics: telemetry.NewClientMetrics(p.Registry)}
+	server, err := p.Server(s.RPC, identity)
+	if err != nil {
+		return err
+	}
+	reach := peers.New(p, s.RPC.TLS, identity)
 	nodes, err := reach.Nodes(s.Cluster.Config, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
@@ -52,5 +58,5 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	service.Register(server.GRPC())
 	p.Add("metadata", service)
 	p.Add("gRPC server", server)
-	return nil
+	return p.Announce(consul.Service{Name: consul.ServiceMetadata}, "rpc.listen", server.Addr())
 }

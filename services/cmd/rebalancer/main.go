@@ -7,6 +7,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -20,24 +21,27 @@ const memory = 1 << 20
 
 type settings struct {
 	program.Settings `conf:""`
-	RPC              rpc.CallConfig    `conf:"rpc"`
+	program.Join     `conf:""`
+	RPC              rpc.ServeConfig   `conf:"rpc"`
 	Cluster          membership.Config `conf:"cluster"`
-	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
+	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
 	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
 }
 
 func main() {
-	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"),
-		MetadataAddress: "127.0.0.1:3902", Rebalancer: rebalancer.DefaultConfig()}
+	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"), Join: program.DefaultJoin(),
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig()}
+	s.Settings.Join = &s.Join
 	program.Main(program.Command("rebalancer", "Manage keys and buckets and tell how the cluster is", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
-	reach, err := peers.New(p, s.RPC.TLS)
+	identity, err := p.Identity(consul.ServiceRebalancer, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
+	reach := peers.New(p, s.RPC.TLS, identity)
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
@@ -52,11 +56,12 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	}
 	p.OnClose(closeOthers)
 	nodes := map[chunk.NodeID]rebalancer.Node{}
-	for id, n := range members.Nodes {
+	view, _ := members.Current()
+	for id, n := range view.Nodes {
 		nodes[id] = n
 	}
 	service, err := rebalancer.New(s.Rebalancer, rebalancer.Deps{
-		Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID, Layout: members.Layout, Assignment: members.Assignment,
+		Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID, Layout: view.Layout, Assignment: view.Assignment,
 		Nodes: nodes, Peers: append([]rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}, others...),
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})
@@ -65,5 +70,13 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
-	return nil
+	if p.Consul == nil {
+		return nil // nobody knows where it is, so nobody calls
+	}
+	server, err := p.Server(s.RPC, identity)
+	if err != nil {
+		return err
+	}
+	p.Add("gRPC server", server)
+	return p.Announce(consul.Service{Name: consul.ServiceRebalancer}, "rpc.listen", server.Addr())
 }

@@ -8,6 +8,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
@@ -20,25 +21,28 @@ import (
 
 type settings struct {
 	program.Settings `conf:""`
+	program.Join     `conf:""`
 	Memory           config.Size            `conf:"memory" help:"memory for bodies on their way in and out" min:"32MiB"`
 	S3               s3gateway.Config       `conf:"s3"`
 	RPC              rpc.CallConfig         `conf:"rpc"`
 	Cluster          membership.StoreConfig `conf:"cluster"`
-	MetadataAddress  string                 `conf:"metadata-address" flag:"metadata" help:"address of the metadata service"`
+	MetadataAddress  string                 `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
 	KeyCache         time.Duration          `conf:"key-cache" help:"how long an access key is kept in memory; at most what rebalancers wait for (rebalancer.settle)" min:"0s" max:"2s"`
 }
 
 func main() {
-	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Memory: buffer.DefaultLimit,
-		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), MetadataAddress: "127.0.0.1:3902", KeyCache: keys.MaxKeep}
+	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Join: program.DefaultJoin(), Memory: buffer.DefaultLimit,
+		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), KeyCache: keys.MaxKeep}
+	s.Settings.Join = &s.Join
 	program.Main(program.Command("s3-gateway", "Serve S3", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(_ context.Context, p *program.Program) error {
-	reach, err := peers.New(p, s.RPC.TLS)
+	identity, err := p.Identity(consul.ServiceGateway, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
+	reach := peers.New(p, s.RPC.TLS, identity)
 	pool := buffer.NewPool(int(s.Memory), clock.System{})
 	p.Add("memory", pool)
 	telemetry.RegisterPool(p.Registry, pool)
@@ -67,5 +71,5 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("s3-gateway", service)
-	return nil
+	return p.Announce(consul.Service{Name: consul.ServiceGateway}, "s3.listen", service.Addr())
 }

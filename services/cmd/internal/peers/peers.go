@@ -1,14 +1,15 @@
 // Package peers is how the programs of a cluster reach each other: the chunk-nodes of the layout and the
-// metadata service. What it opens is closed with the program.
+// metadata services. With Consul both are found there, else they are named in the settings. What it opens is
+// closed with the program.
 package peers
 
 import (
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -16,57 +17,94 @@ import (
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
-// metadataSetting is where programs are told the address of the metadata service.
-const metadataSetting = "metadata-address"
+const (
+	// metadataSetting is where programs are told the address of the metadata service.
+	metadataSetting = "metadata-address"
+	metadataDefault = "127.0.0.1:3902"
+)
 
 // Reach is how a program knows the others.
 type Reach struct {
-	Program     *program.Program
-	Security    rpc.Security
-	Credentials credentials.TransportCredentials // what the program presents; nil: plain text
-	Metrics     *telemetry.GRPCMetrics
+	program  *program.Program
+	security rpc.Security
+	identity rpc.Identity
+	metrics  *telemetry.GRPCMetrics
 }
 
-// New makes a Reach for a program that serves no gRPC itself.
-func New(p *program.Program, s rpc.Security) (Reach, error) {
-	_, client, err := s.Credentials(p.Log)
-	return Reach{Program: p, Security: s, Credentials: client, Metrics: telemetry.NewClientMetrics(p.Registry)}, err
+// New makes a Reach for a program with that identity, which security says.
+func New(p *program.Program, s rpc.Security, identity rpc.Identity) Reach {
+	return Reach{program: p, security: s, identity: identity, metrics: telemetry.NewClientMetrics(p.Registry)}
 }
 
-// Nodes reaches the chunk-nodes. Chunks that are received take their memory from pool.
-func (r Reach) Nodes(c membership.Config, pool *buffer.Pool) (*membership.Static, error) {
-	nodes, err := membership.Open(c, membership.Deps{Credentials: r.Credentials, Pool: pool, Metrics: r.Metrics,
-		Clock: clock.System{}, Logger: r.Program.Log, CheckAddress: r.Security.CheckAddress})
-	if err != nil {
-		return nil, err
+// Nodes reaches the chunk-nodes of the layout file or, without one, of the layout published in Consul. Chunks that are
+// received take their memory from pool.
+func (r Reach) Nodes(c membership.Config, pool *buffer.Pool) (*membership.Members, error) {
+	p := r.program
+	members := membership.New(membership.Deps{Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
+		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial()})
+	p.OnClose(members.Close)
+	switch {
+	case c.Layout != "":
+		l, a, err := c.Read()
+		if err != nil {
+			return nil, err
+		}
+		return members, members.Apply(l, a)
+	case p.Consul != nil:
+		p.Add("layout", newFollower(p, members))
+		return members, nil
 	}
-	r.Program.OnClose(nodes.Close)
-	return nodes, nil
+	return nil, errors.E(errors.Invalid, errors.Setting, "cluster.layout",
+		"name the file that says which chunk-nodes there are, or set consul.enabled to find them in Consul")
+}
+
+// find is where a node is that has no address in the layout; nil without Consul.
+func (r Reach) find() func(chunk.NodeID) string {
+	if r.program.Consul == nil {
+		return nil
+	}
+	return func(id chunk.NodeID) string { return consul.NodeTarget(consul.ServiceChunkNode, id) }
+}
+
+// dial resolves targets of Consul.
+func (r Reach) dial() []grpc.DialOption {
+	if r.program.Consul == nil {
+		return nil
+	}
+	accept := func(address string) error { return r.security.CheckAddress("rpc.tls", address) }
+	return []grpc.DialOption{grpc.WithResolvers(r.program.Consul.Builder(accept))}
 }
 
 // Chunks is the chunk store over all nodes; its metrics are those of the program.
-func (r Reach) Chunks(nodes *membership.Static, c membership.StoreConfig) (chunk.Store, error) {
-	store, closeStore, err := nodes.Store(c)
+func (r Reach) Chunks(nodes *membership.Members, c membership.StoreConfig) (chunk.Store, error) {
+	store, err := nodes.Chunks(c)
 	if err != nil {
 		return nil, err
 	}
-	r.Program.Registry.MustRegister(store.Collector())
-	r.Program.OnClose(func() error { closeStore(); return nil })
+	r.program.Registry.MustRegister(store.Collector())
 	return store, nil
 }
 
-// Metadata makes a connection to the metadata service.
+// Metadata makes a connection to the metadata service at address or, without one, to all that Consul knows.
 func (r Reach) Metadata(address string) (*grpc.ClientConn, error) {
-	if address == "" {
-		return nil, errors.E(errors.Invalid, errors.Setting, metadataSetting, "give the address of the metadata service")
+	switch {
+	case address == "" && r.program.Consul != nil:
+		return r.Dial(consul.ServiceMetadata, consul.Target(consul.ServiceMetadata))
+	case address == "":
+		address = metadataDefault
 	}
-	if err := r.Security.CheckAddress(metadataSetting, address); err != nil {
+	if err := r.security.CheckAddress(metadataSetting, address); err != nil {
 		return nil, err
 	}
-	conn, err := rpc.Dial(address, r.Credentials, r.Metrics)
+	return r.Dial(consul.ServiceMetadata, address)
+}
+
+// Dial makes a connection to a target of a service.
+func (r Reach) Dial(service, target string) (*grpc.ClientConn, error) {
+	conn, err := rpc.Dial(target, r.identity.For(service), r.metrics, r.dial()...)
 	if err != nil {
 		return nil, err
 	}
-	r.Program.OnClose(conn.Close)
+	r.program.OnClose(conn.Close)
 	return conn, nil
 }

@@ -1,0 +1,196 @@
+package membership
+
+import (
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/telemetry"
+)
+
+// closeTimeout is how long what a chunk store still does in the background may take when it is closed.
+const closeTimeout = 10 * time.Second
+
+// Deps are what Members work with.
+type Deps struct {
+	Credentials credentials.TransportCredentials // nil: plain text
+	Pool        *buffer.Pool                     // memory for chunks that are received
+	Metrics     *telemetry.GRPCMetrics
+	Clock       clock.Clock
+	Logger      *slog.Logger
+	// CheckAddress refuses addresses of a layout that must not be spoken to; nil accepts all.
+	CheckAddress func(setting, address string) error
+	// Find is the gRPC target of a node that has no address in the layout; nil: each must have one.
+	Find func(chunk.NodeID) string
+	// Dial is added to the options of the connections, such as what resolves the targets of Find.
+	Dial []grpc.DialOption
+}
+
+// View is which nodes there are, and a client for each. It must not be changed.
+type View struct {
+	Layout     layout.Layout
+	Assignment *layout.Assignment
+	Nodes      map[chunk.NodeID]*remote.Client
+}
+
+// member is a client and what it was made for.
+type member struct {
+	client *remote.Client
+	target string
+}
+
+// Members follows the layout. Make it with New and Close it.
+type Members struct {
+	deps Deps
+
+	applying sync.Mutex // held by Apply and Close
+
+	mu      sync.Mutex
+	view    View // its Assignment is nil before the first layout
+	members map[chunk.NodeID]member
+	chunks  []*Chunks
+
+	work sync.WaitGroup // what is being retired
+}
+
+// New makes members of no layout yet.
+func New(d Deps) *Members { return &Members{deps: d, members: map[chunk.NodeID]member{}} }
+
+// Current is the layout in force; false before the first.
+func (m *Members) Current() (View, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.view, m.view.Assignment != nil
+}
+
+// Apply puts a layout in force: its nodes get clients, which connect when first used, and each chunk store goes
+// over to them. A layout that cannot be used changes nothing. Kinds: Invalid.
+func (m *Members) Apply(l layout.Layout, a *layout.Assignment) error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.mu.Lock()
+	old, chunks := m.members, m.chunks
+	m.mu.Unlock()
+	next, made, err := m.reach(l, old)
+	if err != nil {
+		return errors.Join(err, closeAll(made))
+	}
+	view := View{Layout: l, Assignment: a, Nodes: make(map[chunk.NodeID]*remote.Client, len(next))}
+	for id, n := range next {
+		view.Nodes[id] = n.client
+	}
+	stores := make([]*generation, len(chunks))
+	for i, c := range chunks {
+		if stores[i], err = c.generation(view); err != nil {
+			for _, g := range stores[:i] {
+				g.close()
+			}
+			return errors.Join(err, closeAll(made))
+		}
+	}
+	m.mu.Lock()
+	m.view, m.members = view, next
+	m.mu.Unlock()
+	var retired []*generation
+	for i, c := range chunks {
+		if g := c.swap(stores[i]); g != nil {
+			retired = append(retired, g)
+		}
+	}
+	m.work.Go(func() { m.retire(retired, gone(old, next)) })
+	m.deps.Logger.Info("the layout is in force", "layout", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
+	return nil
+}
+
+// reach has a client for each node, those of old where they reach it, and returns beside them those it made.
+func (m *Members) reach(l layout.Layout, old map[chunk.NodeID]member) (next map[chunk.NodeID]member, made []member, err error) {
+	next = make(map[chunk.NodeID]member, len(l.Nodes))
+	for _, n := range l.Nodes {
+		target, err := m.target(n)
+		if err != nil {
+			return nil, made, err
+		}
+		if known, ok := old[n.ID]; ok && known.target == target {
+			next[n.ID] = known
+			continue
+		}
+		client, err := remote.New(remote.Options{ID: n.ID, Address: target, Credentials: m.deps.Credentials,
+			Pool: m.deps.Pool, Metrics: m.deps.Metrics, Dial: m.deps.Dial})
+		if err != nil {
+			return nil, made, err
+		}
+		next[n.ID] = member{client: client, target: target}
+		made = append(made, next[n.ID])
+	}
+	return next, made, nil
+}
+
+func (m *Members) target(n layout.Node) (string, error) {
+	if n.Address == "" {
+		if m.deps.Find != nil {
+			return m.deps.Find(n.ID), nil
+		}
+		return "", errors.E(errors.Invalid, errors.Node, n.ID.String(), "the layout file gives it no address")
+	}
+	if m.deps.CheckAddress != nil {
+		if err := m.deps.CheckAddress("cluster.layout", n.Address); err != nil {
+			return "", err
+		}
+	}
+	return n.Address, nil
+}
+
+// gone are the members that next does not use.
+func gone(old, next map[chunk.NodeID]member) []member {
+	var list []member
+	for id, n := range old {
+		if next[id].client != n.client {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// retire ends what no operation begins on any more.
+func (m *Members) retire(stores []*generation, members []member) {
+	for _, g := range stores {
+		g.close()
+	}
+	if err := closeAll(members); err != nil {
+		m.deps.Logger.Debug("closing the connections to nodes that are gone", "error", err)
+	}
+}
+
+func closeAll(members []member) error {
+	var errs []error
+	for _, n := range members {
+		errs = append(errs, n.client.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends all stores, waits for what they still do, and closes the connections.
+func (m *Members) Close() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.mu.Lock()
+	members, chunks := maps.Clone(m.members), m.chunks
+	m.mu.Unlock()
+	for _, c := range chunks {
+		if g := c.swap(nil); g != nil {
+			g.close()
+		}
+	}
+	m.work.Wait()
+	return closeAll(gone(members, nil))
+}
