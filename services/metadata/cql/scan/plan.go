@@ -53,8 +53,11 @@ func (w *walk[V]) page(perEntry float64) []Ask {
 	if perEntry*float64(len(w.known)) < 1.5 { // keys, one by one: no shard needs give more than all that are wanted
 		share = min(share*math.Pow(4, float64(min(w.pages, 6))), float64(w.wanted()))
 	}
-	rows := int(min(maxPage, share/min(1, ratio)+1))
-	w.pages++
+	if w.emitted > w.before {
+		w.barren = 0
+	}
+	rows := int(min(maxPage, (share/min(1, ratio)+1)*math.Pow(4, float64(min(w.barren, 6)))))
+	w.pages, w.barren, w.before = w.pages+1, w.barren+1, w.emitted
 	var asks []Ask
 	for i := range w.known {
 		from, visible := w.reach(i, w.front)

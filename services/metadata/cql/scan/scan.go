@@ -62,7 +62,7 @@ const maxRounds = 64
 func List[V any](ctx context.Context, source Source[V], shards int, q listing.Query, behind Place, emit func(listing.Entry, Row[V])) (more bool, cost Cost, err error) {
 	w := &walk[V]{
 		ctx: ctx, source: source, q: q, known: make([]known[V], shards),
-		front: place{Place: behind}, end: place{last: true}, shown: make(map[string]int), guesses: maxGuesses / 4, found: -maxGuesses, perEntry: 1 / float64(shards),
+		front: place{Place: behind}, end: place{last: true}, shown: make(map[string]int), guesses: maxGuesses / 4, found: -maxGuesses, before: -1, perEntry: 1 / float64(shards),
 	}
 	w.q.SeekAtOnce = true
 	if after := listing.Successor([]byte(q.Prefix)); after != nil {
@@ -104,7 +104,9 @@ type walk[V any] struct {
 	shown    map[string]int // visible rows known of each common prefix
 	alphabet [256]bool      // bytes that keys have behind the prefix
 	visible  int            // of the rows read, those that are newest and not hidden
-	pages    int            // page rounds
+	pages    int            // page rounds in a row
+	barren   int            // those of them since which nothing was shown
+	before   int            // what had been shown at the last of them
 	perEntry float64        // rows of a shard for each entry, where the walk last read
 	guesses  int            // points to guess in the next round
 	found    int            // entries known ahead when guesses were last made
