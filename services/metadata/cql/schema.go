@@ -70,7 +70,7 @@ var migrations = []migration{
 			begun bigint,
 			progress bigint,
 			upload blob, -- metadatav1.Upload: what meta.Upload says, without state
-			token uuid, -- of the call that began it
+			begin_id uuid, -- of the call that began it
 			state int, -- uploadOpen …
 			closing bigint, -- since when it is being ended
 			done blob, -- ID of the version that a single upload was committed as
