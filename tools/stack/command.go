@@ -29,13 +29,15 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags.SetOutput(progress)
 	data := flags.String("data", "", "folder for data, logs and the file env (default var/stack in the repository)")
 	offset := flags.Int("offset", 0, "what to add to every port, so that several stacks run side by side")
-	cqlNodes := flags.Int("cql-nodes", 1, "nodes of Cassandra, 1 to 3")
+	cqlNodes := flags.Int("cql-nodes", 0, "nodes of Cassandra, 1 to 3 (default as many as there is data of, or 1)")
 	nodes := flags.Int("nodes", 1, "agents of Consul and clients of Nomad, beside the server of each")
 	zones := flags.Int("zones", 3, "zones that those are spread over")
 	acl := flags.Bool("acl", false, "Consul denies what no token allows")
 	all := func() []parts.Part {
-		_, _, _ = nodes, zones, acl
-		return []parts.Part{parts.Cassandra{Nodes: *cqlNodes}}
+		agents := parts.Agents(*nodes, *zones)
+		return []parts.Part{
+			parts.Cassandra{Nodes: *cqlNodes}, parts.Consul{Agents: agents, ACL: *acl}, parts.Nomad{Clients: parts.Clients(agents)},
+		}
 	}
 	flags.Usage = func() {
 		fmt.Fprintf(progress, usage, strings.Join(names(all()), " "))

@@ -294,6 +294,7 @@ require (
 	sigs.k8s.io/yaml v1.3.0 // indirect
 )
 
+// Consul's own: they break the format of what it stores.
 exclude (
 	github.com/hashicorp/go-msgpack v1.1.5
 	github.com/hashicorp/go-msgpack v1.1.6

@@ -25,7 +25,7 @@ var templates embed.FS
 // Cassandra is the CQL database: nodes on 127.0.0.21 and the following addresses, called "cassandra-1" and so on. ScyllaDB, which
 // operators run, is in no registry; Cassandra speaks the same protocol.
 type Cassandra struct {
-	// Nodes is how many there are, 1 to 3; 0 means 1. A data folder keeps its number.
+	// Nodes is how many there are, 1 to 3; 0 means as many as the data folder has data of, or 1. A data folder keeps its number.
 	Nodes int
 }
 
@@ -68,10 +68,9 @@ type cassandraNode struct {
 	CQL, Storage, JMX, HeapMB int
 }
 
-func (c Cassandra) nodes(s *Stack) ([]cassandraNode, error) {
-	c.Nodes = max(1, c.Nodes)
-	if c.Nodes > 3 {
-		return nil, fmt.Errorf("%d nodes of Cassandra: at most 3", c.Nodes)
+func (c *Cassandra) nodes(s *Stack) ([]cassandraNode, error) {
+	if err := c.settle(s); err != nil {
+		return nil, err
 	}
 	heap := 512
 	if c.Nodes > 1 {
@@ -115,9 +114,6 @@ func (c Cassandra) start(ctx context.Context, s *Stack, programs map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	if err := c.settle(s, len(nodes)); err != nil {
-		return nil, err
-	}
 	var specs []process.Spec
 	var hosts []string
 	for _, node := range nodes {
@@ -137,17 +133,29 @@ func (c Cassandra) start(ctx context.Context, s *Stack, programs map[string]stri
 	return map[string]string{"GARAGE_STACK_CQL": strings.Join(hosts, ",")}, nil
 }
 
-// settle keeps the number of nodes that the data was made with: the tokens depend on it.
-func (c Cassandra) settle(s *Stack, nodes int) error {
+// settle decides on the number of nodes: the one that the data was made with, because the tokens depend on it.
+func (c *Cassandra) settle(s *Stack) error {
+	if c.Nodes < 0 || c.Nodes > 3 {
+		return fmt.Errorf("%d nodes of Cassandra: there can be 1 to 3", c.Nodes)
+	}
 	path := filepath.Join(s.data, "cassandra-nodes")
-	old, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return replace(path, []byte(strconv.Itoa(nodes)), 0o644)
+		c.Nodes = max(1, c.Nodes)
+		return replace(path, []byte(strconv.Itoa(c.Nodes)), 0o644)
 	}
-	if err == nil && string(old) != strconv.Itoa(nodes) {
-		err = fmt.Errorf("the data in %s is of %s nodes of Cassandra, not %d: use as many, or another folder", s.data, old, nodes)
+	if err != nil {
+		return err
 	}
-	return err
+	old, err := strconv.Atoi(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if c.Nodes != 0 && c.Nodes != old {
+		return fmt.Errorf("the data in %s is of %d nodes of Cassandra, not %d: use as many, or another folder", s.data, old, c.Nodes)
+	}
+	c.Nodes = old
+	return nil
 }
 
 // together returns when every node sees enough others to answer at the highest level that the system keyspaces allow.

@@ -18,7 +18,7 @@ var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	"cql": func(ctx context.Context, r process.Ready) error {
 		return askCQL(ctx, r.Address, one, "SELECT key FROM system.local")
 	},
-	"consul":       askConsul,
+	"consul":       askLeader,
 	"nomad-server": askLeader,
 	"nomad-client": askNomadClient,
 	"ldap":         askLDAP,
@@ -60,7 +60,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	return body, nil
 }
 
-// askLeader asks a server of Consul or Nomad who leads, which only a server that can be used knows.
+// askLeader asks an agent of Consul or Nomad who leads the servers. A client forwards that to a server, so it has joined.
 func askLeader(ctx context.Context, r process.Ready) error {
 	body, err := get(ctx, "http://"+r.Address+"/v1/status/leader")
 	if err != nil {
@@ -75,9 +75,6 @@ func askLeader(ctx context.Context, r process.Ready) error {
 	}
 	return nil
 }
-
-// askConsul asks an agent who leads: a client forwards that to a server, so it has joined.
-func askConsul(ctx context.Context, r process.Ready) error { return askLeader(ctx, r) }
 
 // askNomadClient asks an agent of a client whether the servers list it as ready.
 func askNomadClient(ctx context.Context, r process.Ready) error {

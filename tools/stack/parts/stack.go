@@ -167,7 +167,7 @@ func (s *Stack) Down(ctx context.Context, names ...string) error {
 		}
 		if len(mine) > 0 {
 			begin := time.Now()
-			errs = append(errs, s.group.End(ctx, mine...))
+			errs = append(errs, s.group.End(ctx, mine...), s.unmount(mine...))
 			fmt.Fprintf(s.progress, "%s: stopped in %v\n", name, time.Since(begin).Round(100*time.Millisecond))
 		}
 		errs = append(errs, s.withdraw(name))
