@@ -26,6 +26,7 @@ type Instance struct {
 	NodeID   uuid.UUID // of its data folder
 	Address  string    // host:port where others connect
 	Admin    string    // host:port of its administration server
+	Machine  string    // name of Consul's node that it runs on
 	Zone     string
 	Version  string
 	Capacity string // coarse, for people; of chunk-nodes
@@ -114,7 +115,7 @@ func instances(entries []*api.ServiceEntry) []Instance {
 		}
 		i := Instance{
 			ID: e.Service.ID, Address: net.JoinHostPort(host, strconv.Itoa(e.Service.Port)), Admin: e.Service.Meta[metaAdmin],
-			Zone: e.Service.Meta[metaZone], Version: e.Service.Meta[metaVersion], Capacity: e.Service.Meta[metaCapacity],
+			Machine: e.Node.Node, Zone: e.Service.Meta[metaZone], Version: e.Service.Meta[metaVersion], Capacity: e.Service.Meta[metaCapacity],
 			Healthy: e.Checks.AggregatedStatus() == api.HealthPassing,
 		}
 		// What somebody else registered under this name has no node ID, and nobody asks for it by that.

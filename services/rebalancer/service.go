@@ -10,6 +10,8 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/consul/leader"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
@@ -51,10 +53,15 @@ type Deps struct {
 	Assignment *layout.Assignment
 	Nodes      map[chunk.NodeID]Node
 	Peers      []Peer
-	Version    string // of this program
-	Clock      clock.Clock
-	Random     clock.Random
-	Logger     *slog.Logger
+	// Consul, if set, is where layout, nodes and services are found instead; Self is how others reach this
+	// instance, and Dial reaches another one.
+	Consul  *consul.Client
+	Self    Self
+	Dial    leader.Dial
+	Version string // of this program
+	Clock   clock.Clock
+	Random  clock.Random
+	Logger  *slog.Logger
 }
 
 // Service answers the admin API.
@@ -62,6 +69,8 @@ type Service struct {
 	adminv1.UnimplementedAdminServiceServer
 	config Config
 	deps   Deps
+
+	cluster *cluster // nil without Consul
 }
 
 // New makes the service. Kinds: Invalid if something it cannot do without is missing.
@@ -72,14 +81,29 @@ func New(c Config, d Deps) (*Service, error) {
 	if c.StatusTimeout <= 0 {
 		c.StatusTimeout = DefaultConfig().StatusTimeout
 	}
-	return &Service{config: c, deps: d}, nil
+	s := &Service{config: c, deps: d}
+	if d.Consul != nil {
+		if d.Self.NodeID == uuid.Nil || d.Dial == nil {
+			return nil, errors.Newf(errors.Invalid, "with Consul the rebalancer needs its node ID and a way to reach other rebalancers")
+		}
+		s.cluster = newCluster(d)
+	}
+	return s, nil
 }
 
 // Register adds the admin API to a gRPC server, which is expected to check the operator's token.
 func (s *Service) Register(r grpc.ServiceRegistrar) { adminv1.RegisterAdminServiceServer(r, s) }
 
-// Run lives as long as ctx; what the service does, it does when it is asked.
+// RegisterRPC adds what other services call to the gRPC server for them: the admin API is for another rebalancer, which has
+// checked the operator's token.
+func (s *Service) RegisterRPC(r grpc.ServiceRegistrar) { s.Register(r) }
+
+// Run lives as long as ctx. With Consul it takes part in the choice of the active instance; else it is that by itself, and
+// what it does, it does when it is asked.
 func (s *Service) Run(ctx context.Context) error {
+	if s.cluster != nil {
+		s.runCluster(ctx)
+	}
 	<-ctx.Done()
 	return nil
 }

@@ -1,0 +1,184 @@
+package rebalancer
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/consul/leader"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/layout/kv"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// LeaderKey is the lock of the active rebalancer, in Garage's folder of Consul's store.
+const LeaderKey = "rebalancer/leader"
+
+// forwardedKey marks a call that another rebalancer has sent on; it is not sent on again.
+const forwardedKey = "garage-forwarded"
+
+// Self is this instance, as others reach it.
+type Self struct {
+	NodeID  uuid.UUID
+	Address string // host:port of its gRPC server for other services
+}
+
+// seat is what this instance knows about who is active.
+type seat struct {
+	mu     sync.Mutex
+	term   *term          // while this one is active
+	active *leader.Active // who is; nil: nobody, or not known
+}
+
+// term is a time in which this instance is the active one.
+type term struct {
+	held   leader.Held
+	ctx    context.Context // ends with it
+	roster *roster
+}
+
+func (s *seat) set(change func(*seat)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// get returns the term of this instance, or else who is active.
+func (s *seat) get() (*term, *leader.Active) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.term != nil && s.term.ctx.Err() != nil {
+		return nil, nil
+	}
+	return s.term, s.active
+}
+
+// cluster is the part of the service that lives with Consul.
+type cluster struct {
+	consul *consul.Client
+	store  *kv.Store
+	self   Self
+	finder *leader.Finder
+	seat   seat
+	resign chan struct{} // closed when this instance must not be the active one any more
+	once   sync.Once
+
+	mu         sync.Mutex
+	layout     layout.Layout // that was published last; zero: none
+	assignment *layout.Assignment
+
+	changing sync.Mutex // one change of the layout at a time
+
+	history sync.Mutex
+	placed  map[chunk.NodeID]bool // nodes of the layouts up to read
+	read    uint64
+}
+
+func newCluster(d Deps) *cluster {
+	return &cluster{consul: d.Consul, store: kv.New(d.Consul, d.Logger), self: d.Self,
+		finder: leader.NewFinder(d.Consul, d.Consul.Key(LeaderKey), consul.ServiceRebalancer, d.Dial, d.Logger), resign: make(chan struct{})}
+}
+
+// published is the layout that Consul had last.
+func (c *cluster) published() (layout.Layout, *layout.Assignment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.layout, c.assignment
+}
+
+// Resign gives up being the active one, for good: another instance takes over at once. A program calls it before it stops.
+func (s *Service) Resign(context.Context) {
+	if c := s.cluster; c != nil {
+		c.once.Do(func() { close(c.resign) })
+	}
+}
+
+// runCluster takes part in the choice of the active one, and follows who it is, until ctx ends.
+func (s *Service) runCluster(ctx context.Context) {
+	c := s.cluster
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	campaigning, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() {
+		defer stop()
+		select {
+		case <-c.resign:
+		case <-ctx.Done():
+		}
+	})
+	work.Go(func() {
+		candidate := leader.Candidate{Leader: leader.Leader{NodeID: c.self.NodeID, Address: c.self.Address}, Key: c.consul.Key(LeaderKey),
+			ServiceID: consul.ServiceRebalancer + "-" + c.self.NodeID.String(), Clock: s.deps.Clock, Log: s.deps.Logger}
+		s.ended(ctx, leader.Campaign(campaigning, c.consul, candidate, s.lead))
+	})
+	work.Go(func() {
+		s.ended(ctx, c.finder.Follow(ctx, func(a *leader.Active) { c.seat.set(func(s *seat) { s.active = a }) }))
+	})
+	work.Go(func() {
+		s.ended(ctx, c.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
+			c.mu.Lock()
+			c.layout, c.assignment = l, a
+			c.mu.Unlock()
+			s.deps.Logger.Info("layout in force", "number", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
+		}))
+	})
+	work.Wait()
+}
+
+// ended says that something ended that should last as long as ctx.
+func (s *Service) ended(ctx context.Context, err error) {
+	if ctx.Err() == nil && !errors.Is(err, errors.Canceled) {
+		s.deps.Logger.Error("what lives with Consul has ended", "error", err)
+	}
+}
+
+// lead is what this instance does while it is the active one.
+func (s *Service) lead(ctx context.Context, held leader.Held) {
+	c := s.cluster
+	c.seat.set(func(s *seat) { s.term = &term{held: held, ctx: ctx, roster: newRoster()} })
+	<-ctx.Done()
+	c.seat.set(func(s *seat) { s.term = nil })
+}
+
+// here returns the term in which this instance is the active one, or an error that says who is. Kinds: Unavailable.
+func (s *Service) here() (*term, error) {
+	t, active := s.cluster.seat.get()
+	switch {
+	case t != nil:
+		return t, nil
+	case active == nil:
+		return nil, errors.Newf(errors.Unavailable, "no rebalancer is the active one at this moment: try again in a few seconds; if it stays so, look at the rebalancers and at Consul")
+	}
+	return nil, errors.Newf(errors.Unavailable, "the active rebalancer is %v at %s", active.NodeID, active.Address)
+}
+
+// needsConsul refuses what a layout that is a file cannot do.
+func needsConsul() error {
+	return errors.E(errors.PreconditionFailed, errors.Layout, "",
+		"this server's layout does not change while it runs: layouts are staged and applied in clusters that use Consul (consul.enabled); elsewhere the layout is the file of cluster.layout, or the one node of standalone")
+}
+
+// decided has a call answered by the active instance: by do if that is this one, else there.
+func decided[Q, R any](ctx context.Context, s *Service, request *Q, there func(adminv1.AdminServiceClient, context.Context, *Q, ...grpc.CallOption) (*R, error), do func(context.Context, *term, *Q) (*R, error)) (*R, error) {
+	if s.cluster == nil {
+		return nil, needsConsul()
+	}
+	mine, err := s.here()
+	if err == nil {
+		return do(ctx, mine, request)
+	}
+	_, active := s.cluster.seat.get()
+	if active == nil || active.NodeID == s.cluster.self.NodeID || len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
+		return nil, err
+	}
+	forwarded := metadata.AppendToOutgoingContext(ctx, forwardedKey, s.cluster.self.NodeID.String())
+	answer, err := there(adminv1.NewAdminServiceClient(active.Conn), forwarded, request)
+	return answer, errors.Annotate(err, "asking the active rebalancer at %s", active.Address)
+}

@@ -1,0 +1,153 @@
+package rebalancer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/layout/kv"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// nodeView is a chunk-node as all sources together show it.
+type nodeView struct {
+	id         chunk.NodeID
+	instance   *consul.Instance // nil: Consul does not know it
+	desired    *layout.Node     // nil: it is not in the layout
+	partitions int
+	placed     bool // it was in an earlier layout
+	reports    bool // reports are expected: this instance is the active one
+	seen       seen
+	machine    string
+}
+
+// alive reports whether Consul's checks pass and, where that can be told, it reports.
+func (n *nodeView) alive() bool {
+	return n.instance != nil && n.instance.Healthy && (!n.reports || n.seen.present)
+}
+
+func (n *nodeView) state() adminv1.NodeState {
+	switch {
+	case n.desired != nil && n.seen.report.GetLeaving():
+		return adminv1.NodeState_NODE_STATE_LEAVING
+	case n.desired != nil && n.alive():
+		return adminv1.NodeState_NODE_STATE_HEALTHY
+	case n.desired != nil:
+		return adminv1.NodeState_NODE_STATE_MISSING
+	case !n.alive():
+		return adminv1.NodeState_NODE_STATE_UNSPECIFIED
+	case n.seen.report.GetStatus().GetChunks() > 0:
+		return adminv1.NodeState_NODE_STATE_DRAINING
+	case n.placed:
+		return adminv1.NodeState_NODE_STATE_EMPTY
+	}
+	return adminv1.NodeState_NODE_STATE_NEW
+}
+
+// problem is what the operator should know about it, or empty.
+func (n *nodeView) problem() string {
+	status := n.seen.report.GetStatus()
+	switch {
+	case n.instance == nil && n.desired != nil:
+		return "Consul does not know it: is it running?"
+	case n.instance != nil && !n.instance.Healthy:
+		return "Consul's checks of it fail"
+	case n.seen.report.GetLeaving():
+		return "it is about to stop"
+	case n.reports && !n.seen.present:
+		return "it does not report to the active rebalancer"
+	case n.desired != nil && n.instance != nil && n.instance.Zone != "" && n.desired.Zone != n.instance.Zone:
+		return fmt.Sprintf("it says that its zone is %s, and the layout has %s", n.instance.Zone, n.desired.Zone)
+	case status != nil:
+		return status.GetProblem()
+	}
+	return ""
+}
+
+func (n *nodeView) message() *adminv1.Node {
+	m := &adminv1.Node{Id: n.id.String(), Alive: n.alive(), State: n.state(), Machine: n.machine, Problem: n.problem(), Partitions: uint32(n.partitions)}
+	if n.instance != nil {
+		m.Zone, m.Address, m.Version, m.CapacityText = n.instance.Zone, n.instance.Address, n.instance.Version, n.instance.Capacity
+		if m.Consul = "critical"; n.instance.Healthy {
+			m.Consul = "passing"
+		}
+	}
+	if n.desired != nil {
+		m.Zone = n.desired.Zone
+	}
+	if st := n.seen.report.GetStatus(); st != nil {
+		m.Version, m.ReadOnly = st.GetVersion(), st.GetReadOnly()
+		m.Chunks, m.Bytes, m.StoredBytes = st.GetChunks(), st.GetBytes(), st.GetStoredBytes()
+		m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
+		m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
+	}
+	if t := n.seen.report.GetTraffic(); t != nil {
+		m.Reads, m.Writes, m.References, m.Deletes, m.Errors = t.GetReads(), t.GetWrites(), t.GetReferences(), t.GetDeletes(), t.GetErrors()
+		m.BytesRead, m.BytesWritten = t.GetBytesRead(), t.GetBytesWritten()
+	}
+	m.Collected = n.seen.report.GetCollection().GetCollected()
+	return m
+}
+
+// views are the nodes of the layout, of Consul and of the reports, sorted by ID. t is nil where this instance is not
+// the active one: then nothing is known of reports.
+func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*nodeView, error) {
+	all := map[chunk.NodeID]*nodeView{}
+	get := func(id chunk.NodeID) *nodeView {
+		if all[id] == nil {
+			all[id] = &nodeView{id: id, reports: t != nil}
+		}
+		return all[id]
+	}
+	for _, i := range s.cluster.consul.Watch(consul.ServiceChunkNode).Instances() {
+		if i.NodeID != (chunk.NodeID{}) {
+			n := get(i.NodeID)
+			n.instance, n.machine = &i, i.Machine
+		}
+	}
+	if t != nil {
+		for id, r := range t.roster.all(s.deps.Clock.Now()) {
+			get(id).seen = r
+		}
+	}
+	l, a := snapshot.Layout(), snapshot.Assignment()
+	for i, n := range l.Nodes {
+		v := get(n.ID)
+		v.desired, v.partitions = &n, a.Slots()[i]
+	}
+	placed, err := s.cluster.placedBefore(ctx, l.Number)
+	if err != nil {
+		return nil, err
+	}
+	sorted := make([]*nodeView, 0, len(all))
+	for id, n := range all {
+		n.placed = placed[id]
+		sorted = append(sorted, n)
+	}
+	slices.SortFunc(sorted, func(a, b *nodeView) int { return bytes.Compare(a.id[:], b.id[:]) })
+	return sorted, nil
+}
+
+// placedBefore are the nodes of all layouts before a number. Published layouts never change, so each is read once.
+func (c *cluster) placedBefore(ctx context.Context, number uint64) (map[chunk.NodeID]bool, error) {
+	c.history.Lock()
+	defer c.history.Unlock()
+	if c.placed == nil {
+		c.placed = map[chunk.NodeID]bool{}
+	}
+	for c.read+1 < number {
+		p, err := c.store.Get(ctx, c.read+1)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range p.Layout.Nodes {
+			c.placed[n.ID] = true
+		}
+		c.read++
+	}
+	return c.placed, nil
+}
