@@ -59,12 +59,10 @@ var migrations = []migration{
 			tail blob, -- metadatav1.AddChunksRequest with chunks only: rows that its commit wrote at the same time
 			PRIMARY KEY ((bucket_id, shard), key, version_ts, version_id)
 		) WITH CLUSTERING ORDER BY (key ASC, version_ts DESC, version_id ASC)`,
-		// Begun and moved on by plain writes, ended by lightweight transactions on
-		// state, except that the commit of a single upload sets done.
+		// Multipart uploads. Begun and moved on by plain writes, ended by lightweight transactions on state.
 		`CREATE TABLE IF NOT EXISTS uploads (
 			bucket_id uuid,
 			shard int,
-			multipart boolean, -- of the partition: deletions of single uploads do not slow down listings
 			key blob,
 			upload_id blob,
 			begun bigint,
@@ -73,14 +71,31 @@ var migrations = []migration{
 			begin_id uuid, -- of the call that began it
 			state int, -- uploadOpen …
 			closing bigint, -- since when it is being ended
-			done blob, -- ID of the version that a single upload was committed as
 			parts blob, -- metadatav1.CompleteUploadRequest, once decided
 			version_ts bigint, -- of the object, once decided
 			version_id blob,
 			object blob, -- the object, once decided
 			completed bigint,
-			PRIMARY KEY ((bucket_id, shard, multipart), key, upload_id)
+			PRIMARY KEY ((bucket_id, shard), key, upload_id)
 		)`,
+		// Uploads of single objects: apart, so that their many deletions slow no listing down. Deletions
+		// are kept as long as hints are, 3 hours: a row is checked against the objects
+		// before it is acted on, so that one that comes back does no harm. State is
+		// changed by lightweight transactions only, done by the commit.
+		`CREATE TABLE IF NOT EXISTS singles (
+			bucket_id uuid,
+			shard int,
+			key blob,
+			upload_id blob,
+			begun bigint,
+			progress bigint,
+			upload blob,
+			begin_id uuid,
+			state int,
+			closing bigint,
+			done blob, -- ID of the version that it was committed as
+			PRIMARY KEY ((bucket_id, shard), key, upload_id)
+		) WITH gc_grace_seconds = 10800`,
 		// A begun attempt has modified 0, a finished one its time.
 		`CREATE TABLE IF NOT EXISTS parts (
 			upload_id blob,
@@ -141,17 +156,7 @@ var migrations = []migration{
 			until bigint
 		)`,
 	}},
-	{
-		// Deletions are kept for 10 days, which is the default and how long a node may be away,
-		// and here as long as hints are, 3 hours: there are many of these rows, and
-		// every one is checked against the objects before it is acted on, so that one that
-		// comes back does no harm.
-		statements: []string{
-			`ALTER TABLE uploads WITH gc_grace_seconds = 10800`,
-			`ALTER TABLE claims WITH gc_grace_seconds = 10800`,
-		},
-		columns: []column{{"cluster", "created", "bigint"}},
-	},
+	{columns: []column{{"cluster", "created", "bigint"}}},
 }
 
 // migration is a step of the schema.
