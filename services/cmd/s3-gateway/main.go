@@ -10,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/identity/ldap"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -27,18 +28,19 @@ type settings struct {
 	RPC              rpc.CallConfig         `conf:"rpc"`
 	Cluster          membership.StoreConfig `conf:"cluster"`
 	MetadataAddress  string                 `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
+	Identity         identitySettings       `conf:"identity"`
 	KeyCache         time.Duration          `conf:"key-cache" help:"how long an access key is kept in memory; at most what rebalancers wait for (rebalancer.settle)" min:"0s" max:"2s"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/s3-gateway", "127.0.0.1:3910"), Join: program.DefaultJoin(), Memory: buffer.DefaultLimit,
-		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), KeyCache: keys.MaxKeep}
+		S3: s3gateway.DefaultConfig(), Cluster: membership.DefaultStoreConfig(), Identity: identitySettings{LDAP: ldap.DefaultConfig()}, KeyCache: keys.MaxKeep}
 	s.Settings.Join = &s.Join
 	program.Main(program.Command("s3-gateway", "Serve S3", s, &s.Settings, s.build))
 }
 
-func (s *settings) build(_ context.Context, p *program.Program) error {
-	identity, err := p.Identity(consul.ServiceGateway, s.RPC.TLS)
+func (s *settings) build(ctx context.Context, p *program.Program) error {
+	identity, err := p.Identity(ctx, consul.ServiceGateway, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
@@ -63,8 +65,12 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	store := remote.New(conn)
+	identities, err := s.identities(ctx, p, store)
+	if err != nil {
+		return err
+	}
 	service, err := s3gateway.New(s.S3, s3gateway.Deps{
-		Meta: store, Chunks: chunks, Identities: keys.New(store, clock.System{}, s.KeyCache), Pool: pool,
+		Meta: store, Chunks: chunks, Identities: identities, Pool: pool,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
 	})
 	if err != nil {

@@ -1,0 +1,132 @@
+package ldap
+
+import (
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/identity"
+)
+
+// maxKept bounds each sort of kept answers, in access keys.
+const maxKept = 10000
+
+// retryAfter is how long the directory is left alone after it could not be asked.
+const retryAfter = time.Second
+
+// kept decides what is answered from memory and when the directory is asked. It does nothing else:
+// no clock, no lock.
+type kept struct {
+	keep, refuse, away time.Duration
+
+	found   map[string]foundAt
+	refused map[string]time.Time // when it was asked
+
+	down    bool      // the last answer was none
+	next    time.Time // when down: not to be asked before
+	probing bool      // when down: somebody is asking
+}
+
+type foundAt struct {
+	identity identity.Identity
+	at       time.Time // when it was asked
+}
+
+// verdict is what to do with a request for an access key.
+type verdict uint8
+
+const (
+	ask         verdict = iota // ask the directory and wait for it
+	serve                      // answer the kept identity
+	serveAndAsk                // answer the kept identity, and find out whether the directory is back
+	refuse                     // there is no such access key
+	unavailable                // nobody knows
+)
+
+func newKept(c *Config) *kept {
+	return &kept{
+		keep: c.CacheTime, refuse: c.RefusedTime, away: c.AwayTime,
+		found: make(map[string]foundAt), refused: make(map[string]time.Time),
+	}
+}
+
+// young reports whether less than limit has passed since at. A clock that went back makes nothing young.
+func young(at, now time.Time, limit time.Duration) bool {
+	age := now.Sub(at)
+	return age >= 0 && age < limit
+}
+
+// decide says what to do. After ask and serveAndAsk, tell what came of it with one of the methods below.
+func (k *kept) decide(accessKey string, now time.Time) (verdict, identity.Identity) {
+	f, known := k.found[accessKey]
+	if known && young(f.at, now, k.keep) {
+		return serve, f.identity
+	}
+	if at, is := k.refused[accessKey]; is && young(at, now, k.refuse) {
+		return refuse, identity.Identity{}
+	}
+	if !k.down {
+		return ask, identity.Identity{}
+	}
+	probe := !k.probing && !now.Before(k.next)
+	k.probing = k.probing || probe
+	switch {
+	case known && young(f.at, now, k.away) && probe:
+		return serveAndAsk, f.identity
+	case known && young(f.at, now, k.away):
+		return serve, f.identity
+	case probe:
+		return ask, identity.Identity{}
+	}
+	return unavailable, identity.Identity{}
+}
+
+// isThere notes an identity that the directory had when it was asked. It reports whether the directory was down.
+func (k *kept) isThere(id identity.Identity, asked time.Time) (wasDown bool) {
+	delete(k.refused, id.AccessKey)
+	if _, known := k.found[id.AccessKey]; !known && len(k.found) >= maxKept {
+		k.makeRoom(asked)
+	}
+	k.found[id.AccessKey] = foundAt{id, asked}
+	return k.up()
+}
+
+// isNotThere notes that the directory does not have the access key. It reports whether the directory was down.
+func (k *kept) isNotThere(accessKey string, asked time.Time) (wasDown bool) {
+	delete(k.found, accessKey)
+	if k.refuse > 0 {
+		if len(k.refused) >= maxKept {
+			clear(k.refused)
+		}
+		k.refused[accessKey] = asked
+	}
+	return k.up()
+}
+
+// cannotTell notes that the directory could not be asked, and answers with what is kept.
+// It reports whether the directory was up.
+func (k *kept) cannotTell(accessKey string, asked, now time.Time) (id identity.Identity, ok, wasUp bool) {
+	wasUp = !k.down
+	k.down, k.probing, k.next = true, false, now.Add(retryAfter)
+	f, known := k.found[accessKey]
+	return f.identity, known && young(f.at, asked, k.away), wasUp
+}
+
+func (k *kept) up() (wasDown bool) {
+	wasDown = k.down
+	k.down, k.probing = false, false
+	return wasDown
+}
+
+// makeRoom drops what can no longer serve, or else any identity.
+func (k *kept) makeRoom(now time.Time) {
+	for accessKey, f := range k.found {
+		if !young(f.at, now, max(k.keep, k.away)) {
+			delete(k.found, accessKey)
+		}
+	}
+	for accessKey := range k.found {
+		if len(k.found) < maxKept {
+			return
+		}
+		delete(k.found, accessKey)
+	}
+}

@@ -1,0 +1,112 @@
+package ldap
+
+import (
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
+)
+
+// maxGroups bounds the groups of one person or machine.
+const maxGroups = 1000
+
+// find looks an access key up. Kinds: NotFound (AccessKey), Unavailable. The problems are those of
+// entries that were found and are not right.
+func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []problem, error) {
+	found, err := c.search(conn, c.People.Base, ldap.ScopeWholeSubtree, 2,
+		"(&"+equal(c.People.AccessKey, accessKey)+c.People.Filter+")",
+		c.People.AccessKey, c.People.Secret, c.People.Name, c.People.CreateBuckets, c.People.MemberOf)
+	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		return identity.Identity{}, nil, errors.Annotate(err, "looking for a person or machine below %s", c.People.Base)
+	}
+	nobody := errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP")
+	switch {
+	case err != nil || len(found) > 1:
+		dn := c.People.Base
+		if len(found) > 0 {
+			dn = found[0].DN
+		}
+		return identity.Identity{}, []problem{{dn, errors.Newf(errors.Conflict, "another entry has the same access key %q: neither may sign", accessKey)}}, nobody
+	case len(found) == 0:
+		return identity.Identity{}, nil, nobody
+	}
+	entry := found[0]
+	id, err := c.person(entry, accessKey)
+	if err != nil {
+		return identity.Identity{}, []problem{{entry.DN, err}}, nobody
+	}
+	groups, err := c.groups(conn, entry, id.Name)
+	if err != nil {
+		return identity.Identity{}, nil, errors.Annotate(err, "looking for groups below %s", c.Groups.Base)
+	}
+	var problems []problem
+	for _, g := range groups {
+		problems = append(problems, c.join(&id, g)...)
+	}
+	return id, problems, nil
+}
+
+// groups finds the groups that an entry belongs to.
+func (c *Config) groups(conn *ldap.Conn, entry *ldap.Entry, name string) ([]*ldap.Entry, error) {
+	if c.Groups.Base == "" {
+		return nil, nil
+	}
+	attributes := []string{c.Groups.Name, c.Groups.Rights, c.Groups.Read, c.Groups.Write, c.Groups.Owner, c.Groups.CreateBuckets}
+	if c.Groups.Membership == byMemberOf {
+		return c.groupsOf(conn, values(entry, c.People.MemberOf), attributes)
+	}
+	member := entry.DN
+	if c.Groups.Membership == byName {
+		member = name
+	}
+	return c.search(conn, c.Groups.Base, ldap.ScopeWholeSubtree, maxGroups, "(&"+equal(c.Groups.Member, member)+c.Groups.Filter+")", attributes...)
+}
+
+// groupsOf reads the groups with the DNs. One that is gone, is not below the base or does not match the filter gives nothing.
+func (c *Config) groupsOf(conn *ldap.Conn, dns, attributes []string) ([]*ldap.Entry, error) {
+	base, err := ldap.ParseDN(c.Groups.Base)
+	if err != nil {
+		return nil, err
+	}
+	if len(dns) > maxGroups {
+		return nil, errors.Newf(errors.Unavailable, "an entry belongs to %d groups; at most %d are read", len(dns), maxGroups)
+	}
+	var groups []*ldap.Entry
+	for _, text := range dns {
+		dn, err := ldap.ParseDN(text)
+		if err != nil || !base.AncestorOfFold(dn) {
+			continue
+		}
+		found, err := c.search(conn, text, ldap.ScopeBaseObject, 1, c.Groups.Filter, attributes...)
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, found...)
+	}
+	return groups, nil
+}
+
+// search runs one search. Beside an error there may be entries.
+func (c *Config) search(conn *ldap.Conn, base string, scope, limit int, filter string, attributes ...string) ([]*ldap.Entry, error) {
+	wanted := make([]string, 0, len(attributes))
+	for _, a := range attributes {
+		if a != "" {
+			wanted = append(wanted, a)
+		}
+	}
+	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, limit, int((c.Timeout+time.Second-1)/time.Second), false, filter, wanted, nil)
+	result, err := conn.Search(request)
+	if result == nil {
+		return nil, err
+	}
+	return result.Entries, err
+}
+
+func equal(attribute, value string) string {
+	return "(" + attribute + "=" + ldap.EscapeFilter(value) + ")"
+}
