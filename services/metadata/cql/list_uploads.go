@@ -1,0 +1,113 @@
+package cql
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/convert"
+	"deuxfleurs.fr/garage/pkg/meta/listing"
+	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
+	"deuxfleurs.fr/garage/services/metadata/cql/scan"
+)
+
+// Places are pairs throughout: single and multi-column relations do not mix, and an empty ID is below all.
+const (
+	fromUploads   = ` FROM uploads WHERE bucket_id = ? AND shard = ? AND multipart = true AND (key, upload_id) > (?, ?)`
+	toUploads     = fromUploads + ` AND (key, upload_id) < (?, 0x)`
+	listUploads   = `SELECT key, upload_id, state, upload` + fromUploads + ` LIMIT ?`
+	listUploadsTo = `SELECT key, upload_id, state, upload` + toUploads + ` LIMIT ?`
+	lastUpload    = `SELECT key` + fromUploads + ` ORDER BY key DESC LIMIT ?`
+	lastUploadTo  = `SELECT key` + toUploads + ` ORDER BY key DESC LIMIT ?`
+)
+
+// ListUploads implements meta.Uploads.
+func (s *Store) ListUploads(ctx context.Context, r meta.ListUploads) (meta.UploadPage, error) {
+	if err := meta.CheckLimit(r.Limit); err != nil {
+		return meta.UploadPage{}, err
+	}
+	q := r.Query()
+	q.Limit = min(q.Limit, maxListed)
+	var behind scan.Place
+	if r.AfterID != uuid.Nil {
+		behind = scan.Place{Key: r.After, Sub: string(r.AfterID[:])}
+	}
+	var page meta.UploadPage
+	err := s.listed(ctx, r.Bucket, func(shards int) error {
+		var err error
+		page.More, _, err = scan.List(ctx, uploadRows{s, r.Bucket}, shards, q, behind, func(e listing.Entry, row scan.Row[meta.Upload]) {
+			if e.Prefix != "" {
+				page.Prefixes, page.Next, page.NextID = append(page.Prefixes, e.Prefix), e.Prefix, uuid.Nil
+				return
+			}
+			page.Uploads, page.Next, page.NextID = append(page.Uploads, row.Value), row.Key, row.Value.ID
+		})
+		return err
+	})
+	if err != nil {
+		return meta.UploadPage{}, err
+	}
+	return page, nil
+}
+
+// uploadRows is the scan.Source over the multipart uploads of a bucket.
+type uploadRows struct {
+	store  *Store
+	bucket uuid.UUID
+}
+
+// Round implements scan.Source.
+func (u uploadRows) Round(ctx context.Context, asks []scan.Ask) ([]scan.Answer[meta.Upload], error) {
+	answers := make([]scan.Answer[meta.Upload], len(asks))
+	err := inParallel(ctx, len(asks), statementsAtOne, func(ctx context.Context, i int) error {
+		return u.ask(ctx, asks[i], &answers[i])
+	})
+	return answers, err
+}
+
+func (u uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[meta.Upload]) error {
+	cql, args := listUploads, []any{u.bucket, a.Shard, []byte(a.From.Key), []byte(a.From.Sub)}
+	switch {
+	case a.Last && a.To != "":
+		cql, args = lastUploadTo, append(args, []byte(a.To))
+	case a.Last:
+		cql = lastUpload
+	case a.To != "":
+		cql, args = listUploadsTo, append(args, []byte(a.To))
+	}
+	return u.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
+		answer.Read++
+		var key, id, upload []byte
+		var state *int
+		if a.Last {
+			err := scanRow(&key)
+			answer.Rows = append(answer.Rows, scan.Row[meta.Upload]{Key: string(key)})
+			return true, err
+		}
+		if err := scanRow(&key, &id, &state, &upload); err != nil {
+			return false, err
+		}
+		// A row without the upload itself is a trace of a write that came late.
+		row := scan.Row[meta.Upload]{Key: string(key), Sub: string(id), Hidden: state == nil || *state != uploadOpen || upload == nil}
+		if !row.Hidden {
+			var err error
+			if row.Value, err = decodeListedUpload(upload); err != nil {
+				return false, err
+			}
+			row.Value.UploadRef = meta.UploadRef{Bucket: u.bucket, Key: row.Key, ID: idOf(id)}
+		}
+		answer.Rows = append(answer.Rows, row)
+		return true, nil
+	}, cql, append(args, a.Limit)...)
+}
+
+func decodeListedUpload(b []byte) (meta.Upload, error) {
+	var p metadatav1.Upload
+	if err := proto.Unmarshal(b, &p); err != nil {
+		return meta.Upload{}, errors.Wrap(errors.Corrupted, err, "a record of an upload is damaged")
+	}
+	return convert.UploadFrom(&p)
+}
