@@ -1,8 +1,12 @@
 package program
 
 import (
+	"context"
+
 	"google.golang.org/grpc"
 
+	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
@@ -22,7 +26,18 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 	}), nil
 }
 
-// Identity is what the program, which is the service of that name, presents to other services.
-func (p *Program) Identity(service string, s rpc.Security) (rpc.Identity, error) {
-	return s.Identity(p.Log)
+// Identity is what the program, which is the service of that name, presents to other services. With Consul's
+// certificates it waits until ctx ends for a Consul that is away, unless it kept one from before.
+func (p *Program) Identity(ctx context.Context, service string, s rpc.Security) (rpc.Identity, error) {
+	if !s.FromConsul() {
+		return s.Identity(p.Log)
+	}
+	if p.Consul == nil {
+		return rpc.Identity{}, errors.E(errors.Invalid, errors.Setting, "rpc.tls.source", "certificates from Consul need consul.enabled")
+	}
+	certificates, err := p.Consul.Certificates(ctx, service, p.Folder.Path(consul.CertificateFile))
+	if err != nil {
+		return rpc.Identity{}, err
+	}
+	return rpc.Mesh(certificates), nil
 }

@@ -14,13 +14,35 @@ import (
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
 )
 
-// Security is how services know each other: with certificates of one authority on both sides, or not
+// Where the certificates between services come from.
+const (
+	SourceConsul = "consul"
+	SourceFiles  = "files"
+	SourceOff    = "off"
+)
+
+// Security is how services know each other: with certificates on both sides, from Consul's CA or from files, or not
 // at all, which is refused beyond loopback unless it is asked for.
 type Security struct {
+	Source          string `conf:"source" help:"where the certificates between services come from: consul, files, or off for plain text; default: files if they are named, else off" allowed:"consul,files,off"`
 	tlsfiles.Config `conf:""`
 	CA              string `conf:"ca" help:"PEM file of the authority that issues the certificates of all services"`
 	Insecure        bool   `conf:"insecure" help:"speaks to other services without TLS beyond loopback, for links that are protected otherwise"`
 }
+
+// source is Source with its default.
+func (s Security) source() string {
+	switch {
+	case s.Source != "":
+		return s.Source
+	case s.Config.Enabled():
+		return SourceFiles
+	}
+	return SourceOff
+}
+
+// FromConsul tells whether the certificates are Consul's.
+func (s Security) FromConsul() bool { return s.source() == SourceConsul }
 
 // ServeConfig is where a service listens for the others, and how they know each other.
 type ServeConfig struct {
@@ -35,8 +57,14 @@ type CallConfig struct {
 
 // Validate refuses what is incomplete.
 func (s *Security) Validate() error {
-	if s.Enabled() != (s.CA != "") {
+	named := s.Config.Enabled()
+	switch {
+	case named != (s.CA != ""):
 		return config.Invalid("ca", "certificate, key and authority are set together or not at all")
+	case s.Source == SourceFiles && !named:
+		return config.Invalid("source", "files need cert, key and ca")
+	case s.Source != "" && s.Source != SourceFiles && named:
+		return config.Invalid("source", "it is %s, and files are named besides: remove one of the two", s.Source)
 	}
 	return nil
 }
@@ -51,7 +79,7 @@ func (s Security) Identity(logger *slog.Logger) (Identity, error) {
 }
 
 func (s Security) files(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
-	if !s.Enabled() {
+	if s.source() != SourceFiles {
 		return nil, nil, nil
 	}
 	certificate, err := tlsfiles.Load(s.Config, logger, nil)
@@ -76,14 +104,14 @@ func (s Security) files(logger *slog.Logger) (server, client credentials.Transpo
 // CheckAddress refuses an address beyond loopback when there is no TLS and nobody asked for that.
 // setting is what the error names.
 func (s Security) CheckAddress(setting, address string) error {
-	if s.Enabled() || s.Insecure || IsLoopback(address) {
+	if s.source() != SourceOff || s.Insecure || IsLoopback(address) {
 		return nil
 	}
 	return errors.E(errors.Invalid, errors.Setting, setting,
-		"%s is beyond this machine, and services would trust whoever answers there: set rpc.tls.cert, rpc.tls.key and rpc.tls.ca, or rpc.tls.insecure if the link is protected otherwise", address)
+		"%s is beyond this machine, and services would trust whoever answers there: set rpc.tls.source to consul, or rpc.tls.cert, rpc.tls.key and rpc.tls.ca, or rpc.tls.insecure if the link is protected otherwise", address)
 }
 
-// IsLoopback tells whether an address host:port stays on this machine.
+// IsLoopback tells whether an address host:port stays on this machine, as all of 127.0.0.0/8 does.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -27,7 +27,10 @@ const (
 
 	bufferSize = 64 << 10
 
-	keepaliveAfter   = 15 * time.Second
+	// A machine that went without a word is noticed when what was sent to it is not acknowledged for
+	// keepaliveTimeout (TCP's user timeout, which gRPC sets to it) and, while calls only wait, after both. Shorter
+	// would cut links that are merely slow in the evening; gRPC allows no less than 10 s of the first.
+	keepaliveAfter   = 10 * time.Second
 	keepaliveTimeout = 5 * time.Second
 	maxStreams       = 1 << 10 // calls that one connection may have open
 )

@@ -29,7 +29,7 @@ func main() {
 	program.Main(program.Command("chunk-node", "Store chunks on this machine's disks", s, &s.Settings, s.build))
 }
 
-func (s *settings) build(_ context.Context, p *program.Program) error {
+func (s *settings) build(ctx context.Context, p *program.Program) error {
 	info, pool := p.Folder.Info(), buffer.NewPool(int(s.Memory), clock.System{})
 	p.Add("memory", pool)
 	service, err := chunknode.New(s.Chunk, chunknode.Deps{
@@ -42,7 +42,7 @@ func (s *settings) build(_ context.Context, p *program.Program) error {
 	p.Add("chunk store", service)
 	telemetry.RegisterPool(p.Registry, pool)
 	telemetry.RegisterNode(p.Registry, service.Node().Status)
-	identity, err := p.Identity(consul.ServiceChunkNode, s.RPC.TLS)
+	identity, err := p.Identity(ctx, consul.ServiceChunkNode, s.RPC.TLS)
 	if err != nil {
 		return err
 	}

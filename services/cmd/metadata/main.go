@@ -32,8 +32,8 @@ func main() {
 	program.Main(program.Command("metadata", "Keep keys, buckets and objects", s, &s.Settings, s.build))
 }
 
-func (s *settings) build(_ context.Context, p *program.Program) error {
-	identity, err := p.Identity(consul.ServiceMetadata, s.RPC.TLS)
+func (s *settings) build(ctx context.Context, p *program.Program) error {
+	identity, err := p.Identity(ctx, consul.ServiceMetadata, s.RPC.TLS)
 	if err != nil {
 		return err
 	}

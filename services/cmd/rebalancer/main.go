@@ -36,8 +36,8 @@ func main() {
 	program.Main(program.Command("rebalancer", "Manage keys and buckets and tell how the cluster is", s, &s.Settings, s.build))
 }
 
-func (s *settings) build(_ context.Context, p *program.Program) error {
-	identity, err := p.Identity(consul.ServiceRebalancer, s.RPC.TLS)
+func (s *settings) build(ctx context.Context, p *program.Program) error {
+	identity, err := p.Identity(ctx, consul.ServiceRebalancer, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
