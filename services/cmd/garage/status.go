@@ -15,6 +15,7 @@ type statusJSON struct {
 	ClusterID   string        `json:"cluster_id"`
 	Version     string        `json:"version"`
 	Healthy     bool          `json:"healthy"`
+	Problem     string        `json:"problem,omitempty"`
 	Layout      uint64        `json:"layout"`
 	Replication uint32        `json:"replication"`
 	Buckets     int64         `json:"buckets"`
@@ -26,28 +27,80 @@ type statusJSON struct {
 }
 
 type nodeJSON struct {
-	ID          string `json:"id"`
-	Zone        string `json:"zone"`
-	Address     string `json:"address"`
-	Alive       bool   `json:"alive"`
-	ReadOnly    bool   `json:"read_only"`
-	Problem     string `json:"problem,omitempty"`
-	Version     string `json:"version"`
-	Partitions  uint32 `json:"partitions"`
-	Chunks      int64  `json:"chunks"`
-	Bytes       int64  `json:"bytes"`
-	StoredBytes int64  `json:"stored_bytes"`
-	Capacity    int64  `json:"capacity"`
-	Free        int64  `json:"free"`
-	Owed        int64  `json:"owed"`
-	Quarantined int64  `json:"quarantined"`
-	Uncollected int64  `json:"uncollected"`
+	ID           string `json:"id"`
+	Machine      string `json:"machine,omitempty"`
+	Zone         string `json:"zone"`
+	Address      string `json:"address"`
+	State        string `json:"state"`
+	Consul       string `json:"consul,omitempty"`
+	CapacityText string `json:"capacity_text,omitempty"`
+	Alive        bool   `json:"alive"`
+	ReadOnly     bool   `json:"read_only"`
+	Problem      string `json:"problem,omitempty"`
+	Version      string `json:"version"`
+	Partitions   uint32 `json:"partitions"`
+	Chunks       int64  `json:"chunks"`
+	Bytes        int64  `json:"bytes"`
+	StoredBytes  int64  `json:"stored_bytes"`
+	Capacity     int64  `json:"capacity"`
+	Free         int64  `json:"free"`
+	Owed         int64  `json:"owed"`
+	Quarantined  int64  `json:"quarantined"`
+	Uncollected  int64  `json:"uncollected"`
+	trafficJSON
+}
+
+// trafficJSON counts since the node's start.
+type trafficJSON struct {
+	Reads        int64 `json:"reads"`
+	Writes       int64 `json:"writes"`
+	References   int64 `json:"references"`
+	Deletes      int64 `json:"deletes"`
+	BytesRead    int64 `json:"bytes_read"`
+	BytesWritten int64 `json:"bytes_written"`
+	Errors       int64 `json:"errors"`
+	Collected    int64 `json:"collected"`
+}
+
+func newNodeJSON(n *adminv1.Node) nodeJSON {
+	v := nodeJSON{ID: n.GetId(), Machine: n.GetMachine(), Zone: n.GetZone(), Address: n.GetAddress(), Consul: n.GetConsul(), CapacityText: n.GetCapacityText(), Alive: n.GetAlive(),
+		ReadOnly: n.GetReadOnly(), Problem: n.GetProblem(), Version: n.GetVersion(), Partitions: n.GetPartitions(),
+		Chunks: n.GetChunks(), Bytes: n.GetBytes(), StoredBytes: n.GetStoredBytes(), Capacity: n.GetCapacity(),
+		Free: n.GetFree(), Owed: n.GetOwed(), Quarantined: n.GetQuarantined(), Uncollected: n.GetUncollected(),
+		trafficJSON: trafficJSON{Reads: n.GetReads(), Writes: n.GetWrites(), References: n.GetReferences(), Deletes: n.GetDeletes(),
+			BytesRead: n.GetBytesRead(), BytesWritten: n.GetBytesWritten(), Errors: n.GetErrors(), Collected: n.GetCollected()}}
+	v.State = stateOf(n)
+	return v
+}
+
+// stateOf is a node's state as one word. Where the layout is a file there is no other source than whether it answers.
+func stateOf(n *adminv1.Node) string {
+	switch n.GetState() {
+	case adminv1.NodeState_NODE_STATE_MISSING:
+		return "missing"
+	case adminv1.NodeState_NODE_STATE_NEW:
+		return "new"
+	case adminv1.NodeState_NODE_STATE_DRAINING:
+		return "draining"
+	case adminv1.NodeState_NODE_STATE_EMPTY:
+		return "empty"
+	case adminv1.NodeState_NODE_STATE_LEAVING:
+		return "leaving"
+	}
+	if !n.GetAlive() {
+		return "away"
+	}
+	return "healthy"
 }
 
 type serviceJSON struct {
 	Name    string `json:"name"`
+	Machine string `json:"machine,omitempty"`
+	Zone    string `json:"zone,omitempty"`
 	Address string `json:"address"`
+	Version string `json:"version,omitempty"`
 	Healthy bool   `json:"healthy"`
+	Active  bool   `json:"active,omitempty"`
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -74,15 +127,14 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v := &statusJSON{ClusterID: s.GetClusterId(), Version: s.GetVersion(), Healthy: true, Layout: s.GetLayout(),
 		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
 		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
+	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
-		v.Nodes = append(v.Nodes, nodeJSON{ID: n.GetId(), Zone: n.GetZone(), Address: n.GetAddress(), Alive: n.GetAlive(),
-			ReadOnly: n.GetReadOnly(), Problem: n.GetProblem(), Version: n.GetVersion(), Partitions: n.GetPartitions(),
-			Chunks: n.GetChunks(), Bytes: n.GetBytes(), StoredBytes: n.GetStoredBytes(), Capacity: n.GetCapacity(),
-			Free: n.GetFree(), Owed: n.GetOwed(), Quarantined: n.GetQuarantined(), Uncollected: n.GetUncollected()})
+		v.Nodes = append(v.Nodes, newNodeJSON(n))
 		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == ""
 	}
 	for _, p := range s.GetServices() {
-		v.Services = append(v.Services, serviceJSON{p.GetName(), p.GetAddress(), p.GetHealthy(), p.GetProblem()})
+		v.Services = append(v.Services, serviceJSON{Name: p.GetName(), Machine: p.GetMachine(), Zone: p.GetZone(), Address: p.GetAddress(),
+			Version: p.GetVersion(), Healthy: p.GetHealthy(), Active: p.GetActive(), Problem: p.GetProblem()})
 		v.Healthy = v.Healthy && p.GetHealthy()
 	}
 	return v
@@ -96,7 +148,14 @@ func (v *statusJSON) write(w io.Writer) {
 	row(w, "cluster", v.ClusterID)
 	row(w, "state", state)
 	row(w, "version", v.Version)
-	row(w, "layout", fmt.Sprintf("number %d, %d copies, %d nodes", v.Layout, v.Replication, len(v.Nodes)))
+	if v.Problem != "" {
+		row(w, "problem", v.Problem)
+	}
+	if v.Layout == 0 {
+		row(w, "layout", "none is in force")
+	} else {
+		row(w, "layout", fmt.Sprintf("number %d, %d copies, %d nodes", v.Layout, v.Replication, len(v.Nodes)))
+	}
 	row(w, "buckets", v.Buckets)
 	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
 	row(w, "uploads in progress", v.Uploads)
@@ -109,10 +168,13 @@ func (v *statusJSON) write(w io.Writer) {
 	row(w, "SERVICE", "ADDRESS", "STATE")
 	for _, s := range v.Services {
 		state := "healthy"
+		if s.Active {
+			state = "healthy, active"
+		}
 		if !s.Healthy {
 			state = "not healthy: " + s.Problem
 		}
-		row(w, s.Name, orDash(s.Address), state)
+		row(w, s.Name, orDash(s.Address), state, s.Machine)
 	}
 	for _, n := range v.Nodes {
 		if n.Problem != "" {
@@ -124,8 +186,8 @@ func (v *statusJSON) write(w io.Writer) {
 
 func (n nodeJSON) state() string {
 	switch {
-	case !n.Alive:
-		return "away"
+	case n.State != "healthy":
+		return n.State
 	case n.ReadOnly:
 		return "read-only"
 	case n.Problem != "":
