@@ -14,72 +14,105 @@ import (
 )
 
 const usage = `usage: stack up|down|status|install [part…]
+       stack run [part…] -- command [argument…]
 
 up       install and start the parts (all if none is named) and what they need; what runs stays as it is
 down     stop the parts (all if none is named), and keep their data
 status   ask what was started how it is; the exit status is 0 if everything is ready
 install  install the parts and start nothing
+run      start the parts on free ports with new data, run the command with their addresses in its environment, and remove them
 
 parts: %s
-
 `
 
-func run(ctx context.Context, args []string, out, progress io.Writer) error {
+// command is a command line.
+type command struct {
+	verb  string
+	named []string
+	// argv is what stands after "--".
+	argv []string
+
+	options         parts.Options
+	cqlNodes, nodes int
+	zones           int
+	acl             bool
+}
+
+func parse(args []string, progress io.Writer) (command, error) {
+	c := command{options: parts.Options{Progress: progress}}
 	flags := pflag.NewFlagSet("stack", pflag.ContinueOnError)
 	flags.SetOutput(progress)
-	data := flags.String("data", "", "folder for data, logs and the file env (default var/stack in the repository)")
-	offset := flags.Int("offset", 0, "what to add to every port, so that several stacks run side by side")
-	cqlNodes := flags.Int("cql-nodes", 0, "nodes of Cassandra, 1 to 3 (default as many as there is data of, or 1)")
-	nodes := flags.Int("nodes", 1, "agents of Consul and clients of Nomad, beside the server of each")
-	zones := flags.Int("zones", 3, "zones that those are spread over")
-	acl := flags.Bool("acl", false, "Consul denies what no token allows")
-	all := func() []parts.Part {
-		agents := parts.Agents(*nodes, *zones)
-		return []parts.Part{
-			parts.Cassandra{Nodes: *cqlNodes}, parts.Consul{Agents: agents, ACL: *acl}, parts.Nomad{Clients: parts.Clients(agents)},
-		}
-	}
+	flags.StringVar(&c.options.Data, "data", "", "folder for data, logs and the file env (default var/stack in the repository)")
+	flags.IntVar(&c.options.Offset, "offset", 0, "what to add to every port, so that several stacks run side by side")
+	flags.IntVar(&c.cqlNodes, "cql-nodes", 0, "nodes of Cassandra, 1 to 3 (default as many as there is data of, or 1)")
+	flags.IntVar(&c.nodes, "nodes", 1, "agents of Consul and clients of Nomad, beside the server of each")
+	flags.IntVar(&c.zones, "zones", 3, "zones that those are spread over")
+	flags.BoolVar(&c.acl, "acl", false, "Consul denies what no token allows")
 	flags.Usage = func() {
-		fmt.Fprintf(progress, usage, strings.Join(names(all()), " "))
+		var names []string
+		for _, p := range c.parts() {
+			names = append(names, p.Name())
+		}
+		fmt.Fprintf(progress, usage, strings.Join(names, " "))
 		flags.PrintDefaults()
 	}
-	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return err
+	if err := flags.Parse(args); err != nil {
+		return c, err
 	}
-	if flags.NArg() == 0 {
+	words := flags.Args()
+	if dash := flags.ArgsLenAtDash(); dash >= 0 {
+		words, c.argv = words[:dash], words[dash:]
+	}
+	if len(words) == 0 {
 		flags.Usage()
-		return errors.New("say what to do: up, down, status or install")
+		return c, errors.New("say what to do: up, down, status, install or run")
 	}
-	verb, named := flags.Arg(0), flags.Args()[1:]
-	chosen, err := parts.Choose(all(), named)
+	c.verb, c.named = words[0], words[1:]
+	if (c.verb == "run") != (len(c.argv) > 0) {
+		return c, errors.New(`a command after "--" belongs to run, and only to run`)
+	}
+	return c, nil
+}
+
+// parts are all there are.
+func (c command) parts() []parts.Part {
+	agents := parts.Agents(c.nodes, c.zones)
+	return []parts.Part{
+		parts.Cassandra{Nodes: c.cqlNodes}, parts.Consul{Agents: agents, ACL: c.acl}, parts.LDAP{}, parts.Traefik{},
+		parts.Nomad{Clients: parts.Clients(agents)}, parts.Chromium{},
+	}
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	c, err := parse(args, progress)
+	if errors.Is(err, pflag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	s, err := parts.Open(parts.Options{Data: *data, Offset: *offset, Progress: progress})
+	chosen, err := parts.Choose(c.parts(), c.named)
 	if err != nil {
 		return err
 	}
-	switch verb {
+	if c.verb == "run" {
+		return c.run(ctx, chosen)
+	}
+	s, err := parts.Open(c.options)
+	if err != nil {
+		return err
+	}
+	switch c.verb {
 	case "up":
 		return s.Up(ctx, chosen...)
 	case "down":
-		return s.Down(ctx, named...)
+		return s.Down(ctx, c.named...)
 	case "install":
 		return s.Install(ctx, chosen...)
 	case "status":
-		return status(ctx, s, named, out)
+		return status(ctx, s, c.named, out)
 	}
-	return fmt.Errorf("no command is called %q: choose up, down, status or install", verb)
-}
-
-func names(all []parts.Part) []string {
-	var names []string
-	for _, p := range all {
-		names = append(names, p.Name())
-	}
-	return names
+	return fmt.Errorf("no command is called %q: choose up, down, status, install or run", c.verb)
 }
 
 // status prints a line a process. Its error says that not all is ready.

@@ -1,11 +1,13 @@
 // Command stack installs, starts and stops the programs that Garage runs on: Cassandra, Consul, Nomad, Traefik and slapd on loopback,
-// and installs Chromium. The file env in its data folder says where each answers.
+// and installs Chromium. The file env in its data folder says where each answers. Package parts does the work.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 )
@@ -13,8 +15,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "stack:", err)
-		os.Exit(1)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "stack:", err)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() > 0 {
+		os.Exit(exit.ExitCode()) // That of the command that was run.
+	}
+	os.Exit(1)
 }

@@ -125,7 +125,9 @@ func (c Client) config(s *Stack, ports int) (map[string]any, error) {
 		// All clients share the ports of one machine.
 		"min_dynamic_port": ports, "max_dynamic_port": ports + tasksPorts - 1,
 		// Asking clouds for what machine this is takes seconds where there is none.
-		"options":                  map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"},
+		"options": map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"},
+		// A chunk-node asks for leave before it stops, and may have to wait.
+		"max_kill_timeout":         "15m",
 		"gc_interval":              "1m",
 		"gc_disk_usage_threshold":  99,
 		"gc_inode_usage_threshold": 99,

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Data takes configurations, data, logs and records; empty means var/stack in the repository.
 	Data string
-	// Offset is added to every port. A data folder keeps the offset that it was first used with.
+	// Offset is added to every port. A data folder keeps the offset that it was first used with; 0 means that one.
 	Offset int
 	// Progress is told what is done and how long it took; nil means nobody.
 	Progress io.Writer
@@ -74,7 +74,16 @@ func Open(o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stack{data: data, offset: o.Offset, root: root, progress: o.Progress, group: group}, nil
+	s := &Stack{data: data, offset: o.Offset, root: root, progress: o.Progress, group: group}
+	st, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	if o.Offset != 0 && o.Offset != st.Offset {
+		return nil, fmt.Errorf("%s has ports moved by %d, not %d: use that offset, or another folder", data, st.Offset, o.Offset)
+	}
+	s.offset = st.Offset
+	return s, nil
 }
 
 // Data is the absolute path of the data folder.
@@ -99,9 +108,6 @@ func (s *Stack) Up(ctx context.Context, parts ...Part) error {
 		return err
 	}
 	defer unlock()
-	if err := s.settle(); err != nil {
-		return err
-	}
 	programs := make([]map[string]string, len(parts))
 	for n, p := range parts {
 		if programs[n], err = p.install(ctx, s, install.Installer{Progress: s.progress}); err != nil {
@@ -141,7 +147,7 @@ func (s *Stack) Up(ctx context.Context, parts ...Part) error {
 }
 
 // order is the order in which parts end: who uses another goes first.
-var order = []string{"traefik", "nomad", "ldap", "cassandra", "consul"}
+var order = []string{"traefik", "nomad", "ldap", "cassandra", "consul", "chromium"}
 
 // Down stops the parts of those names, or all, and whatever their processes have started. The data stays.
 func (s *Stack) Down(ctx context.Context, names ...string) error {
@@ -173,6 +179,23 @@ func (s *Stack) Down(ctx context.Context, names ...string) error {
 		errs = append(errs, s.withdraw(name))
 	}
 	return errors.Join(errs...)
+}
+
+// Destroy kills everything that was started, and removes the data folder.
+func (s *Stack) Destroy(ctx context.Context) error {
+	all, err := s.group.All()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range all {
+		errs = append(errs, p.KillAll(ctx))
+	}
+	errs = append(errs, s.unmount(all...))
+	if err := errors.Join(errs...); err != nil {
+		return err // The records are needed to try again.
+	}
+	return os.RemoveAll(s.data)
 }
 
 // State is what a process is at.

@@ -95,18 +95,6 @@ func quote(value string) string {
 	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
-// settle checks that the data folder is used with the ports that it was made for.
-func (s *Stack) settle() error {
-	st, err := s.load()
-	if err != nil {
-		return err
-	}
-	if st.Offset != s.offset {
-		return fmt.Errorf("%s has ports moved by %d, not %d: use that offset, or another folder", s.data, st.Offset, s.offset)
-	}
-	return s.save(st)
-}
-
 // publish writes what a part says about itself into the environment file.
 func (s *Stack) publish(part string, programs, env map[string]string) error {
 	s.publishing.Lock()
