@@ -16,10 +16,10 @@ import (
 
 // Places are pairs throughout: single and multi-column relations do not mix, and an empty ID is below all.
 const (
-	fromUploads   = ` FROM uploads WHERE bucket_id = ? AND shard = ? AND multipart = true AND (key, upload_id) > (?, ?)`
+	fromUploads   = ` FROM uploads WHERE bucket_id = ? AND shard = ? AND (key, upload_id) > (?, ?)`
 	toUploads     = fromUploads + ` AND (key, upload_id) < (?, 0x)`
-	listUploads   = `SELECT key, upload_id, state, upload` + fromUploads + ` LIMIT ?`
-	listUploadsTo = `SELECT key, upload_id, state, upload` + toUploads + ` LIMIT ?`
+	listUploads   = `SELECT key, upload_id, begin_id, state, upload` + fromUploads + ` LIMIT ?`
+	listUploadsTo = `SELECT key, upload_id, begin_id, state, upload` + toUploads + ` LIMIT ?`
 	lastUpload    = `SELECT key` + fromUploads + ` ORDER BY key DESC LIMIT ?`
 	lastUploadTo  = `SELECT key` + toUploads + ` ORDER BY key DESC LIMIT ?`
 )
@@ -81,17 +81,18 @@ func (u uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[met
 	return u.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
 		answer.Read++
 		var key, id, upload []byte
-		var state *int
+		var state int
+		var begin *uuid.UUID
 		if a.Last {
 			err := scanRow(&key)
 			answer.Rows = append(answer.Rows, scan.Row[meta.Upload]{Key: string(key)})
 			return true, err
 		}
-		if err := scanRow(&key, &id, &state, &upload); err != nil {
+		if err := scanRow(&key, &id, &begin, &state, &upload); err != nil {
 			return false, err
 		}
-		// A row without the upload itself is a trace of a write that came late.
-		row := scan.Row[meta.Upload]{Key: string(key), Sub: string(id), Hidden: state == nil || *state != uploadOpen || upload == nil}
+		// A row that was not begun is a trace of a write that came late.
+		row := scan.Row[meta.Upload]{Key: string(key), Sub: string(id), Hidden: begin == nil || state != uploadOpen}
 		if !row.Hidden {
 			var err error
 			if row.Value, err = decodeListedUpload(upload); err != nil {
