@@ -20,7 +20,8 @@ import (
 // the CA of Connect.
 type Consul struct {
 	Agents []Agent
-	// ACL denies what no token allows. The token of the operator is in the environment file, and the agents have it.
+	// ACL denies what no token allows, but for reading nodes and services. The token of the operator is in the environment file, and
+	// the agents have it.
 	ACL bool
 }
 
@@ -55,12 +56,17 @@ func (c Consul) start(ctx context.Context, s *Stack, programs map[string]string)
 	server["connect"] = map[string]any{"enabled": true}
 	server["performance"] = map[string]any{"raft_multiplier": 1}
 	server["ui_config"] = map[string]any{"enabled": true}
-	spec, err := s.agent("consul-server", server, "127.0.0.1", programs["consul"])
+	spec, err := s.agent("server", server, "127.0.0.1", programs["consul"])
 	if err != nil {
 		return nil, err
 	}
 	if err := s.run(ctx, spec); err != nil {
 		return nil, err
+	}
+	if c.ACL {
+		if err := allowReading(ctx, s.consulAddress("127.0.0.1"), env["GARAGE_STACK_CONSUL_TOKEN"]); err != nil {
+			return nil, err
+		}
 	}
 	var specs []process.Spec
 	for _, a := range c.Agents {
@@ -68,7 +74,7 @@ func (c Consul) start(ctx context.Context, s *Stack, programs map[string]string)
 		client["retry_join"] = []string{fmt.Sprintf("127.0.0.1:%d", portConsulSerf+s.offset)}
 		client["retry_interval"] = "1s"
 		client["ui_config"] = map[string]any{"enabled": true}
-		spec, err := s.agent("consul-"+a.Name, client, a.Address, programs["consul"])
+		spec, err := s.agent(a.Name, client, a.Address, programs["consul"])
 		if err != nil {
 			return nil, err
 		}
@@ -110,16 +116,20 @@ func (c Consul) config(s *Stack, name string, a Agent, token string) map[string]
 }
 
 // agent configures an agent of Consul.
-func (s *Stack) agent(name string, config map[string]any, host, program string) (process.Spec, error) {
+func (s *Stack) agent(machine string, config map[string]any, host, program string) (process.Spec, error) {
+	name := "consul-" + machine
 	dir := filepath.Join(s.data, name)
 	path := filepath.Join(dir, "config.json")
 	if err := s.configureJSON(name, path, config); err != nil {
 		return process.Spec{}, err
 	}
+	ready := process.Ready{Kind: "consul-client", Address: s.consulAddress(host), Name: machine}
+	if machine == "server" {
+		ready.Kind = "consul-server"
+	}
 	return process.Spec{
 		Name: name, Args: []string{program, "agent", "-config-file=" + path}, Dir: dir, Env: cleanConsul,
-		Log: filepath.Join(s.data, "logs", name+".log"), Grace: 10 * time.Second,
-		Ready: process.Ready{Kind: "consul", Address: s.consulAddress(host)},
+		Log: filepath.Join(s.data, "logs", name+".log"), Grace: 10 * time.Second, Ready: ready,
 	}, nil
 }
 

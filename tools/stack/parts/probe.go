@@ -18,10 +18,11 @@ var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	"cql": func(ctx context.Context, r process.Ready) error {
 		return askCQL(ctx, r.Address, one, "SELECT key FROM system.local")
 	},
-	"consul":       askLeader,
-	"nomad-server": askLeader,
-	"nomad-client": askNomadClient,
-	"ldap":         askLDAP,
+	"consul-server": askLeader,
+	"consul-client": askConsulClient,
+	"nomad-server":  askLeader,
+	"nomad-client":  askNomadClient,
+	"ldap":          askLDAP,
 	"traefik": func(ctx context.Context, r process.Ready) error {
 		_, err := get(ctx, "http://"+r.Address+"/ping")
 		return err
@@ -60,7 +61,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	return body, nil
 }
 
-// askLeader asks an agent of Consul or Nomad who leads the servers. A client forwards that to a server, so it has joined.
+// askLeader asks a server of Consul or Nomad who leads, which only a server that can be used knows.
 func askLeader(ctx context.Context, r process.Ready) error {
 	body, err := get(ctx, "http://"+r.Address+"/v1/status/leader")
 	if err != nil {
@@ -72,6 +73,26 @@ func askLeader(ctx context.Context, r process.Ready) error {
 	}
 	if leader == "" {
 		return fmt.Errorf("%s knows no leader", r.Address)
+	}
+	return nil
+}
+
+// askConsulClient asks an agent of a client for its own machine, which the servers know in full when the agent has joined them and
+// told them all about it.
+func askConsulClient(ctx context.Context, r process.Ready) error {
+	body, err := get(ctx, "http://"+r.Address+"/v1/catalog/node/"+r.Name)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Node struct{ Meta map[string]string }
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return err
+	}
+	// The agent itself adds this one; what the servers see by gossip does not have it.
+	if _, ok := answer.Node.Meta["consul-network-segment"]; !ok {
+		return fmt.Errorf("the servers of Consul do not know the meta of %s", r.Name)
 	}
 	return nil
 }

@@ -99,6 +99,19 @@ func (s *Stack) Install(ctx context.Context, parts ...Part) error {
 	return nil
 }
 
+// Program installs a part that is one program, starts nothing, and returns the program's path.
+func (s *Stack) Program(ctx context.Context, p Part) (string, error) {
+	programs, err := p.install(ctx, s, install.Installer{Progress: s.progress})
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", p.Name(), err)
+	}
+	path, ok := programs[p.Name()]
+	if !ok {
+		return "", fmt.Errorf("%s is not one program of that name", p.Name())
+	}
+	return path, nil
+}
+
 // Up installs and starts the parts, side by side where none needs the other, and returns when all are ready. What runs already
 // stays as it is. Each part that is ready is written to the environment file at once. Parts that other parts need must be named too
 // or run already.
