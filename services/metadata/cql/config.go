@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gocql/gocql"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -45,6 +46,8 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	// Step, if not nil, is called between each two steps of a conditional write, for tests.
 	Step func(ctx context.Context, name string)
+	// dialer, if not nil, makes the connections, for tests.
+	dialer gocql.Dialer
 }
 
 const (

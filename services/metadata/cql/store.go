@@ -27,6 +27,7 @@ type Store struct {
 	log         *slog.Logger
 	cluster     uuid.UUID
 	garbage     func()
+	observer    *observer
 	// keys orders the writers of a key in this service, so that each sees the one before it.
 	keys    *stripes
 	buckets bucketCache
@@ -50,7 +51,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s := &Store{
 		config: c, clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage,
-		keys: newStripes(keyStripes), serialReads: gocql.Serial,
+		keys: newStripes(keyStripes), serialReads: gocql.Serial, observer: newObserver(c.Registry),
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
 	db, err := c.connect(c.Keyspace, s.observers)
@@ -94,9 +95,6 @@ func (c *Config) fill() {
 		c.Step = func(context.Context, string) {}
 	}
 }
-
-// observers sets what watches the statements of the session.
-func (s *Store) observers(*gocql.ClusterConfig) {}
 
 // Close waits for what runs beside calls, writes the last totals and ends the session. Later
 // calls fail with kind Unavailable.
