@@ -17,9 +17,6 @@ import (
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
-// LeaderKey is the lock of the active rebalancer, in Garage's folder of Consul's store.
-const LeaderKey = "rebalancer/leader"
-
 // forwardedKey marks a call that another rebalancer has sent on; it is not sent on again.
 const forwardedKey = "garage-forwarded"
 
@@ -69,9 +66,8 @@ type cluster struct {
 	resign chan struct{} // closed when this instance must not be the active one any more
 	once   sync.Once
 
-	mu         sync.Mutex
-	layout     layout.Layout // that was published last; zero: none
-	assignment *layout.Assignment
+	mu   sync.Mutex
+	last *kv.Published // the layout that was published last; nil: none
 
 	changing sync.Mutex // one change of the layout at a time
 
@@ -81,15 +77,28 @@ type cluster struct {
 }
 
 func newCluster(d Deps) *cluster {
+	// What Consul says is followed from the start, so that it is known when the operator asks.
+	for _, service := range []string{consul.ServiceChunkNode, consul.ServiceGateway, consul.ServiceMetadata, consul.ServiceRebalancer} {
+		d.Consul.Watch(service)
+	}
 	return &cluster{consul: d.Consul, store: kv.New(d.Consul, d.Logger), self: d.Self,
-		finder: leader.NewFinder(d.Consul, d.Consul.Key(LeaderKey), consul.ServiceRebalancer, d.Dial, d.Logger), resign: make(chan struct{})}
+		finder: leader.NewFinder(d.Consul, d.Consul.Key(leader.RebalancerKey), consul.ServiceRebalancer, d.Dial, d.Logger), resign: make(chan struct{})}
 }
 
-// published is the layout that Consul had last.
-func (c *cluster) published() (layout.Layout, *layout.Assignment) {
+// published is the layout that Consul had last; nil: none.
+func (c *cluster) published() *kv.Published {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.layout, c.assignment
+	return c.last
+}
+
+// lastSnapshot is the layout now or, with an error, the last one known.
+func (c *cluster) lastSnapshot(ctx context.Context) (kv.Snapshot, error) {
+	snapshot, err := c.store.Read(ctx)
+	if err != nil {
+		snapshot.Current = c.published()
+	}
+	return snapshot, err
 }
 
 // Resign gives up being the active one, for good: another instance takes over at once. A program calls it before it stops.
@@ -114,7 +123,7 @@ func (s *Service) runCluster(ctx context.Context) {
 		}
 	})
 	work.Go(func() {
-		candidate := leader.Candidate{Leader: leader.Leader{NodeID: c.self.NodeID, Address: c.self.Address}, Key: c.consul.Key(LeaderKey),
+		candidate := leader.Candidate{Leader: leader.Leader{NodeID: c.self.NodeID, Address: c.self.Address}, Key: c.consul.Key(leader.RebalancerKey),
 			ServiceID: consul.ServiceRebalancer + "-" + c.self.NodeID.String(), Clock: s.deps.Clock, Log: s.deps.Logger}
 		s.ended(ctx, leader.Campaign(campaigning, c.consul, candidate, s.lead))
 	})
@@ -124,7 +133,7 @@ func (s *Service) runCluster(ctx context.Context) {
 	work.Go(func() {
 		s.ended(ctx, c.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
 			c.mu.Lock()
-			c.layout, c.assignment = l, a
+			c.last = &kv.Published{Layout: l, Assignment: a}
 			c.mu.Unlock()
 			s.deps.Logger.Info("layout in force", "number", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
 		}))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -94,7 +95,7 @@ func (n *nodeView) message() *adminv1.Node {
 }
 
 // views are the nodes of the layout, of Consul and of the reports, sorted by ID. t is nil where this instance is not
-// the active one: then nothing is known of reports.
+// the active one: then nothing is known of reports. With an error, it is not known which were in an earlier layout.
 func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*nodeView, error) {
 	all := map[chunk.NodeID]*nodeView{}
 	get := func(id chunk.NodeID) *nodeView {
@@ -114,25 +115,27 @@ func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*
 			get(id).seen = r
 		}
 	}
-	l, a := snapshot.Layout(), snapshot.Assignment()
+	l := snapshot.Layout()
+	var slots []int
+	if a := snapshot.Assignment(); a != nil {
+		slots = a.Slots()
+	}
 	for i, n := range l.Nodes {
 		v := get(n.ID)
-		v.desired, v.partitions = &n, a.Slots()[i]
+		v.desired, v.partitions = &n, slots[i]
 	}
 	placed, err := s.cluster.placedBefore(ctx, l.Number)
-	if err != nil {
-		return nil, err
-	}
 	sorted := make([]*nodeView, 0, len(all))
 	for id, n := range all {
 		n.placed = placed[id]
 		sorted = append(sorted, n)
 	}
 	slices.SortFunc(sorted, func(a, b *nodeView) int { return bytes.Compare(a.id[:], b.id[:]) })
-	return sorted, nil
+	return sorted, err
 }
 
-// placedBefore are the nodes of all layouts before a number. Published layouts never change, so each is read once.
+// placedBefore are the nodes of all layouts before a number; with an error, of some. Published layouts never change, so each
+// is read once.
 func (c *cluster) placedBefore(ctx context.Context, number uint64) (map[chunk.NodeID]bool, error) {
 	c.history.Lock()
 	defer c.history.Unlock()
@@ -142,12 +145,12 @@ func (c *cluster) placedBefore(ctx context.Context, number uint64) (map[chunk.No
 	for c.read+1 < number {
 		p, err := c.store.Get(ctx, c.read+1)
 		if err != nil {
-			return nil, err
+			return maps.Clone(c.placed), err
 		}
 		for _, n := range p.Layout.Nodes {
 			c.placed[n.ID] = true
 		}
 		c.read++
 	}
-	return c.placed, nil
+	return maps.Clone(c.placed), nil
 }

@@ -10,9 +10,22 @@ import (
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
-// GetStatus asks all nodes and services at the same time how they are. What does not answer is part of
-// the answer; the call fails only if the metadata store does.
-func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+// GetStatus tells how the cluster is. What does not answer is part of the answer. With Consul the active instance
+// answers, to which nodes report; while it cannot be asked, this one says what it knows.
+func (s *Service) GetStatus(ctx context.Context, r *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+	if s.cluster == nil {
+		return s.askAll(ctx)
+	}
+	answer, err := decided(ctx, s, r, adminv1.AdminServiceClient.GetStatus, s.clusterStatus)
+	if unreached(err) {
+		return s.clusterStatus(ctx, nil, r)
+	}
+	return answer, err
+}
+
+// askAll asks the nodes of a layout that is a file and their services at the same time how they are. It fails only
+// if the metadata store does.
+func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error) {
 	answer := &adminv1.GetStatusResponse{
 		ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version,
 		Layout: s.deps.Layout.Number, Replication: uint32(s.deps.Layout.Replication),

@@ -13,6 +13,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
+// RebalancerKey is the lock of the active rebalancer, in Garage's folder of Consul's store.
+const RebalancerKey = "rebalancer/leader"
+
 // Leader is the active instance.
 type Leader struct {
 	NodeID  uuid.UUID `json:"node_id"`

@@ -1,4 +1,5 @@
-// Command rebalancer is what the operator speaks to: it manages keys and buckets and tells how the cluster is.
+// Command rebalancer is what the operator speaks to: it manages keys, buckets and the layout, and tells how the
+// cluster is.
 package main
 
 import (
@@ -25,7 +26,7 @@ type settings struct {
 	RPC              rpc.ServeConfig   `conf:"rpc"`
 	Cluster          membership.Config `conf:"cluster"`
 	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
-	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address"`
+	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address; without Consul"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
 }
 
@@ -33,7 +34,7 @@ func main() {
 	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"), Join: program.DefaultJoin(),
 		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig()}
 	s.Settings.Join = &s.Join
-	program.Main(program.Command("rebalancer", "Manage keys and buckets and tell how the cluster is", s, &s.Settings, s.build))
+	program.Main(program.Command("rebalancer", "Manage keys, buckets and the layout, and tell how the cluster is", s, &s.Settings, s.build))
 }
 
 func (s *settings) build(ctx context.Context, p *program.Program) error {
@@ -42,41 +43,71 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	reach := peers.New(p, s.RPC.TLS, identity)
+	conn, err := reach.Metadata(s.MetadataAddress)
+	if err != nil {
+		return err
+	}
+	deps := rebalancer.Deps{Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID,
+		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+	if p.Consul != nil {
+		return s.join(p, reach, identity, deps)
+	}
+	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
+	if err := s.know(p, reach, &deps); err != nil {
+		return err
+	}
+	_, err = s.add(p, deps)
+	return err
+}
+
+// know fills in the nodes of the layout file and the services that the settings name.
+func (s *settings) know(p *program.Program, reach peers.Reach, deps *rebalancer.Deps) error {
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
 	}
-	conn, err := reach.Metadata(s.MetadataAddress)
-	if err != nil {
-		return err
+	view, _ := members.Current()
+	deps.Layout, deps.Assignment, deps.Nodes = view.Layout, view.Assignment, map[chunk.NodeID]rebalancer.Node{}
+	for id, n := range view.Nodes {
+		deps.Nodes[id] = n
 	}
 	others, closeOthers, err := rebalancer.DialPeers(s.Peers)
 	if err != nil {
 		return err
 	}
 	p.OnClose(closeOthers)
-	nodes := map[chunk.NodeID]rebalancer.Node{}
-	view, _ := members.Current()
-	for id, n := range view.Nodes {
-		nodes[id] = n
-	}
-	service, err := rebalancer.New(s.Rebalancer, rebalancer.Deps{
-		Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID, Layout: view.Layout, Assignment: view.Assignment,
-		Nodes: nodes, Peers: append([]rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}, others...),
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
-	})
-	if err != nil {
-		return err
-	}
-	service.Register(p.Admin.GRPC())
-	p.Add("rebalancer", service)
-	if p.Consul == nil {
-		return nil // nobody knows where it is, so nobody calls
-	}
+	deps.Peers = append(deps.Peers, others...)
+	return nil
+}
+
+// join makes the program one of the rebalancers that Consul knows, of which one is active.
+func (s *settings) join(p *program.Program, reach peers.Reach, identity rpc.Identity, deps rebalancer.Deps) error {
 	server, err := p.Server(s.RPC, identity)
 	if err != nil {
 		return err
 	}
+	address, err := s.Join.Consul.Address("rpc.listen", server.Addr().String())
+	if err != nil {
+		return err
+	}
+	deps.Consul, deps.Dial = p.Consul, reach.DialNode
+	deps.Self = rebalancer.Self{NodeID: p.Folder.Info().NodeID, Address: address}
+	service, err := s.add(p, deps)
+	if err != nil {
+		return err
+	}
+	service.RegisterRPC(server.GRPC())
+	p.BeforeStop(service.Resign)
 	p.Add("gRPC server", server)
 	return p.Announce(consul.Service{Name: consul.ServiceRebalancer}, "rpc.listen", server.Addr())
+}
+
+func (s *settings) add(p *program.Program, deps rebalancer.Deps) (*rebalancer.Service, error) {
+	service, err := rebalancer.New(s.Rebalancer, deps)
+	if err != nil {
+		return nil, err
+	}
+	service.Register(p.Admin.GRPC())
+	p.Add("rebalancer", service)
+	return service, nil
 }

@@ -1,0 +1,70 @@
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"deuxfleurs.fr/garage/pkg/consul"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+// clusterStatus is how a cluster with Consul is. t is nil where this instance is not the active one.
+func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+	answer := &adminv1.GetStatusResponse{ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version}
+	answer.Services = s.services()
+	var problems []string
+	if !s.deps.Consul.Up() {
+		problems = append(problems, "Consul does not answer: what it said last is shown")
+	}
+	if t == nil {
+		_, err := s.here()
+		problems = append(problems, fmt.Sprintf("what nodes report is missing, because the active rebalancer gives no answer (%v)", err))
+	}
+	snapshot, err := s.cluster.lastSnapshot(ctx)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	if l := snapshot.Layout(); l.Number > 0 {
+		answer.Layout, answer.Replication = l.Number, uint32(l.Replication)
+	} else if err == nil {
+		problems = append(problems, "no layout is in force, so nothing can be stored: say which nodes hold the data with garage layout assign and garage layout apply")
+	}
+	nodes, err := s.views(ctx, t, snapshot)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	for _, n := range nodes {
+		answer.Nodes = append(answer.Nodes, n.message())
+	}
+	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
+	defer cancel()
+	info, err := s.deps.Store.Info(asked)
+	if err != nil {
+		problems = append(problems, fmt.Sprintf("the metadata service cannot be asked: %v", err))
+	}
+	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
+	answer.Problem = strings.Join(problems, "; ")
+	return answer, nil
+}
+
+// services are those that Consul knows, without the chunk-nodes.
+func (s *Service) services() []*adminv1.Service {
+	all := []*adminv1.Service{}
+	_, active := s.cluster.seat.get()
+	for _, name := range []string{consul.ServiceGateway, consul.ServiceMetadata, consul.ServiceRebalancer} {
+		instances := s.deps.Consul.Watch(name).Instances()
+		for _, i := range instances {
+			m := &adminv1.Service{Name: strings.TrimPrefix(name, "garage-"), Address: i.Address, Healthy: i.Healthy, Machine: i.Machine, Zone: i.Zone, Version: i.Version}
+			if !i.Healthy {
+				m.Problem = "Consul's checks of it fail"
+			}
+			m.Active = name == consul.ServiceRebalancer && active != nil && active.NodeID == i.NodeID
+			all = append(all, m)
+		}
+		if len(instances) == 0 {
+			all = append(all, &adminv1.Service{Name: strings.TrimPrefix(name, "garage-"), Problem: "Consul knows none: is one running?"})
+		}
+	}
+	return all
+}
