@@ -162,19 +162,9 @@ func (c *Cassandra) settle(s *Stack) error {
 func together(ctx context.Context, hosts []string) error {
 	const query = "SELECT * FROM system_distributed.repair_history WHERE keyspace_name = 'none' AND columnfamily_name = 'none' LIMIT 1"
 	level := min(uint16(len(hosts)), most)
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	for _, host := range hosts {
-		for {
-			err := askCQL(ctx, host, level, query)
-			if err == nil {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("the nodes of Cassandra have not found each other: %w (last: %w)", ctx.Err(), err)
-			case <-time.After(100 * time.Millisecond):
-			}
+		if err := poll(ctx, func() error { return askCQL(ctx, host, level, query) }); err != nil {
+			return fmt.Errorf("the nodes of Cassandra have not found each other: %w", err)
 		}
 	}
 	return nil

@@ -64,7 +64,9 @@ func (c Consul) start(ctx context.Context, s *Stack, programs map[string]string)
 		return nil, err
 	}
 	if c.ACL {
-		if err := allowReading(ctx, s.consulAddress("127.0.0.1"), env["GARAGE_STACK_CONSUL_TOKEN"]); err != nil {
+		// A server that leads may not have made the operator's token yet.
+		err := poll(ctx, func() error { return allowReading(ctx, s.consulAddress("127.0.0.1"), env["GARAGE_STACK_CONSUL_TOKEN"]) })
+		if err != nil {
 			return nil, err
 		}
 	}

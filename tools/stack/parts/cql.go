@@ -26,6 +26,8 @@ const (
 // askCQL runs one query that reads, without a driver: a few bytes of the protocol say more than an open port does, and a
 // driver would wait, reconnect and discover.
 func askCQL(ctx context.Context, address string, consistency uint16, query string) error {
+	ctx, cancel := context.WithTimeout(ctx, asking)
+	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {

@@ -29,13 +29,16 @@ var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	},
 }
 
+// asking is how long one answer may take.
+const asking = 5 * time.Second
+
 // probe asks once.
 func probe(ctx context.Context, r process.Ready) error {
 	ask, ok := probes[r.Kind]
 	if !ok {
 		return fmt.Errorf("nobody knows how to ask a %q whether it is ready", r.Kind)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()
 	return ask(ctx, r)
 }

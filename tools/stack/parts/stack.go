@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,6 +259,11 @@ func (s *Stack) Restart(ctx context.Context, name string) error {
 func (s *Stack) run(ctx context.Context, specs ...process.Spec) error {
 	var started []*process.Process
 	for _, spec := range specs {
+		if old, err := s.group.Process(spec.Name); err != nil || !old.Alive() {
+			if err := free(spec.Ready.Address); err != nil {
+				return fmt.Errorf("start %s: %w", spec.Name, err)
+			}
+		}
 		p, err := s.group.Run(spec)
 		if err != nil {
 			return err
@@ -267,28 +273,53 @@ func (s *Stack) run(ctx context.Context, specs ...process.Spec) error {
 	return s.wait(ctx, started...)
 }
 
+// free makes sure that nobody listens on the address, who would answer in place of what is about to be started.
+func free(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w: stop what has this address, or move the ports by an offset in a new data folder", err)
+	}
+	return l.Close()
+}
+
 // patience is how long a process may take to be ready, on a slow machine with much else to do.
 const patience = 3 * time.Minute
 
 // wait returns when all processes are ready.
 func (s *Stack) wait(ctx context.Context, processes ...*process.Process) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	for _, p := range processes {
-		for {
+		ended := fmt.Errorf("%s has ended", p.Name)
+		err := poll(ctx, func() error {
 			err := probe(ctx, p.Ready)
-			if err == nil {
-				break
+			if err != nil && !p.Alive() {
+				return final{ended}
 			}
-			if !p.Alive() {
-				return fmt.Errorf("%s has ended while it was to get ready; the end of %s:\n%s", p.Name, p.Log, p.Tail(30))
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("%s is not ready: %w (last: %w); the end of %s:\n%s", p.Name, ctx.Err(), err, p.Log, p.Tail(30))
-			case <-time.After(100 * time.Millisecond):
-			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s does not get ready: %w; the end of %s:\n%s", p.Name, err, p.Log, p.Tail(30))
 		}
 	}
 	return nil
+}
+
+// final is an error that trying again cannot mend.
+type final struct{ error }
+
+// poll tries until it works, and no longer than that may take.
+func poll(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := try()
+		var end final
+		if err == nil || errors.As(err, &end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", ctx.Err(), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
