@@ -46,6 +46,17 @@ func race(dir string, except ...string) step {
 	return s
 }
 
+// onStack runs a step with parts of tools/stack, which are started for it and removed after it. The tests that need them
+// have the build tag stack.
+func onStack(s step, options ...string) step {
+	s.argv = slices.Concat([]string{"../var/test/bin/stack", "run"}, options, []string{"--"}, s.argv)
+	return s
+}
+
+func stackTest(dir string, args ...string) step {
+	return goTest(dir, append([]string{"-count=1", "-tags", "stack"}, args...)...)
+}
+
 func command(argv ...string) step { return step{dir: ".", argv: argv} }
 
 func parts() []part {
@@ -64,7 +75,9 @@ func parts() []part {
 			command("go", "run", "./tools/clients/install", "--compiler"),
 			race("pkg", "pkg/layout"), race("services"),
 		}},
-		{"build", "the programs for the suites below", 10 * time.Minute, false, []step{command("go", "build", "-o", "var/test/bin/", "./services/cmd/...")}},
+		{"build", "the programs for the suites below", 10 * time.Minute, false, []step{
+			command("go", "build", "-o", "var/test/bin/", "./services/cmd/...", "./tools/stack"),
+		}},
 		{"s3-standalone", "S3 behaviour in one process", 6 * time.Minute, false, []step{suite("s3", "standalone", 5*time.Minute)}},
 		{"s3-strict", "S3 behaviour in strict region mode", 6 * time.Minute, false, []step{strict}},
 		{"s3-nodes", "S3 behaviour on separate processes", 6 * time.Minute, false, []step{suite("s3", "nodes", 5*time.Minute)}},
@@ -82,6 +95,19 @@ func parts() []part {
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
+		{"stack-install", "the parts that Garage runs on: databases, Consul, Nomad, Traefik, LDAP", 45 * time.Minute, false, []step{
+			command("var/test/bin/stack", "install"),
+		}},
+		{"consul", "registration, discovery, layout and certificates with a real Consul", 10 * time.Minute, false, []step{
+			onStack(stackTest("pkg", "-timeout", "5m", "./consul/...", "./layout/kv/..."), "consul"),
+			onStack(stackTest("services", "-timeout", "5m", "./rebalancer/..."), "consul"),
+		}},
+		{"ldap", "people and groups in a real LDAP server", 5 * time.Minute, false, []step{
+			onStack(stackTest("pkg", "-timeout", "4m", "./identity/..."), "ldap"),
+		}},
+		{"cql", "the metadata store on a real Cassandra", 15 * time.Minute, false, []step{
+			onStack(stackTest("services", "-timeout", "14m", "./metadata/cql/..."), "cassandra"),
+		}},
 		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
 	}
 }
@@ -98,7 +124,7 @@ func choose(all []part, names []string, quick bool) ([]part, error) {
 			if p.name == name || strings.HasPrefix(p.name, name+"-") {
 				wanted[p.name], found = true, true
 				for _, s := range p.steps {
-					wanted["build"] = wanted["build"] || slices.Contains(s.argv, "-deployment")
+					wanted["build"] = wanted["build"] || slices.Contains(s.argv, "-deployment") || strings.HasSuffix(s.argv[0], "bin/stack")
 				}
 			}
 		}
