@@ -12,6 +12,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -85,23 +86,24 @@ func (r Reach) Chunks(nodes *membership.Members, c membership.StoreConfig) (chun
 	return store, nil
 }
 
-// Metadata makes a connection to the metadata service at address or, without one, to all that Consul knows.
+// Metadata makes a connection to the metadata service at address or, without one, to all that Consul knows. Calls that
+// fail on their way are repeated as far as that is safe.
 func (r Reach) Metadata(address string) (*grpc.ClientConn, error) {
 	switch {
 	case address == "" && r.program.Consul != nil:
-		return r.Dial(consul.ServiceMetadata, consul.Target(consul.ServiceMetadata))
+		return r.metadata(consul.Target(consul.ServiceMetadata))
 	case address == "":
 		address = metadataDefault
 	}
 	if err := r.security.CheckAddress(metadataSetting, address); err != nil {
 		return nil, err
 	}
-	return r.Dial(consul.ServiceMetadata, address)
+	return r.metadata(address)
 }
 
-// Dial makes a connection to a target of a service.
-func (r Reach) Dial(service, target string) (*grpc.ClientConn, error) {
-	conn, err := rpc.Dial(target, r.identity.For(service), r.metrics, r.dial()...)
+func (r Reach) metadata(target string) (*grpc.ClientConn, error) {
+	options := append(remote.DialOptions(clock.System{}), r.dial()...)
+	conn, err := rpc.Dial(target, r.identity.For(consul.ServiceMetadata), r.metrics, options...)
 	if err != nil {
 		return nil, err
 	}
