@@ -117,6 +117,14 @@ func connect(t *testing.T, services ...*fake) *Store {
 
 func well(context.Context, int) error { return nil }
 
+// absent is a service that is not there.
+func absent(t *testing.T) *fake {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return &fake{listener: listener}
+}
+
 // dying makes a service that goes at the first call it gets, which may have happened.
 func dying(t *testing.T) *fake {
 	f := serve(t, "127.0.0.1:0", nil)
@@ -165,9 +173,8 @@ func TestACommitThatHasAnUploadIsRepeatedAndOneWithoutIsNot(t *testing.T) {
 }
 
 func TestWhatReachedNobodyIsRepeatedUntilSomebodyIsThere(t *testing.T) {
-	gone := serve(t, "127.0.0.1:0", well)
+	gone := absent(t)
 	address := gone.listener.Addr().String()
-	gone.server.Stop()
 	store := connect(t, gone)
 	result := make(chan error, 1)
 	go func() {
@@ -180,9 +187,7 @@ func TestWhatReachedNobodyIsRepeatedUntilSomebodyIsThere(t *testing.T) {
 }
 
 func TestTheCallersTimeIsKept(t *testing.T) {
-	gone := serve(t, "127.0.0.1:0", well)
-	store := connect(t, gone)
-	gone.server.Stop()
+	store := connect(t, absent(t))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	_, err := store.Key(ctx, "GK")
