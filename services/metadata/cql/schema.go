@@ -75,6 +75,7 @@ var migrations = []migration{
 			version_ts bigint, -- of the object, once decided
 			version_id blob,
 			object blob, -- the object, once decided
+			conditional boolean, -- decided by the claim of its key: the object is there or not when that is settled
 			completed bigint,
 			PRIMARY KEY ((bucket_id, shard), key, upload_id)
 		)`,

@@ -33,6 +33,8 @@ type Store struct {
 	buckets bucketCache
 	usage   totals
 	problem atomic.Pointer[error]
+	ended   endings
+	begun   begunCache
 
 	// background is what runs beside calls: it ends when the context does, which Close ends.
 	background sync.WaitGroup
@@ -49,11 +51,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
-	s := &Store{
-		config: c, clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage,
-		keys: newStripes(keyStripes), serialReads: gocql.Serial, observer: newObserver(c.Registry),
-	}
-	s.running, s.stop = context.WithCancel(context.Background())
+	s := newStore(c)
 	db, err := c.connect(c.Keyspace, s.observers)
 	if err != nil {
 		s.stop()
@@ -70,7 +68,18 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s.background.Go(s.flushUsage)
 	s.background.Go(s.watch)
+	s.background.Go(s.removeEnded)
 	return s, nil
+}
+
+// newStore is a store without session.
+func newStore(c Config) *Store {
+	s := &Store{
+		config: c, clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage,
+		keys: newStripes(keyStripes), ended: endings{queue: make(chan endedUpload, endedQueue)}, serialReads: gocql.Serial, observer: newObserver(c.Registry),
+	}
+	s.running, s.stop = context.WithCancel(context.Background())
+	return s
 }
 
 const keyStripes = 1 << 14

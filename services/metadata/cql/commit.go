@@ -1,0 +1,123 @@
+package cql
+
+import (
+	"context"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/meta"
+)
+
+// settle is how long an unconditional commit may take from its begin until its row is durable without
+// looking again, and so how long a conditional writer waits after its claim until it looks.
+func (s *Store) settle() time.Duration { return s.config.Lease / 20 }
+
+// look reads what a commit must know: the newest versions of the key, and whether a conditional writer holds it.
+func (s *Store) look(ctx context.Context, p place, limit int) (heads []head, claimed bool, err error) {
+	err = together(
+		func() (err error) { heads, err = s.heads(ctx, p, limit); return err },
+		func() (err error) { claimed, err = s.claimed(ctx, p); return err },
+	)
+	return heads, claimed, err
+}
+
+// commit makes r the newest version of its key and says what was the newest before. The caller
+// holds the lock of the key. Beside runs at the same time as the first wait; verify is asked
+// after it, and before the row is moved above others: if it fails, the row is taken back.
+func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, beside []func() error, verify func(heads []head) error) (head, error) {
+	p := b.place(key)
+	id, err := s.newID()
+	if err != nil {
+		return head{}, err
+	}
+	r.version = meta.Version{Timestamp: s.hybrid.After(r.version.Timestamp), ID: id}
+	began := monotonic()
+	var heads []head
+	var claimed bool
+	statements := append(beside,
+		func() error { return s.run(ctx, r.insertion(p)) },
+		func() (err error) { heads, err = s.heads(ctx, p, 2); return err },
+		func() (err error) { claimed, err = s.claimed(ctx, p); return err },
+	)
+	if !s.leased(b.seen) {
+		statements = append(statements, func() (err error) { b, err = s.bucket(ctx, b.id); return err })
+	}
+	if err := together(statements...); err != nil {
+		return head{}, s.withdraw(p, r, err)
+	}
+	if verify != nil {
+		if err := verify(heads); err != nil {
+			return head{}, s.withdraw(p, r, err)
+		}
+	}
+	under, err := s.raise(ctx, p, r, heads, claimed || monotonic().Sub(began) >= s.settle(), claimed)
+	if err != nil {
+		return head{}, err
+	}
+	if b.state != stateLive || !s.leased(b.seen) {
+		if _, err := s.awaitLive(ctx, b.id); err != nil {
+			return head{}, s.withdraw(p, r, err)
+		}
+	}
+	s.replaced(p, r, under)
+	return under, nil
+}
+
+// raise moves the durable row above all that was there, and looks again as
+// long as a conditional writer may have decided without seeing it.
+func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again, claimed bool) (head, error) {
+	for {
+		if again {
+			if claimed {
+				if err := s.settleClaim(ctx, p); err != nil {
+					return head{}, err
+				}
+			}
+			var err error
+			if heads, claimed, err = s.look(ctx, p, 2); err != nil {
+				return head{}, err
+			}
+			if again = claimed; again {
+				continue
+			}
+		}
+		under := below(heads, r.version)
+		if under.Timestamp < r.version.Timestamp {
+			return under, nil
+		}
+		above := *r
+		above.version.Timestamp = s.hybrid.After(under.Timestamp)
+		if err := s.batch(ctx, removal(p, r.version), above.insertion(p)); err != nil {
+			return head{}, s.withdraw(p, &above, s.withdraw(p, r, err))
+		}
+		*r, again = above, true
+	}
+}
+
+// withdrawTime bounds the removal of a row whose commit failed.
+const withdrawTime = time.Second
+
+// withdraw takes back the row of a commit that failed, whether it was written, is on its way, or was not, and
+// returns why it failed. If that fails too, the row may show, now or later, which is
+// what an error leaves open; the sweeper sorts out what belongs to an upload that has ended.
+func (s *Store) withdraw(p place, r *row, reason error) error {
+	ctx, cancel := context.WithTimeout(s.running, withdrawTime)
+	defer cancel()
+	if err := s.run(ctx, removal(p, r.version)); err != nil {
+		s.log.Warn("a write that failed could not be taken back: it may still take effect", "bucket", p.bucket, "key", p.key, "reason", reason, "error", err)
+	}
+	return reason
+}
+
+// replaced counts a version that was committed above another.
+func (s *Store) replaced(p place, r *row, under head) {
+	var u meta.Usage
+	if r.kind == kindObject {
+		u.Objects, u.Bytes = 1, r.size
+	}
+	if under.exists() {
+		u.Objects--
+		u.Bytes -= under.size
+		s.garbage()
+	}
+	s.count(p.bucket, u)
+}
