@@ -189,5 +189,8 @@ func decided[Q, R any](ctx context.Context, s *Service, request *Q, there func(a
 	}
 	forwarded := metadata.AppendToOutgoingContext(ctx, forwardedKey, s.cluster.self.NodeID.String())
 	answer, err := there(adminv1.NewAdminServiceClient(active.Conn), forwarded, request)
-	return answer, errors.Annotate(err, "asking the active rebalancer at %s", active.Address)
+	if unreached(err) {
+		err = errors.Annotate(err, "asking the active rebalancer at %s", active.Address)
+	}
+	return answer, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -129,6 +128,14 @@ type shareJSON struct {
 	Gained           uint32 `json:"gained"`
 }
 
+func (s shareJSON) partitions() string {
+	return fmt.Sprintf("%d → %d", s.PartitionsBefore, s.PartitionsAfter)
+}
+
+func (s shareJSON) capacity() string {
+	return fmt.Sprintf("%s → %s", bytesText(int64(s.CapacityBefore)), bytesText(int64(s.CapacityAfter)))
+}
+
 func newShares(shares []*adminv1.Share) []shareJSON {
 	all := []shareJSON{}
 	for _, s := range shares {
@@ -158,16 +165,15 @@ func (v *planJSON) write(w io.Writer) {
 	row(w, "layout", fmt.Sprintf("number %d, %d copies on %d nodes", v.After.Number, v.After.Replication, len(v.After.Nodes)))
 	row(w, "room", fmt.Sprintf("%s → %s", bytesText(int64(v.UsableBefore)), bytesText(int64(v.UsableAfter))))
 	row(w, "moved", fmt.Sprintf("%d copies of partitions to nodes that did not have them", v.Moved))
-	for _, table := range []struct {
-		name   string
-		shares []shareJSON
-	}{{"node", v.Nodes}, {"zone", v.Zones}} {
-		row(w, "")
-		row(w, strings.ToUpper(table.name), "ZONE", "PARTITIONS", "CAPACITY", "GAINED")
-		for _, s := range table.shares {
-			row(w, s.Name, s.Zone, fmt.Sprintf("%d → %d", s.PartitionsBefore, s.PartitionsAfter),
-				fmt.Sprintf("%s → %s", bytesText(int64(s.CapacityBefore)), bytesText(int64(s.CapacityAfter))), s.Gained)
-		}
+	row(w, "")
+	row(w, "NODE", "ZONE", "PARTITIONS", "CAPACITY", "GAINED")
+	for _, n := range v.Nodes {
+		row(w, n.Name, n.Zone, n.partitions(), n.capacity(), n.Gained)
+	}
+	row(w, "")
+	row(w, "ZONE", "", "PARTITIONS", "CAPACITY", "GAINED")
+	for _, z := range v.Zones {
+		row(w, z.Name, "", z.partitions(), z.capacity(), z.Gained)
 	}
 	row(w, "")
 	if v.Obstacle != "" {
