@@ -33,7 +33,7 @@ const (
 	// ValidFor is how long, from when it asked, a node may begin to leave with a grant.
 	ValidFor = 10 * time.Second
 	// slack is how much longer a grant is open here, for clocks that run at different speeds.
-	slack = 5 * time.Second
+	slack = 20 * time.Second
 	// RetryAfter is when a node that was refused asks again.
 	RetryAfter = 3 * time.Second
 )

@@ -222,7 +222,7 @@ func TestTwoOwnersOfAPartitionNeverLeaveTogether(t *testing.T) {
 			_, n := pick(func(n *simulated) bool { return n.up && len(n.granted) > 0 })
 			a := n.granted[0]
 			n.granted = n.granted[1:]
-			if s.now.Sub(a.asked) <= ValidFor {
+			if a.term == n.term && s.now.Sub(a.asked) <= ValidFor {
 				down(n, true)
 			}
 		}
