@@ -91,6 +91,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	verbs := []string{"up", "down", "status", "install", "run"}
+	if !slices.Contains(verbs, c.verb) {
+		return fmt.Errorf("no command is called %q: choose %s", c.verb, strings.Join(verbs, ", "))
+	}
 	chosen, err := parts.Choose(c.parts(), c.named)
 	if err != nil {
 		return err
@@ -109,10 +113,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return s.Down(ctx, c.named...)
 	case "install":
 		return s.Install(ctx, chosen...)
-	case "status":
+	default:
 		return status(ctx, s, c.named, out)
 	}
-	return fmt.Errorf("no command is called %q: choose up, down, status, install or run", c.verb)
 }
 
 // status prints a line a process. Its error says that not all is ready.

@@ -261,7 +261,7 @@ func (s *Stack) run(ctx context.Context, specs ...process.Spec) error {
 	for _, spec := range specs {
 		if old, err := s.group.Process(spec.Name); err != nil || !old.Alive() {
 			if err := free(spec.Ready.Address); err != nil {
-				return fmt.Errorf("start %s: %w", spec.Name, err)
+				return fmt.Errorf("%s: %w", spec.Name, err)
 			}
 		}
 		p, err := s.group.Run(spec)

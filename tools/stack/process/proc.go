@@ -82,6 +82,10 @@ func (h handle) running() bool {
 	if state != "Z" && state != "X" {
 		return true
 	}
+	// The first thread of a process may have ended while others still hold its ports.
+	if threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); err == nil && len(threads) > 1 {
+		return true
+	}
 	// Not our child, or reaped by somebody else: both leave nothing to do.
 	_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
 	return false
