@@ -91,20 +91,23 @@ func (o objectRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[met
 	}
 	var row listedRow
 	return o.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
-		answer.Read++
 		if a.Last {
 			err := scanRow(&row.key)
-			answer.Rows = append(answer.Rows, scan.Row[meta.Listed]{Key: string(row.key)})
+			answer.Read, answer.Key = 1, string(row.key)
 			return true, err
 		}
 		if err := row.read(scanRow); err != nil {
 			return false, err
 		}
-		if n := len(answer.Rows); n > 0 && answer.Rows[n-1].Key == string(row.key) {
-			return true, nil // below the newest
+		below := answer.Read > 0 && answer.Key == string(row.key)
+		answer.Read++
+		if below {
+			return true, nil
 		}
-		l := row.listed()
-		answer.Rows = append(answer.Rows, scan.Row[meta.Listed]{Key: l.Key, Hidden: row.kind != kindObject, Value: l})
+		answer.Key = string(row.key)
+		if row.kind == kindObject {
+			answer.Rows = append(answer.Rows, scan.Row[meta.Listed]{Key: answer.Key, Value: row.listed(answer.Key)})
+		}
 		return true, nil
 	}, cql, append(args, a.Limit)...)
 }
@@ -121,9 +124,9 @@ func (r *listedRow) read(scanRow func(...any) error) error {
 	return scanRow(&r.key, &r.timestamp, &r.id, &r.kind, &r.size, &r.etag, &r.storageClass, &r.algorithm, &r.kindOfChecksum)
 }
 
-func (r *listedRow) listed() meta.Listed {
+func (r *listedRow) listed(key string) meta.Listed {
 	return meta.Listed{
-		Key: string(r.key), Version: meta.Version{Timestamp: clock.Timestamp(r.timestamp), ID: idOf(r.id)}, Size: r.size,
+		Key: key, Version: meta.Version{Timestamp: clock.Timestamp(r.timestamp), ID: idOf(r.id)}, Size: r.size,
 		ETag: string(r.etag), StorageClass: string(r.storageClass),
 		Checksum: meta.Checksum{Algorithm: r.algorithm, Type: r.kindOfChecksum},
 	}

@@ -60,16 +60,16 @@ type uploadRows struct {
 }
 
 // Round implements scan.Source.
-func (u uploadRows) Round(ctx context.Context, asks []scan.Ask) ([]scan.Answer[meta.Upload], error) {
+func (r uploadRows) Round(ctx context.Context, asks []scan.Ask) ([]scan.Answer[meta.Upload], error) {
 	answers := make([]scan.Answer[meta.Upload], len(asks))
 	err := inParallel(ctx, len(asks), statementsAtOne, func(ctx context.Context, i int) error {
-		return u.ask(ctx, asks[i], &answers[i])
+		return r.ask(ctx, asks[i], &answers[i])
 	})
 	return answers, err
 }
 
-func (u uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[meta.Upload]) error {
-	cql, args := listUploads, []any{u.bucket, a.Shard, []byte(a.From.Key), []byte(a.From.Sub)}
+func (r uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[meta.Upload]) error {
+	cql, args := listUploads, []any{r.bucket, a.Shard, []byte(a.From.Key), []byte(a.From.Sub)}
 	switch {
 	case a.Last && a.To != "":
 		cql, args = lastUploadTo, append(args, []byte(a.To))
@@ -78,30 +78,26 @@ func (u uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[met
 	case a.To != "":
 		cql, args = listUploadsTo, append(args, []byte(a.To))
 	}
-	return u.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
-		answer.Read++
+	return r.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
 		var key, id, upload []byte
 		var state int
 		var begin *uuid.UUID
 		if a.Last {
 			err := scanRow(&key)
-			answer.Rows = append(answer.Rows, scan.Row[meta.Upload]{Key: string(key)})
+			answer.Read, answer.Key = 1, string(key)
 			return true, err
 		}
 		if err := scanRow(&key, &id, &begin, &state, &upload); err != nil {
 			return false, err
 		}
-		// A row that was not begun is a trace of a write that came late.
-		row := scan.Row[meta.Upload]{Key: string(key), Sub: string(id), Hidden: begin == nil || state != uploadOpen}
-		if !row.Hidden {
-			var err error
-			if row.Value, err = decodeListedUpload(upload); err != nil {
-				return false, err
-			}
-			row.Value.UploadRef = meta.UploadRef{Bucket: u.bucket, Key: row.Key, ID: idOf(id)}
+		answer.Read, answer.Key, answer.Sub = answer.Read+1, string(key), string(id)
+		if begin == nil || state != uploadOpen {
+			return true, nil // one that was not begun is the trace of a write that came late
 		}
-		answer.Rows = append(answer.Rows, row)
-		return true, nil
+		u, err := decodeListedUpload(upload)
+		u.UploadRef = meta.UploadRef{Bucket: r.bucket, Key: answer.Key, ID: idOf(id)}
+		answer.Rows = append(answer.Rows, scan.Row[meta.Upload]{Key: answer.Key, Sub: answer.Sub, Value: u})
+		return true, err
 	}, cql, append(args, a.Limit)...)
 }
 

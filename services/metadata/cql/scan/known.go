@@ -16,11 +16,11 @@ type place struct {
 func at(key string) place { return place{Place: Place{Key: key}} }
 
 // behind is the place behind a row, and behind those of its key that it hides.
-func behind[V any](row *Row[V]) place {
-	if row.Sub == "" {
-		return at(row.Key + "\x00")
+func behind(key, sub string) place {
+	if sub == "" {
+		return at(key + "\x00")
 	}
-	return place{Place: Place{Key: row.Key, Sub: row.Sub}}
+	return place{Place: Place{Key: key, Sub: sub}}
 }
 
 // compare orders places.
@@ -68,6 +68,7 @@ func past[V any](row *Row[V], p place) bool {
 type segment[V any] struct {
 	from, to place
 	rows     []Row[V]
+	hidden   int // rows read that are not to be shown
 }
 
 // index is that of the first row at or behind the place.
@@ -80,16 +81,13 @@ type known[V any] struct {
 	segments []segment[V]
 }
 
-// find is the segment that holds the place, or else nil and where the next one begins.
-func (k *known[V]) find(p place) (s *segment[V], next place) {
+// find is the segment that holds the place, or nil.
+func (k *known[V]) find(p place) *segment[V] {
 	i := sort.Search(len(k.segments), func(i int) bool { return p.before(k.segments[i].to) })
-	if i == len(k.segments) {
-		return nil, place{last: true}
+	if i == len(k.segments) || p.before(k.segments[i].from) {
+		return nil
 	}
-	if p.before(k.segments[i].from) {
-		return nil, k.segments[i].from
-	}
-	return &k.segments[i], place{}
+	return &k.segments[i]
 }
 
 // add adds what of a segment is not known yet, and returns the rows that are new.
@@ -99,7 +97,7 @@ func (k *known[V]) add(s segment[V]) []Row[V] {
 	piece := func(from, to place) {
 		rows := s.rows[s.index(from):s.index(to)]
 		fresh = append(fresh, rows...)
-		all = append(all, segment[V]{from: from, to: to, rows: rows})
+		all = append(all, segment[V]{from: from, to: to, rows: rows, hidden: s.hidden})
 	}
 	from := s.from
 	for _, old := range k.segments {
@@ -119,7 +117,8 @@ func (k *known[V]) add(s segment[V]) []Row[V] {
 	for _, next := range all {
 		if n := len(k.segments); n > 0 && k.segments[n-1].to == next.from {
 			last := &k.segments[n-1]
-			last.to, last.rows = next.to, append(slices.Clip(last.rows), next.rows...)
+			last.to, last.hidden = next.to, last.hidden+next.hidden
+			last.rows = append(slices.Clip(last.rows), next.rows...)
 			continue
 		}
 		k.segments = append(k.segments, next)
@@ -140,7 +139,7 @@ type cursor[V any] struct {
 func (c *cursor[V]) SeekGE(key []byte) { c.seek(later(c.walk.front, at(string(key)))) }
 
 // Next implements listing.Iterator.
-func (c *cursor[V]) Next() { c.seek(behind(c.row)) }
+func (c *cursor[V]) Next() { c.seek(behind(c.row.Key, c.row.Sub)) }
 
 // Key implements listing.Iterator.
 func (c *cursor[V]) Key() []byte { return c.key }
@@ -148,16 +147,14 @@ func (c *cursor[V]) Key() []byte { return c.key }
 func (c *cursor[V]) seek(p place) {
 	c.key, c.row = nil, nil
 	for p.before(c.walk.end) {
-		s, _ := c.known.find(p)
+		s := c.known.find(p)
 		if s == nil {
 			c.key = []byte(p.Key)
 			return
 		}
-		for i := s.index(p); i < len(s.rows); i++ {
-			if row := &s.rows[i]; !row.Hidden {
-				c.key, c.row = []byte(row.Key), row
-				return
-			}
+		if i := s.index(p); i < len(s.rows) {
+			c.key, c.row = []byte(s.rows[i].Key), &s.rows[i]
+			return
 		}
 		p = s.to
 	}

@@ -62,8 +62,8 @@ func (w *walk[V]) page(perEntry float64) []Ask {
 	for i := range w.known {
 		from, visible := w.reach(i, w.front)
 		if from.before(w.end) && visible*4 < rows*3 {
-			_, next := w.known[i].find(from)
-			asks = append(asks, w.bounded(Ask{Shard: i, From: from.Place, Limit: rows - visible}, earlier(next, w.end)))
+			// What is known further on is read again: it is little.
+			asks = append(asks, w.bounded(Ask{Shard: i, From: from.Place, Limit: rows - visible}, w.end))
 		}
 	}
 	return asks
@@ -73,7 +73,7 @@ func (w *walk[V]) page(perEntry float64) []Ask {
 // common prefix that is shown anyway counts as known.
 func (w *walk[V]) reach(shard int, p place) (_ place, visible int) {
 	for p.before(w.end) {
-		s, _ := w.known[shard].find(p)
+		s := w.known[shard].find(p)
 		if s == nil {
 			after, ok := w.past(p)
 			if !ok {
@@ -82,11 +82,7 @@ func (w *walk[V]) reach(shard int, p place) (_ place, visible int) {
 			p = after
 			continue
 		}
-		for _, row := range s.rows[s.index(p):] {
-			if !row.Hidden {
-				visible++
-			}
-		}
+		visible += len(s.rows) - s.index(p)
 		p = s.to
 	}
 	return p, visible
@@ -141,24 +137,16 @@ func (w *walk[V]) split() (asks []Ask, atFront int) {
 			if i == 0 {
 				rows = rowsAtFront
 			}
-			_, next := w.known[shard].find(from)
-			rows = max(rows, min(maxPage, 4*w.between(shard, g.from, from)))
-			asks = append(asks, w.bounded(Ask{Shard: shard, From: from.Place, Limit: rows}, earlier(next, g.to)))
+			if s := w.known[shard].find(g.from); s != nil {
+				rows = max(rows, min(maxPage, 4*s.hidden))
+			}
+			asks = append(asks, w.bounded(Ask{Shard: shard, From: from.Place, Limit: rows}, g.to))
 		}
 		if closed = g.to; i == 0 {
 			atFront = len(asks)
 		}
 	}
 	return append(asks, w.guess(closed, horizon, guesses)...), atFront
-}
-
-// between counts the rows, hidden ones, that a shard has between two places that it knows all of.
-func (w *walk[V]) between(shard int, from, to place) int {
-	s, _ := w.known[shard].find(from)
-	if s == nil {
-		return 0
-	}
-	return s.index(to) - s.index(from)
 }
 
 // gaps are those between the entries known ahead, as many as are wanted, beginning at the front; horizon is where the last
@@ -168,9 +156,7 @@ func (w *walk[V]) gaps() (gaps []gap, horizon place) {
 	for i := range w.known {
 		for _, s := range w.known[i].segments {
 			for _, row := range s.rows[s.index(w.front):] {
-				if !row.Hidden {
-					ahead[w.entry(row.Key)] = true
-				}
+				ahead[w.entry(row.Key)] = true
 			}
 		}
 	}

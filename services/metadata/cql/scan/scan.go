@@ -8,15 +8,13 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta/listing"
 )
 
-// Row is a row of a shard.
+// Row is a row of a shard that is to be shown.
 type Row[V any] struct {
 	Key string
 	// Sub orders rows of one key that are each shown (uploads). It is empty where only
 	// the newest row of a key counts.
-	Sub string
-	// Hidden rows are not shown.
-	Hidden bool
-	Value  V
+	Sub   string
+	Value V
 }
 
 // Place is a place between rows of a shard: before all rows of Key, or, if Sub is not empty, behind its row Sub.
@@ -35,11 +33,14 @@ type Ask struct {
 	Last bool
 }
 
-// Answer is the answer to an Ask. Of each key only the newest row is in it, unless rows have a Sub.
+// Answer is the answer to an Ask.
 type Answer[V any] struct {
+	// Rows are those to be shown: not those below the newest of their key, unless rows have a Sub, and not hidden ones.
 	Rows []Row[V]
-	// Read is how many rows were read, those below the newest too. Read = Limit: there may be more.
+	// Read is how many rows were read, of any kind. Read = Limit: there may be more.
 	Read int
+	// Key and Sub are those of the last row read.
+	Key, Sub string
 }
 
 // Source has the rows of shards.
@@ -103,7 +104,7 @@ type walk[V any] struct {
 	passed   string         // the common prefix shown last; empty: a key was
 	shown    map[string]int // visible rows known of each common prefix
 	alphabet [256]bool      // bytes that keys have behind the prefix
-	visible  int            // of the rows read, those that are newest and not hidden
+	visible  int            // of the rows read, those that are to be shown
 	pages    int            // page rounds in a row
 	barren   int            // those of them since which nothing was shown
 	before   int            // what had been shown at the last of them
@@ -127,7 +128,8 @@ func (w *walk[V]) SeekGE(key []byte) {
 
 // Next implements listing.Iterator. The walk seeks past common prefixes, so the current row is one that was shown.
 func (w *walk[V]) Next() {
-	w.front = behind(w.current().row)
+	row := w.current().row
+	w.front = behind(row.Key, row.Sub)
 	if w.merged.Next(); w.unknown() {
 		w.settle()
 	}
@@ -184,21 +186,15 @@ func (w *walk[V]) round() error {
 	for i, ask := range asks {
 		w.cost.Rows += answers[i].Read
 		if ask.Last {
-			for _, row := range answers[i].Rows {
-				w.lastKey = row.Key
-			}
+			w.lastKey = answers[i].Key
 			continue
 		}
 		if i < atFront {
 			for _, row := range answers[i].Rows {
-				if !row.Hidden {
-					rows, entries[w.entry(row.Key)] = rows+1, true
-				}
+				rows, entries[w.entry(row.Key)] = rows+1, true
 			}
 		}
-		if err := w.learn(ask, answers[i]); err != nil {
-			return err
-		}
+		w.learn(ask, answers[i])
 	}
 	if rows > 0 && atFront*2 >= len(w.known) {
 		w.perEntry = float64(rows) / float64(len(entries)) / float64(atFront)
@@ -207,22 +203,17 @@ func (w *walk[V]) round() error {
 }
 
 // learn adds an answer to what is known.
-func (w *walk[V]) learn(ask Ask, answer Answer[V]) error {
+func (w *walk[V]) learn(ask Ask, answer Answer[V]) {
 	to := w.end
 	if ask.To != "" {
 		to = at(ask.To)
 	}
 	if answer.Read >= ask.Limit {
-		if len(answer.Rows) == 0 {
-			return errors.Newf(errors.Internal, "shard %d answered none of the %d rows that it read", ask.Shard, answer.Read)
-		}
-		to = behind(&answer.Rows[len(answer.Rows)-1])
+		to = behind(answer.Key, answer.Sub)
 	}
-	for _, row := range w.known[ask.Shard].add(segment[V]{from: place{Place: ask.From}, to: to, rows: answer.Rows}) {
-		if row.Hidden {
-			continue
-		}
-		w.visible++
+	fresh := w.known[ask.Shard].add(segment[V]{from: place{Place: ask.From}, to: to, rows: answer.Rows, hidden: answer.Read - len(answer.Rows)})
+	w.visible += len(fresh)
+	for _, row := range fresh {
 		if common := w.common(row.Key); common != "" {
 			w.shown[common]++
 		}
@@ -230,7 +221,6 @@ func (w *walk[V]) learn(ask Ask, answer Answer[V]) error {
 			w.alphabet[b] = true
 		}
 	}
-	return nil
 }
 
 // entry is the common prefix as which a key is shown, or the key.

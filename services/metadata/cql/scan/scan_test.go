@@ -90,10 +90,10 @@ func (f *fake) answer(a Ask) (answer Answer[string]) {
 	rows = rows[:min(a.Limit, len(rows))]
 	answer.Read = len(rows)
 	for i, v := range rows {
-		if v.sub == "" && i > 0 && rows[i-1].key == v.key {
-			continue
+		answer.Key, answer.Sub = v.key, v.sub
+		if below := v.sub == "" && i > 0 && rows[i-1].key == v.key; !below && !v.hidden {
+			answer.Rows = append(answer.Rows, Row[string]{Key: v.key, Sub: v.sub, Value: v.key + "#" + v.sub})
 		}
-		answer.Rows = append(answer.Rows, Row[string]{Key: v.key, Sub: v.sub, Hidden: v.hidden, Value: v.key + "#" + v.sub})
 	}
 	return answer
 }
