@@ -4,6 +4,7 @@ package identity
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 )
 
@@ -66,6 +67,11 @@ func (i Identity) ID() string {
 
 // BucketRights is what Buckets allows with the bucket of the name.
 func (i Identity) BucketRights(name string) Rights { return i.Buckets[name] | i.Buckets[EveryBucket] }
+
+// LogValue is the identity as it may be logged: without its secret.
+func (i Identity) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("access_key", i.AccessKey), slog.String("id", i.ID()))
+}
 
 const personPrefix, groupPrefix = "person:", "group:"
 

@@ -71,7 +71,7 @@ func New(c Config, d Deps) (*Service, error) {
 		StepTimeout: c.StepTimeout, IdleTimeout: c.IdleTimeout, MinRate: int(c.MinRate), CacheTime: c.CacheTime,
 	}, api.Deps{
 		Meta:   d.Meta,
-		Bodies: body.New(bodies, body.Deps{Meta: d.Meta, Chunks: d.Chunks, Pool: d.Pool, Clock: d.Clock, Random: d.Random}),
+		Bodies: body.New(bodies, body.Deps{Meta: d.Meta, Chunks: d.Chunks, Pool: d.Pool, Clock: d.Clock, Random: d.Random, Log: d.Logger}),
 		Pool:   d.Pool, Identities: d.Identities, Hashers: s.hashers,
 		Clock: d.Clock, Random: d.Random, Log: d.Logger, Metrics: d.Registry,
 	})

@@ -103,7 +103,7 @@ func (a *API) answer(w *Response, r *Request, err error) {
 	case s3err.SlowDown, s3err.ServiceUnavailable:
 		w.set("Retry-After", "1")
 	case s3err.MethodNotAllowed:
-		w.set("Allow", allow(r))
+		w.set("Allow", allow(addressed(r)))
 	}
 	if w.head {
 		w.set("Content-Type", "application/xml")
@@ -150,15 +150,4 @@ func printable(s string) string {
 		}
 		return c
 	}, s)
-}
-
-// allow lists the methods that the address of a request knows.
-func allow(r *Request) string {
-	switch {
-	case r.Key != "":
-		return "GET, HEAD, PUT, POST, DELETE"
-	case r.Name != "":
-		return "GET, HEAD, PUT, POST, DELETE"
-	}
-	return "GET"
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/services/s3-gateway/s3err"
@@ -94,15 +96,32 @@ var subResources = map[string]bool{
 	"encryptionConfiguration": true, "append": true,
 }
 
-// route finds the operation of a request.
-func (a *API) route(r *Request) error {
-	key := route{on: service, method: r.Method}
+// addressed is what a request is about.
+func addressed(r *Request) resource {
 	switch {
 	case r.Key != "":
-		key.on = object
+		return object
 	case r.Name != "":
-		key.on = bucket
+		return bucket
 	}
+	return service
+}
+
+// allow lists the methods that a resource knows without a sub-resource, in the form of the header.
+func allow(on resource) string {
+	var methods []string
+	for r := range operations {
+		if r.on == on && r.sub == "" {
+			methods = append(methods, r.method)
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+// route finds the operation of a request.
+func (a *API) route(r *Request) error {
+	key := route{on: addressed(r), method: r.Method}
 	for _, p := range r.Query {
 		if !subResources[p.Name] || p.Name == key.sub {
 			continue

@@ -2,6 +2,7 @@ package body
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"github.com/google/uuid"
@@ -187,16 +188,28 @@ func (r *recorder) discard(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	if len(r.pending) > 0 {
 		step, cancel := r.s.step(ctx)
-		// A failure leaves the upload without progress: the sweeper ends it. The chunks not
-		// recorded are then left to long collection.
-		_ = r.s.Meta.AddChunks(step, r.target.ref, r.target.attempt, r.pending)
+		err := r.s.Meta.AddChunks(step, r.target.ref, r.target.attempt, r.pending)
 		cancel()
+		r.left(ctx, err, "the chunks of a write that failed could not be recorded: long collection finds them", slog.Int("chunks", len(r.pending)))
 	}
 	if r.target.single {
 		step, cancel := r.s.step(ctx)
-		_ = r.s.Meta.AbortUpload(step, r.target.ref) // as above
+		err := r.s.Meta.AbortUpload(step, r.target.ref)
 		cancel()
+		r.left(ctx, err, "a write that failed could not be given up: the sweeper does it when it has had no progress for a day")
 	}
+}
+
+// left says what a failed write leaves behind. That an upload is not there, because somebody aborted it or it never began, is no news.
+func (r *recorder) left(ctx context.Context, err error, what string, more ...slog.Attr) {
+	if err == nil {
+		return
+	}
+	level := slog.LevelWarn
+	if errors.IsEntity(err, errors.NotFound, errors.Upload) || errors.IsEntity(err, errors.NotFound, errors.Part) || errors.IsEntity(err, errors.NotFound, errors.Bucket) {
+		level = slog.LevelDebug
+	}
+	r.s.Log.LogAttrs(ctx, level, what, append(more, slog.String("bucket", r.target.ref.Bucket.String()), slog.String("upload", r.target.ref.ID.String()), slog.Any("error", err))...)
 }
 
 func (t Target) refAt(offset uint64) chunk.Ref { return chunk.Ref{Attempt: t.attempt, Offset: offset} }

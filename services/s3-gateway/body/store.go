@@ -2,6 +2,7 @@ package body
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
@@ -45,6 +46,7 @@ type Deps struct {
 	Pool   *buffer.Pool // of the bytes that arrive
 	Clock  clock.Clock
 	Random clock.Random
+	Log    *slog.Logger // nil: nothing is logged
 }
 
 // Store moves bodies. It is safe for concurrent use.
@@ -68,6 +70,9 @@ func New(cfg Config, d Deps) *Store {
 	setDefault(&cfg.Progress, DefaultProgress)
 	setDefault(&cfg.StepTimeout, DefaultStepTimeout)
 	setDefault(&cfg.Batch, DefaultBatch)
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Store{Deps: d, cfg: cfg, put: d.Chunks.Put}
 	if v, ok := d.Chunks.(chunk.VerifiedPutter); ok {
 		s.put = v.PutVerified

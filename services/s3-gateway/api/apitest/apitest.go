@@ -25,6 +25,7 @@ import (
 	chunkmemory "deuxfleurs.fr/garage/pkg/chunk/memory"
 	"deuxfleurs.fr/garage/pkg/chunker"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
@@ -62,6 +63,8 @@ type Options struct {
 	API    func(*api.Config)
 	Bodies func(*body.Config)
 	Clock  clock.Clock
+	// Identities are asked for whoever is no key that Start makes.
+	Identities identity.Source
 }
 
 // Start runs a gateway until the test ends.
@@ -96,11 +99,16 @@ func Start(t testing.TB, o Options) *Gateway {
 	if o.API != nil {
 		o.API(&cfg)
 	}
+	var identities identity.Source = keys.New(store, o.Clock, 0)
+	if o.Identities != nil {
+		identities = identity.Combine(identities, o.Identities, o.Clock, 0)
+	}
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	hashers := checksum.NewHashers()
 	g.API, err = api.New(cfg, api.Deps{
-		Meta: g.Meta, Pool: g.Pool, Identities: keys.New(store, o.Clock, 0), Hashers: hashers,
-		Bodies: body.New(bodies, body.Deps{Meta: g.Meta, Chunks: g.Chunks, Pool: g.Pool, Clock: o.Clock, Random: clock.SystemRandom}),
-		Clock:  o.Clock, Random: clock.SystemRandom, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Meta: g.Meta, Pool: g.Pool, Identities: identities, Hashers: hashers,
+		Bodies: body.New(bodies, body.Deps{Meta: g.Meta, Chunks: g.Chunks, Pool: g.Pool, Clock: o.Clock, Random: clock.SystemRandom, Log: log}),
+		Clock:  o.Clock, Random: clock.SystemRandom, Log: log,
 	})
 	require.NoError(t, err)
 	g.Server = httptest.NewServer(g.API.Handler())
