@@ -15,14 +15,24 @@ const (
 	singleAt      = ` WHERE bucket_id = ? AND shard = ? AND key = ? AND upload_id = ?`
 	stateOfSingle = `SELECT state, done, begin_id FROM singles` + singleAt
 	markDone      = `UPDATE singles USING TIMESTAMP ? SET done = ?` + singleAt
+	unmarkDone    = `DELETE done FROM singles USING TIMESTAMP ?` + singleAt
 	removeSingle  = `DELETE FROM singles USING TIMESTAMP ?` + singleAt
 	winSingle     = `UPDATE singles SET state = ?` + singleAt + ` IF state = ?`
 	sealChunks    = `INSERT INTO chunks (attempt_id, sealed) VALUES (?, ?) USING TIMESTAMP 1`
 )
 
-// youngUpload is how long after its begin a single upload is committed without reading first whether
-// it is open: nobody gives up an upload so soon, and who aborts one does not commit it.
+// youngUpload is how long after its begin a single upload may be committed without reading first whether
+// it is open: nobody gives up an upload so soon.
 const youngUpload = 10 * time.Minute
+
+// surelyOpen says whether the upload may be committed while it is read whether it is open: this service saw
+// it open, did not try to commit it before, and it is young. Otherwise that is read first, so that what was committed
+// through another service and replaced since does not show again, not even for a moment.
+func (s *Store) surelyOpen(p meta.Put) bool {
+	known, ok := s.begun.get(p.Upload)
+	s.begun.forget(p.Upload)
+	return ok && known.ref == meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload} && s.young(p.Upload)
+}
 
 // single is what a commit must know of its upload.
 type single struct {
@@ -70,7 +80,7 @@ func (repeatedError) Error() string { return "the upload was committed before" }
 // putUpload commits what a single upload wrote.
 func (s *Store) putUpload(ctx context.Context, b liveBucket, p meta.Put, r *row) (meta.Version, error) {
 	at := b.place(p.Key)
-	if !s.young(p.Upload) {
+	if !s.surelyOpen(p) {
 		if _, err := s.openSingleFor(ctx, b, p); err != nil {
 			return repeatedVersion(err)
 		}
@@ -79,6 +89,9 @@ func (s *Store) putUpload(ctx context.Context, b liveBucket, p meta.Put, r *row)
 	beside := append(s.besideUpload(ctx, at, p, r), func() (err error) { u, err = s.single(ctx, at, p.Upload); return err })
 	_, err := s.commit(ctx, b, p.Key, r, beside, func(heads []head) error { return s.verifySingle(ctx, at, p, r, u, heads) })
 	if err != nil {
+		if !errors.IsEntity(err, errors.NotFound, errors.Upload) {
+			s.unmark(at, p.Upload, r)
+		}
 		return repeatedVersion(err)
 	}
 	s.endedSingle(at, p.Upload)
@@ -165,6 +178,15 @@ func (s *Store) verifySingle(ctx context.Context, at place, p meta.Put, r *row, 
 		return repeatedError{newest.Version}
 	}
 	return noUpload(meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload})
+}
+
+// unmark takes the mark of a commit back that failed, so that it can be tried again.
+func (s *Store) unmark(at place, id uuid.UUID, r *row) {
+	ctx, cancel := context.WithTimeout(s.running, withdrawTime)
+	defer cancel()
+	if err := s.exec(ctx, unmarkDone, append([]any{int64(r.version.Timestamp)}, at.upload(id)...)...); err != nil {
+		s.log.Warn("an upload whose commit failed stays closed until it is swept", "upload", id, "error", err)
+	}
 }
 
 // deletion is a write time above that of every row of uploads: transactions have the
