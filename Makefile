@@ -14,6 +14,10 @@ VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo unknow
 S3    ?= 127.0.0.1:3900
 ADMIN ?= 127.0.0.1:3903
 
+NODES     ?= 3
+ZONES     ?= 3
+CQL_NODES ?= 1
+
 # The programs are static, so that they run on any machine of their kind.
 BUILD := CGO_ENABLED=0 go build -ldflags '-X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)'
 
@@ -21,9 +25,9 @@ BUILD := CGO_ENABLED=0 go build -ldflags '-X deuxfleurs.fr/garage/pkg/version.re
 .PHONY: help
 help: ## list what there is to make
 	@echo "make TARGET, where TARGET is one of"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "  %-13s %s\n", $$1, $$2}'
 	@echo
-	@echo "run and run-nodes take DATA=folder, S3=address and ADMIN=address."
+	@echo "run and run-nodes take DATA=folder, S3=address and ADMIN=address; cluster takes DATA=folder, NODES=3, ZONES=3, CQL_NODES=1."
 
 .PHONY: build
 build: ## build all programs into bin/
@@ -37,6 +41,14 @@ run: ## build and start Garage in one process (DATA, S3, ADMIN)
 .PHONY: run-nodes
 run-nodes: build ## build and start gateway, metadata, rebalancer and 3 chunk-nodes as processes (DATA, S3, ADMIN)
 	@exec bin/garage nodes --data "$(or $(DATA),var/nodes)" --s3 "$(S3)" --admin "$(ADMIN)"
+
+.PHONY: cluster
+cluster: build ## build and start a cluster on Nomad, Consul, Cassandra, LDAP and Traefik (DATA, NODES, ZONES, CQL_NODES)
+	@go run ./tools/cluster up --data "$(or $(DATA),var/cluster)" --nodes $(NODES) --zones $(ZONES) --cql-nodes $(CQL_NODES)
+
+.PHONY: cluster-down
+cluster-down: ## stop that cluster and keep its data (DATA)
+	@go run ./tools/cluster down --data "$(or $(DATA),var/cluster)"
 
 .PHONY: test
 test: ## run all tests; installs the clients that they use

@@ -96,6 +96,12 @@ variable "region" {
   description = "region that requests are signed for"
 }
 
+variable "ldap" {
+  type        = object({ url = list(string), bind_dn = string, people = string, groups = string })
+  default     = { url = [], bind_dn = "", people = "", groups = "" }
+  description = "LDAP servers, who the gateway binds as (its password is a secret), and the DNs below which people and groups are; without url only built-in keys are known"
+}
+
 locals {
   rule = var.domain == "" ? "PathPrefix(`/`)" : "Host(`${var.domain}`) || HostRegexp(`^.+\\.${replace(var.domain, ".", "\\.")}$`)"
 
@@ -207,23 +213,27 @@ job "garage-s3-gateway" {
       }
 
       env = merge({
-        CONSUL_HTTP_ADDR       = var.consul_address
-        GARAGE_ADMIN_LISTEN    = "${var.admin_address}:$${NOMAD_PORT_admin}"
-        GARAGE_CONSUL_DRAIN    = "5s"
-        GARAGE_CONSUL_ENABLED  = "true"
-        GARAGE_CONSUL_TAGS     = join(",", local.tags)
-        GARAGE_DATA            = "$${NOMAD_ALLOC_DIR}/data/s3-gateway"
-        GARAGE_LOG_FORMAT      = "json"
-        GARAGE_MEMORY          = "${floor(var.resources.memory / 2)}MiB"
-        GARAGE_RPC_TLS_SOURCE  = var.rpc_tls
-        GARAGE_S3_LISTEN       = "${var.address}:$${NOMAD_PORT_s3}"
-        GARAGE_S3_REGION       = var.region
-        GARAGE_S3_ROOT_DOMAINS = var.domain
-        GARAGE_ZONE            = "$${meta.zone}"
+        GARAGE_IDENTITY_LDAP_URL         = join(",", var.ldap.url)
+        GARAGE_IDENTITY_LDAP_BIND_DN     = var.ldap.bind_dn
+        GARAGE_IDENTITY_LDAP_PEOPLE_BASE = var.ldap.people
+        GARAGE_IDENTITY_LDAP_GROUPS_BASE = var.ldap.groups
+        CONSUL_HTTP_ADDR                 = var.consul_address
+        GARAGE_ADMIN_LISTEN              = "${var.admin_address}:$${NOMAD_PORT_admin}"
+        GARAGE_CONSUL_DRAIN              = "5s"
+        GARAGE_CONSUL_ENABLED            = "true"
+        GARAGE_CONSUL_TAGS               = join(",", local.tags)
+        GARAGE_DATA                      = "$${NOMAD_ALLOC_DIR}/data/s3-gateway"
+        GARAGE_LOG_FORMAT                = "json"
+        GARAGE_MEMORY                    = "${floor(var.resources.memory / 2)}MiB"
+        GARAGE_RPC_TLS_SOURCE            = var.rpc_tls
+        GARAGE_S3_LISTEN                 = "${var.address}:$${NOMAD_PORT_s3}"
+        GARAGE_S3_REGION                 = var.region
+        GARAGE_S3_ROOT_DOMAINS           = var.domain
+        GARAGE_ZONE                      = "$${meta.zone}"
       }, var.env)
 
       # Secrets: each item of the Nomad variable nomad/jobs/garage-s3-gateway is an environment variable, such as
-      # CONSUL_HTTP_TOKEN. A change is taken by the next deployment.
+      # CONSUL_HTTP_TOKEN and GARAGE_IDENTITY_LDAP_BIND_PASSWORD. A change is taken by the next deployment.
       template {
         destination = "secrets/env"
         env         = true

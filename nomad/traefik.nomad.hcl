@@ -30,6 +30,12 @@ variable "checksum" {
   description = "checksum of the artifact, such as sha256:…"
 }
 
+variable "program" {
+  type        = string
+  default     = "traefik"
+  description = "name of the program in the archive or in bin"
+}
+
 variable "image" {
   type        = string
   default     = "traefik:v3.6"
@@ -222,7 +228,7 @@ job "garage-traefik" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [] : [1]
         content {
-          command = var.artifact == "" ? "${var.bin}/traefik" : "local/traefik"
+          command = var.artifact == "" ? "${var.bin}/${var.program}" : "local/${var.program}"
           args    = local.arguments
         }
       }
@@ -239,18 +245,18 @@ job "garage-traefik" {
       # that no client trusts, unless args name an ACME resolver.
       template {
         destination = "secrets/certificate.pem"
-        data        = "{{ with nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .certificate }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .certificate }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       template {
         destination = "secrets/key.pem"
-        data        = "{{ with nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .key }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .key }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       template {
         destination = "secrets/env"
         env         = true
-        data        = "{{ with nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}CONSUL_HTTP_TOKEN={{ .consul_token }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}CONSUL_HTTP_TOKEN={{ .consul_token }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       # Traefik reads this file again when it changes.
@@ -258,7 +264,7 @@ job "garage-traefik" {
         destination = "secrets/tls.yml"
         change_mode = "noop"
         data        = <<-EOT
-          {{ with nomadVarExists "nomad/jobs/garage-traefik" }}{{ with nomadVar "nomad/jobs/garage-traefik" }}{{ if .certificate }}
+          {{ if nomadVarExists "nomad/jobs/garage-traefik" }}{{ with nomadVar "nomad/jobs/garage-traefik" }}{{ if .certificate }}
           tls:
             certificates:
               - certFile: {{ env "NOMAD_SECRETS_DIR" }}/certificate.pem
