@@ -26,14 +26,14 @@ type observer struct {
 	calls      *prometheus.CounterVec
 }
 
-func newObserver(r prometheus.Registerer) *observer {
+func newObserver() *observer {
 	histogram := func(name, help, label string, buckets []float64) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets}, []string{label})
 	}
 	counter := func(name, help string) prometheus.CounterOpts {
 		return prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: name, Help: help}
 	}
-	o := &observer{
+	return &observer{
 		seconds:    histogram("request_duration_seconds", "Duration of requests to the metadata database.", "kind", telemetry.LatencyBuckets),
 		failures:   prometheus.NewCounterVec(counter("request_errors_total", "Requests to the metadata database that failed, each try by itself."), []string{"error"}),
 		retries:    prometheus.NewCounter(counter("retries_total", "Requests to the metadata database that were tried again.")),
@@ -41,10 +41,13 @@ func newObserver(r prometheus.Registerer) *observer {
 		statements: histogram("operation_requests", "Requests to the metadata database of an operation.", "operation", []float64{0, 1, 2, 4, 8, 16, 32, 64, 256, 1024}),
 		calls:      prometheus.NewCounterVec(counter("operations_total", "Operations on metadata that ended, by the kind of their error."), []string{"operation", "error"}),
 	}
+}
+
+// register exports what is counted; r may be nil.
+func (o *observer) register(r prometheus.Registerer) {
 	if r != nil {
 		r.MustRegister(o.seconds, o.failures, o.retries, o.waits, o.statements, o.calls)
 	}
-	return o
 }
 
 // call is what an operation has cost so far.

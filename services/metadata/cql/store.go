@@ -66,6 +66,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		db.Close()
 		return nil, errors.Annotate(err, "opening the metadata in the keyspace %s", c.Keyspace)
 	}
+	s.observer.register(c.Registry)
 	s.background.Go(s.flushUsage)
 	s.background.Go(s.watch)
 	s.background.Go(s.removeEnded)
@@ -76,7 +77,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 func newStore(c Config) *Store {
 	s := &Store{
 		config: c, clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage,
-		keys: newStripes(keyStripes), ended: endings{queue: make(chan endedUpload, endedQueue)}, serialReads: gocql.Serial, observer: newObserver(c.Registry),
+		keys: newStripes(keyStripes), ended: endings{queue: make(chan endedUpload, endedQueue)}, serialReads: gocql.Serial, observer: newObserver(),
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
 	return s
