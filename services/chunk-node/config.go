@@ -7,6 +7,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
+	"deuxfleurs.fr/garage/services/chunk-node/report"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -25,6 +26,8 @@ type Config struct {
 	Grace       time.Duration `conf:"grace" help:"how long a chunk is kept after its last reference went" min:"0s"`
 	Tombstones  time.Duration `conf:"tombstones" help:"how long a removed reference is remembered, so that a late message cannot bring it back" min:"1m"`
 	Collect     time.Duration `conf:"collect-interval" help:"how often chunks to collect are looked for" min:"10ms"`
+
+	report.Config `conf:""`
 }
 
 // DefaultConfig is what suits most.
@@ -39,6 +42,7 @@ func DefaultConfig() Config {
 		Grace:       state.DefaultGrace,
 		Tombstones:  state.DefaultTombstones,
 		Collect:     time.Minute,
+		Config:      report.DefaultConfig(),
 	}
 }
 

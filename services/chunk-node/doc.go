@@ -2,7 +2,8 @@
 //
 // Service composes package disk, which keeps the chunks, and package server,
 // which answers other machines; package state holds the decisions of both as
-// pure functions. In one process with the others, Node is called directly.
+// pure functions; package report tells the active rebalancer how the node is
+// and asks it for leave before a planned stop. In one process with the others, Node is called directly.
 //
 // Invariants: what the service acknowledged is found again after any stop
 // (package disk says how); after Run returned, calls are refused.

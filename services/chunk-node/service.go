@@ -3,6 +3,8 @@ package chunknode
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,7 +14,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
+	"deuxfleurs.fr/garage/services/chunk-node/report"
 	"deuxfleurs.fr/garage/services/chunk-node/server"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
@@ -30,14 +34,22 @@ type Deps struct {
 	Random clock.Random
 	Pool   *buffer.Pool // memory of the process for bodies
 	Logger *slog.Logger
+
+	// Rebalancer, if set, finds the active rebalancer: the node reports to it, and asks it for leave.
+	Rebalancer report.Finder
 }
 
 // Service stores chunks. New makes one, which can be used at once; Run keeps
 // it in order and closes it.
 type Service struct {
-	config Config
-	deps   Deps
-	store  *disk.Store
+	config   Config
+	deps     Deps
+	store    *disk.Store
+	traffic  traffic
+	reporter *report.Reporter // nil: there is nobody to report to
+
+	collecting atomic.Bool
+	collected  atomic.Int64 // chunks whose time had come
 }
 
 // New opens the disks. Kinds: Invalid if a setting is wrong or a disk belongs
@@ -60,7 +72,28 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Annotate(err, "opening the chunk-node's disks")
 	}
-	return &Service{config: c, deps: d, store: store}, nil
+	s := &Service{config: c, deps: d, store: store}
+	if err := s.openReporter(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return s, nil
+}
+
+func (s *Service) openReporter() error {
+	if s.deps.Rebalancer == nil {
+		return nil
+	}
+	process, err := clock.NewUUID(s.deps.Random)
+	if err != nil {
+		return errors.Wrap(errors.Internal, err, "drawing the ID of this process")
+	}
+	s.reporter = report.New(s.config.Config, report.Deps{NodeID: s.deps.NodeID, Process: process, Finder: s.deps.Rebalancer,
+		Status: s.store.Status, Traffic: s.traffic.message, Collection: s.collection, Clock: s.deps.Clock, Logger: s.deps.Logger})
+	return nil
+}
+
+func (s *Service) collection() *clusterv1.Collection {
+	return &clusterv1.Collection{Running: s.collecting.Load(), Collected: s.collected.Load()}
 }
 
 // Node is the store itself, for direct calls. After Run returned its calls
@@ -69,17 +102,30 @@ func (s *Service) Node() chunk.Node { return s.store }
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	server.Register(r, s.store, s.deps.NodeID, s.deps.Pool)
+	server.Register(r, &counted{Store: s.store, traffic: &s.traffic}, s.deps.NodeID, s.deps.Pool)
 }
 
 // ServerOptions are what the gRPC server must be made with, besides those of package rpc.
 func ServerOptions() []grpc.ServerOption { return server.Options() }
 
-// Run collects chunks and forgets old tombstones until ctx ends; then it waits
+// Run collects chunks, forgets old tombstones and reports until ctx ends; then it waits
 // for the calls under way and closes the disks.
 func (s *Service) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	if s.reporter != nil {
+		work.Go(func() { s.reporter.Run(ctx) })
+	}
 	s.maintain(ctx)
+	work.Wait()
 	return s.Close()
+}
+
+// Leave asks for leave to stop and returns when it is given, or when it was waited for long enough; at once where there
+// is nobody to ask. A program calls it while it still serves.
+func (s *Service) Leave(ctx context.Context) {
+	if s.reporter != nil {
+		s.reporter.Leave(ctx)
+	}
 }
 
 // Close waits for the calls under way and closes the disks.
@@ -94,12 +140,20 @@ func (s *Service) maintain(ctx context.Context) {
 	}
 	nextExpiry := s.deps.Clock.Now().Add(s.config.Tombstones / tombstonePasses)
 	for clock.Sleep(ctx, s.deps.Clock, s.config.Collect) == nil {
-		s.do(ctx, "collecting chunks", s.store.Collect)
+		s.do(ctx, "collecting chunks", s.collect)
 		if now := s.deps.Clock.Now(); !now.Before(nextExpiry) {
 			nextExpiry = now.Add(s.config.Tombstones / tombstonePasses)
 			s.do(ctx, "forgetting old tombstones", s.store.Expire)
 		}
 	}
+}
+
+func (s *Service) collect(ctx context.Context) (int, error) {
+	s.collecting.Store(true)
+	defer s.collecting.Store(false)
+	n, err := s.store.Collect(ctx)
+	s.collected.Add(int64(n))
+	return n, err
 }
 
 // do runs a piece of work. What fails is tried again the next time.

@@ -15,6 +15,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/layout/kv"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	"deuxfleurs.fr/garage/services/rebalancer/leave"
 )
 
 // forwardedKey marks a call that another rebalancer has sent on; it is not sent on again.
@@ -38,6 +39,9 @@ type term struct {
 	held   leader.Held
 	ctx    context.Context // ends with it
 	roster *roster
+
+	leaving sync.Mutex // protects book
+	book    leave.Book
 }
 
 func (s *seat) set(change func(*seat)) {

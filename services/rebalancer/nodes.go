@@ -33,7 +33,7 @@ func (n *nodeView) alive() bool {
 
 func (n *nodeView) state() adminv1.NodeState {
 	switch {
-	case n.desired != nil && n.seen.report.GetLeaving():
+	case n.desired != nil && n.seen.leaving:
 		return adminv1.NodeState_NODE_STATE_LEAVING
 	case n.desired != nil && n.alive():
 		return adminv1.NodeState_NODE_STATE_HEALTHY
@@ -53,12 +53,12 @@ func (n *nodeView) state() adminv1.NodeState {
 func (n *nodeView) problem() string {
 	status := n.seen.report.GetStatus()
 	switch {
+	case n.seen.leaving:
+		return "it is about to stop"
 	case n.instance == nil && n.desired != nil:
 		return "Consul does not know it: is it running?"
 	case n.instance != nil && !n.instance.Healthy:
 		return "Consul's checks of it fail"
-	case n.seen.report.GetLeaving():
-		return "it is about to stop"
 	case n.reports && !n.seen.present:
 		return "it does not report to the active rebalancer"
 	case n.desired != nil && n.instance != nil && n.instance.Zone != "" && n.desired.Zone != n.instance.Zone:

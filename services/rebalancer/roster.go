@@ -78,6 +78,7 @@ type seen struct {
 	process uuid.UUID
 	report  *clusterv1.ReportRequest // the last one, perhaps an old one; nil if there is none
 	present bool                     // its stream is open, its report is fresh, and it is not leaving
+	leaving bool                     // its stream is open, and it says that it is about to stop
 }
 
 // all returns what is known about each node that has reported in this term.
@@ -86,8 +87,8 @@ func (r *roster) all(now time.Time) map[chunk.NodeID]seen {
 	defer r.mu.Unlock()
 	all := make(map[chunk.NodeID]seen, len(r.nodes))
 	for id, a := range r.nodes {
-		present := a.open && a.report != nil && now.Sub(a.at) < freshFor && !a.report.GetLeaving()
-		all[id] = seen{process: a.process, report: a.report, present: present}
+		open, leaving := a.open && a.report != nil && now.Sub(a.at) < freshFor, a.report.GetLeaving()
+		all[id] = seen{process: a.process, report: a.report, present: open && !leaving, leaving: open && leaving}
 	}
 	return all
 }

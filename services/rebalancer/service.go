@@ -17,6 +17,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 )
 
 // Config is the service's settings.
@@ -94,9 +95,12 @@ func New(c Config, d Deps) (*Service, error) {
 // Register adds the admin API to a gRPC server, which is expected to check the operator's token.
 func (s *Service) Register(r grpc.ServiceRegistrar) { adminv1.RegisterAdminServiceServer(r, s) }
 
-// RegisterRPC adds what other services call to the gRPC server for them: the admin API is for another rebalancer, which has
-// checked the operator's token.
-func (s *Service) RegisterRPC(r grpc.ServiceRegistrar) { s.Register(r) }
+// RegisterRPC adds what other services call to the gRPC server for them: chunk-nodes report, and the admin API is for another
+// rebalancer, which has checked the operator's token. It is for a service with Consul.
+func (s *Service) RegisterRPC(r grpc.ServiceRegistrar) {
+	s.Register(r)
+	clusterv1.RegisterClusterServiceServer(r, &nodes{Service: s})
+}
 
 // Run lives as long as ctx. With Consul it takes part in the choice of the active instance; else it is that by itself, and
 // what it does, it does when it is asked.

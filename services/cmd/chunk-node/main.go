@@ -12,6 +12,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
+	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 )
 
 type settings struct {
@@ -32,20 +33,25 @@ func main() {
 func (s *settings) build(ctx context.Context, p *program.Program) error {
 	info, pool := p.Folder.Info(), buffer.NewPool(int(s.Memory), clock.System{})
 	p.Add("memory", pool)
-	service, err := chunknode.New(s.Chunk, chunknode.Deps{
-		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
-	})
-	if err != nil {
-		return err
-	}
-	p.Add("chunk store", service)
-	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	identity, err := p.Identity(ctx, consul.ServiceChunkNode, s.RPC.TLS)
 	if err != nil {
 		return err
 	}
+	deps := chunknode.Deps{
+		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+	}
+	if p.Consul != nil {
+		deps.Rebalancer = peers.New(p, s.RPC.TLS, identity).Rebalancer()
+	}
+	service, err := chunknode.New(s.Chunk, deps)
+	if err != nil {
+		return err
+	}
+	p.BeforeStop(service.Leave)
+	p.Add("chunk store", service)
+	telemetry.RegisterPool(p.Registry, pool)
+	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)
 	if err != nil {
 		return err
