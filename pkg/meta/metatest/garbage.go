@@ -111,7 +111,9 @@ var garbageTests = map[string]func(*suite){
 			require.NoError(s, err)
 			var ids [][]byte
 			for _, g := range page {
-				seen[g.Attempts[0]] = true
+				for _, a := range g.Attempts {
+					seen[a] = true
+				}
 				ids = append(ids, g.ID)
 			}
 			require.NoError(s, s.DropGarbage(s.ctx, ids...))

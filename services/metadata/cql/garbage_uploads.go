@@ -1,0 +1,288 @@
+package cql
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+const (
+	walkUploadRows = `SELECT ` + uploadColumns + ` FROM uploads WHERE bucket_id = ? AND shard = ? AND (key, upload_id) > (?, ?) LIMIT ?`
+	walkSingleRows = `SELECT ` + singleColumns + ` FROM singles WHERE bucket_id = ? AND shard = ? AND (key, upload_id) > (?, ?) LIMIT ?`
+)
+
+// droppedProgress is the progress of an aborted single upload whose chunks are gone.
+const droppedProgress = -1
+
+// uploadPage reads a page of uploads behind the cursor.
+func (w *walk) uploadPage(ctx context.Context, cql string, multipart bool) (rows []*uploadRow, err error) {
+	err = w.s.each(ctx, walkPage, func(scan func(...any) error) (bool, error) {
+		u := &uploadRow{place: w.place(""), multipart: multipart}
+		rows = append(rows, u)
+		return true, u.scan(scan)
+	}, cql, w.bucket.id, w.at.shard, []byte(w.at.key), emptyOr(w.at.upload), walkPage)
+	w.rows += len(rows)
+	return rows, err
+}
+
+// uploads reads a page of multipart uploads.
+func (w *walk) uploads(ctx context.Context) (over bool, err error) {
+	rows, err := w.uploadPage(ctx, walkUploadRows, true)
+	if err != nil {
+		return false, err
+	}
+	for _, u := range rows {
+		if w.full() {
+			return false, nil
+		}
+		if err := w.multipart(ctx, u); err != nil {
+			return false, err
+		}
+		w.at.key, w.at.upload = u.key, u.id
+	}
+	return len(rows) < walkPage, nil
+}
+
+// multipart lists what a multipart upload does not need, and forgets it when it has ended.
+func (w *walk) multipart(ctx context.Context, u *uploadRow) error {
+	if !u.there() {
+		return w.forget(ctx, u)
+	}
+	if u.state == uploadCompleting {
+		if err := w.settleCompletion(ctx, u); err != nil {
+			return err
+		}
+	}
+	if u.state == uploadOpen && w.bucket.deleted() {
+		if _, _, err := w.s.cas(ctx, abortOpen, append([]any{uploadAborted, w.bucket.since}, u.at()...)...); err != nil {
+			return err
+		}
+		u.state, u.closing = uploadAborted, w.bucket.since
+	}
+	switch {
+	case u.state == uploadOpen:
+		return w.replaced(ctx, u)
+	case u.state == uploadAborted && w.due(u.closing), u.state == uploadCompleted && w.due(u.completed):
+		return w.ended(ctx, u)
+	}
+	return nil
+}
+
+// settleCompletion settles a completion that is not under way in this service.
+func (w *walk) settleCompletion(ctx context.Context, u *uploadRow) error {
+	unlock, err := w.s.lockKey(ctx, u.place)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := w.s.readUploadRow(ctx, u.place, true, u.id)
+	if err != nil {
+		return err
+	}
+	if *u = *now; u.there() && u.state == uploadCompleting {
+		return w.s.resolveCompletion(ctx, u)
+	}
+	return nil
+}
+
+// replaced lists parts of an open upload that were written again.
+func (w *walk) replaced(ctx context.Context, u *uploadRow) error {
+	const most = 100 // of an entry; the rest is for the next walk
+	id := garbageID{kind: garbageParts, at: u.place, upload: u.id}
+	var attempts []uuid.UUID
+	var last partRow
+	err := w.s.eachPart(ctx, func(p partRow) (bool, error) {
+		w.rows++
+		if p.modified > 0 && p.number == last.number && last.modified > 0 && w.due(sinceOf(last.modified)) {
+			id.replace = append(id.replace, partName{p.number, p.modified, p.attempt})
+			attempts = append(attempts, p.attempt)
+		}
+		last = p
+		return len(attempts) < most, nil
+	}, partsOf, u.id[:], 0)
+	if err == nil && len(attempts) > 0 {
+		w.add(id, attempts)
+	}
+	return err
+}
+
+// ended lists what an upload left, and forgets it when nothing is left and its answer is not kept any more.
+func (w *walk) ended(ctx context.Context, u *uploadRow) error {
+	attempts, rows, err := w.s.left(ctx, u)
+	w.rows += rows
+	switch {
+	case err != nil:
+		return err
+	case len(attempts) > 0:
+		w.add(garbageID{kind: garbageMultipart, at: u.place, upload: u.id}, attempts)
+		return nil
+	case rows > 0:
+		if err := w.s.exec(ctx, dropParts, int64(uploadDrop), u.id[:]); err != nil {
+			return err
+		}
+	}
+	if u.state == uploadAborted || w.bucket.deleted() || w.idle(u.completed) {
+		return w.s.run(ctx, u.drop())
+	}
+	return nil
+}
+
+// left are the attempts of an upload that has ended which no object holds, and how many attempts there are.
+func (s *Store) left(ctx context.Context, u *uploadRow) (attempts []uuid.UUID, rows int, err error) {
+	var sel selection
+	if u.state == uploadCompleted {
+		if sel, err = s.selection(ctx, u); err != nil {
+			return nil, 0, err
+		}
+	}
+	err = s.eachPart(ctx, func(p partRow) (bool, error) {
+		if rows++; !sel.kept[p.attempt] {
+			attempts = append(attempts, p.attempt)
+		}
+		return true, nil
+	}, partsOf, u.id[:], 0)
+	return attempts, rows, err
+}
+
+// forget removes a row that late writes left of an upload that is gone.
+func (w *walk) forget(ctx context.Context, u *uploadRow) error {
+	if w.r.Before.IsZero() {
+		return nil
+	}
+	return w.s.run(ctx, u.drop())
+}
+
+// singles reads a page of single uploads. Those that have ended, by a crash, an abort or for want of
+// progress, are settled together, since each waits for a lease.
+func (w *walk) singles(ctx context.Context) (over bool, err error) {
+	rows, err := w.uploadPage(ctx, walkSingleRows, false)
+	if err != nil {
+		return false, err
+	}
+	var ending []*uploadRow
+	for _, u := range rows {
+		if u.there() && w.ends(u) {
+			ending = append(ending, u)
+		}
+	}
+	if err := inParallel(ctx, len(ending), settledWidth, func(ctx context.Context, i int) error { return w.settle(ctx, ending[i]) }); err != nil {
+		return false, err
+	}
+	for _, u := range rows {
+		if w.full() {
+			return false, nil
+		}
+		if err := w.single(ctx, u); err != nil {
+			return false, err
+		}
+		w.at.key, w.at.upload = u.key, u.id
+	}
+	return len(rows) < walkPage, nil
+}
+
+// ends says whether an upload is to be settled.
+func (w *walk) ends(u *uploadRow) bool {
+	last := max(u.begun, u.progress)
+	switch {
+	case u.state == uploadAborting, u.state == uploadCompleting:
+		return true
+	case u.state != uploadOpen:
+		return false
+	case w.bucket.deleted():
+		return w.due(w.bucket.since)
+	}
+	return w.idle(last) || u.done != uuid.Nil && w.past(last)
+}
+
+// settle ends an upload, unless it went on meanwhile.
+func (w *walk) settle(ctx context.Context, u *uploadRow) error {
+	unlock, err := w.s.lockKey(ctx, u.place)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := w.s.readUploadRow(ctx, u.place, false, u.id)
+	if err != nil {
+		return err
+	}
+	if *u = *now; !u.there() || !w.ends(u) {
+		return nil
+	}
+	return w.s.resolve(ctx, u)
+}
+
+// single lists what an aborted single upload holds, and forgets one that has ended.
+func (w *walk) single(ctx context.Context, u *uploadRow) error {
+	switch {
+	case !u.there():
+		return w.forget(ctx, u)
+	case u.state == uploadCompleted:
+		return w.s.run(ctx, u.drop())
+	case u.state != uploadAborted:
+		return nil
+	case u.progress != droppedProgress:
+		if w.due(u.closing) {
+			w.add(garbageID{kind: garbageSingle, at: u.place, upload: u.id}, []uuid.UUID{u.id})
+		}
+		return nil
+	case w.bucket.deleted() || timeAt(u.closing).Before(w.s.clock.Now().Add(-keptAborted)):
+		return w.s.run(ctx, u.drop())
+	}
+	return nil
+}
+
+// dropSingleUpload removes the chunk rows of an aborted single upload. Its row stays for a while.
+func (s *Store) dropSingleUpload(ctx context.Context, g garbageID) error {
+	if err := s.dropAttempts(ctx, []uuid.UUID{g.upload}); err != nil {
+		return err
+	}
+	u := &uploadRow{place: g.at, id: g.upload}
+	return s.exec(ctx, writeProgress, append([]any{int64(uploadDrop - 1), int64(droppedProgress)}, u.at()...)...)
+}
+
+// dropMultipart removes the chunk rows that a multipart upload left, then its parts, then, if it was aborted, its row.
+func (s *Store) dropMultipart(ctx context.Context, g garbageID) error {
+	u, err := s.readUploadRow(ctx, g.at, true, g.upload)
+	if err != nil || !u.there() || u.state != uploadAborted && u.state != uploadCompleted {
+		return err
+	}
+	attempts, _, err := s.left(ctx, u)
+	if err != nil {
+		return err
+	}
+	if err := s.dropAttempts(ctx, attempts); err != nil {
+		return err
+	}
+	if err := s.exec(ctx, dropParts, int64(uploadDrop), u.id[:]); err != nil {
+		return err
+	}
+	if u.state == uploadAborted {
+		return s.run(ctx, u.drop())
+	}
+	return nil
+}
+
+// dropReplaced removes the chunk rows of replaced parts, then these.
+func (s *Store) dropReplaced(ctx context.Context, g garbageID) error {
+	var attempts []uuid.UUID
+	var statements []statement
+	for _, p := range g.replace {
+		attempts = append(attempts, p.attempt)
+		statements = append(statements, statement{dropPart, []any{int64(p.modified), g.upload[:], p.number, int64(p.modified), p.attempt[:]}})
+	}
+	if len(statements) == 0 {
+		return nil
+	}
+	if err := s.dropAttempts(ctx, attempts); err != nil {
+		return err
+	}
+	return s.batch(ctx, statements...)
+}
+
+// emptyOr is the column of an ID; zero is below all.
+func emptyOr(id uuid.UUID) []byte {
+	if id == uuid.Nil {
+		return []byte{}
+	}
+	return id[:]
+}
