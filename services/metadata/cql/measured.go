@@ -174,3 +174,6 @@ func (m measured) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.G
 	end(err)
 	return garbage, next, err
 }
+
+// Measured is the store with its operations counted: what a service serves.
+func (s *Store) Measured() meta.Store { return measured{s, s.observer} }
