@@ -1,0 +1,39 @@
+package consul
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAViewThatBecomesEmptyIsNotBelieved(t *testing.T) {
+	w := newWatch()
+	before := w.View()
+	require.False(t, before.Known)
+	require.True(t, w.set(nil), "at the beginning there may be nobody")
+	<-before.Changed
+	require.True(t, w.View().Known)
+
+	some := []Instance{{ID: "a"}, {ID: "b"}}
+	require.True(t, w.set(some))
+	require.False(t, w.set([]Instance{{ID: "a"}, {ID: "b"}}), "the same again is no change")
+	require.False(t, w.set(nil))
+	require.Equal(t, some, w.Instances())
+	require.True(t, w.set(some[:1]))
+	require.Equal(t, some[:1], w.Instances())
+}
+
+func TestWhichInstancesAreUsed(t *testing.T) {
+	a, b := uuid.New(), uuid.New()
+	well := Instance{NodeID: a, Address: "a", Healthy: true}
+	ill := Instance{NodeID: b, Address: "b"}
+	require.Equal(t, []string{"a"}, choose([]Instance{well, ill}, uuid.Nil), "healthy ones")
+	require.Equal(t, []string{"b"}, choose([]Instance{ill}, uuid.Nil), "or all, if none is")
+	require.Equal(t, []string{"b"}, choose([]Instance{well, ill}, b), "a node, however it is")
+	require.Empty(t, choose([]Instance{well}, b))
+	other := well
+	other.Address = "c"
+	other.Healthy = false
+	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of a node registered twice the healthy one")
+}
