@@ -133,15 +133,16 @@ func (t *term) mayLeave(q leave.Question) leave.Answer {
 	return t.book.Ask(q)
 }
 
-// members are the nodes that are there: well in Consul's eyes, and reporting.
+// members are the nodes that are there: well in Consul's eyes, and reporting for long enough that others have noticed.
 func (s *Service) members(t *term) map[chunk.NodeID]leave.Member {
 	healthy := map[chunk.NodeID]bool{}
 	for _, i := range s.cluster.consul.Watch(consul.ServiceChunkNode).Instances() {
 		healthy[i.NodeID] = i.Healthy
 	}
 	members := map[chunk.NodeID]leave.Member{}
-	for id, r := range t.roster.all(s.deps.Clock.Now()) {
-		members[id] = leave.Member{Present: r.present && healthy[id], Process: r.process}
+	now := s.deps.Clock.Now()
+	for id, r := range t.roster.all(now) {
+		members[id] = leave.Member{Present: r.present && healthy[id] && now.Sub(r.since) >= s.config.Return, Process: r.process}
 	}
 	return members
 }

@@ -26,6 +26,7 @@ type attendance struct {
 	process uuid.UUID
 	report  *clusterv1.ReportRequest // the last one; it is not changed
 	at      time.Time                // of the report
+	since   time.Time                // of the stream's beginning
 	open    bool
 	serial  int // of the stream, for its owner
 }
@@ -48,7 +49,7 @@ func (r *roster) join(node chunk.NodeID, process uuid.UUID, now time.Time) (seri
 	}
 	a.process, a.open, a.serial = process, true, a.serial+1
 	// Until it has reported, nothing is known about it, as a new process or after a pause.
-	a.report, a.at = nil, now
+	a.report, a.at, a.since = nil, now, now
 	return a.serial, nil
 }
 
@@ -76,6 +77,7 @@ func (r *roster) leave(node chunk.NodeID, serial int) {
 // seen is what is known about a node now.
 type seen struct {
 	process uuid.UUID
+	since   time.Time                // of its stream's beginning
 	report  *clusterv1.ReportRequest // the last one, perhaps an old one; nil if there is none
 	present bool                     // its stream is open, its report is fresh, and it is not leaving
 	leaving bool                     // its stream is open, and it says that it is about to stop
@@ -88,7 +90,7 @@ func (r *roster) all(now time.Time) map[chunk.NodeID]seen {
 	all := make(map[chunk.NodeID]seen, len(r.nodes))
 	for id, a := range r.nodes {
 		open, leaving := a.open && a.report != nil && now.Sub(a.at) < freshFor, a.report.GetLeaving()
-		all[id] = seen{process: a.process, report: a.report, present: open && !leaving, leaving: open && leaving}
+		all[id] = seen{process: a.process, since: a.since, report: a.report, present: open && !leaving, leaving: open && leaving}
 	}
 	return all
 }

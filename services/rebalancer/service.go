@@ -26,10 +26,15 @@ type Config struct {
 	StatusTimeout time.Duration `conf:"status-timeout" help:"how long a node or service may take to say how it is" min:"100ms" max:"1m"`
 	// Settle is how long a gateway may go on to know a key that was deleted.
 	Settle time.Duration `conf:"settle" help:"deleting a key answers after this time, in which gateways forget it" min:"0s" max:"1m"`
+	// Return is how long a node that is back counts as away, when another one wants to stop: gateways look every ten seconds
+	// whether a node that was away is back.
+	Return time.Duration `conf:"return-time" help:"how long a chunk-node that is back still counts as away when another one asks for leave to stop: gateways find it again in this time; with Consul" min:"0s" max:"10m"`
 }
 
 // DefaultConfig is what suits a cluster, whose gateways keep keys for a short time.
-func DefaultConfig() Config { return Config{StatusTimeout: 3 * time.Second, Settle: keys.MaxKeep} }
+func DefaultConfig() Config {
+	return Config{StatusTimeout: 3 * time.Second, Settle: keys.MaxKeep, Return: 15 * time.Second}
+}
 
 // Node asks a chunk-node how it is. A chunk.Node is one.
 type Node interface {

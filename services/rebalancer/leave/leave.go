@@ -40,7 +40,8 @@ const (
 
 // Member is what is known about a node at a moment.
 type Member struct {
-	// Present is that Consul's checks of it pass, its stream is open and fresh, and it does not say that it is leaving.
+	// Present is that Consul's checks of it pass, its stream is open and fresh, it does not say that it is leaving, and
+	// all this for long enough that gateways know.
 	Present bool
 	// Process is the one that its stream is of; it changes when the node is started again.
 	Process uuid.UUID
@@ -94,7 +95,7 @@ func (b *Book) Ask(q Question) Answer {
 			return refused("the node %v, which holds copies of the same chunks, has leave and is not back", id)
 		}
 		if !q.Members[id].Present {
-			return refused("the node %v, which holds copies of the same chunks, is away", id)
+			return refused("the node %v, which holds copies of the same chunks, is away or has only just come back", id)
 		}
 	}
 	if b.grants == nil {
