@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"deuxfleurs.fr/garage/tools/cluster/local"
 	"deuxfleurs.fr/garage/tools/s3client"
 )
 
@@ -19,6 +20,8 @@ import (
 const (
 	Standalone = "standalone"
 	Nodes      = "nodes"
+	// Cluster is on Nomad, Consul, Cassandra, LDAP and Traefik.
+	Cluster = "cluster"
 	// External is an endpoint that somebody else started; it has no processes.
 	External = "external"
 )
@@ -32,6 +35,11 @@ type Options struct {
 	Env []string
 	// External is the endpoint when Kind is External.
 	External s3client.Endpoint
+	// Cluster is the data folder of a cluster that "make cluster" started, when Kind is Cluster: it is used, brought to the
+	// settings of Env, and left running. Empty means one of its own in Dir.
+	Cluster string
+	// CQLNodes is how many nodes the database has, 1 or 3, when Kind is Cluster.
+	CQLNodes int
 }
 
 // Deployment is a running Garage.
@@ -47,6 +55,8 @@ type Deployment struct {
 	dir        string
 	supervisor *Process
 	processes  []*Process
+	cluster    *local.Cluster
+	keep       bool // the cluster is somebody else's
 }
 
 // Start starts a deployment and returns when S3 answers a signed request.
@@ -56,9 +66,11 @@ func Start(ctx context.Context, o Options) (*Deployment, error) {
 	case External:
 		d.Endpoint = o.External
 		return d, d.Wait(ctx)
+	case Cluster:
+		return d, d.startCluster(ctx, o)
 	case Standalone, Nodes:
 	default:
-		return nil, fmt.Errorf("no deployment is called %q: choose %s, %s or %s", o.Kind, Standalone, Nodes, External)
+		return nil, fmt.Errorf("no deployment is called %q: choose %s, %s, %s or %s", o.Kind, Standalone, Nodes, Cluster, External)
 	}
 	bin, err := Bin()
 	if err != nil {
@@ -177,6 +189,9 @@ func (d *Deployment) ChunkNodes() []*Process {
 
 // KillAll ends every process with SIGKILL, all at once as far as that is possible.
 func (d *Deployment) KillAll() error {
+	if d.cluster != nil {
+		return d.killCluster()
+	}
 	var errs []error
 	all := append([]*Process{}, d.processes...)
 	if d.Kind == Nodes {
@@ -195,6 +210,11 @@ func (d *Deployment) KillAll() error {
 
 // Stop ends the deployment as an operator does, with SIGTERM to the process that was started.
 func (d *Deployment) Stop() error {
+	if d.cluster != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		return d.cluster.Down(ctx)
+	}
 	if err := d.supervisor.Stop(); err != nil {
 		return err
 	}
@@ -208,6 +228,9 @@ func (d *Deployment) Stop() error {
 
 // StartAll starts the deployment again on its data after [Deployment.KillAll], and returns when S3 answers.
 func (d *Deployment) StartAll(ctx context.Context) error {
+	if d.cluster != nil {
+		return d.upCluster(ctx)
+	}
 	if d.Kind == Nodes {
 		if err := os.Remove(filepath.Join(d.Data, "nodes.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -224,6 +247,9 @@ func (d *Deployment) StartAll(ctx context.Context) error {
 
 // Close stops every process that was started, gracefully and then not.
 func (d *Deployment) Close() error {
+	if d.cluster != nil {
+		return d.closeCluster()
+	}
 	if d.supervisor == nil {
 		return nil
 	}

@@ -27,6 +27,8 @@ type Process struct {
 	args []string
 	env  []string
 	dir  string
+	// nomad is set for a process that Nomad runs.
+	nomad *onNomad
 }
 
 // remember keeps what is needed to start the process again exactly as it was started.
@@ -62,10 +64,23 @@ func (p *Process) Alive() bool {
 }
 
 // Kill ends the process at once with SIGKILL and waits until it is gone.
-func (p *Process) Kill() error { return p.end(syscall.SIGKILL, 10*time.Second) }
+func (p *Process) Kill() error { return p.away(syscall.SIGKILL, 10*time.Second) }
 
 // Stop asks the process to end with SIGTERM and waits until it is gone.
-func (p *Process) Stop() error { return p.end(syscall.SIGTERM, 40*time.Second) }
+func (p *Process) Stop() error { return p.away(syscall.SIGTERM, 40*time.Second) }
+
+// away ends the process so that it stays away until [Process.Start].
+func (p *Process) away(sig syscall.Signal, within time.Duration) error {
+	if p.nomad != nil {
+		if err := p.nomad.freeze(); err != nil {
+			return err
+		}
+	}
+	return p.end(sig, within)
+}
+
+// Crash ends the process at once with SIGKILL. Nomad, where it runs the process, starts it again.
+func (p *Process) Crash() error { return p.end(syscall.SIGKILL, 10*time.Second) }
 
 // Pause freezes the process with SIGSTOP: its connections stay open and nothing answers.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
@@ -78,6 +93,9 @@ func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
 func (p *Process) Start() error {
 	if p.Alive() {
 		return fmt.Errorf("process %s already runs as %d", p.Name, p.PID)
+	}
+	if p.nomad != nil {
+		return p.nomad.thaw(p)
 	}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

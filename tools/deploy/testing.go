@@ -13,7 +13,8 @@ import (
 
 // Flags that every suite takes after -args.
 var (
-	kind     = flag.String("deployment", Standalone, "where the suite runs: standalone, nodes or external")
+	kind     = flag.String("deployment", Standalone, "where the suite runs: standalone, nodes, cluster or external")
+	cluster  = flag.String("cluster", "", "data folder of a cluster that runs already, for the deployment cluster; it stays up")
 	endpoint = flag.String("endpoint", "http://127.0.0.1:4566", "URL of the external endpoint")
 	access   = flag.String("access-key", "000000000001", "access key of the external endpoint")
 	secret   = flag.String("secret-key", "secret", "secret key of the external endpoint")
@@ -73,7 +74,7 @@ func start(env []string) (*Deployment, func() error, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	d, err := Start(ctx, Options{
-		Kind: *kind, Dir: dir, Env: env,
+		Kind: *kind, Dir: dir, Env: env, Cluster: *cluster,
 		External: s3client.Endpoint{URL: *endpoint, AccessKey: *access, SecretKey: *secret, Region: *region},
 	})
 	if err != nil {

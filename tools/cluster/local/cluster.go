@@ -9,14 +9,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"deuxfleurs.fr/garage/tools/repo"
 	"deuxfleurs.fr/garage/tools/stack/parts"
 )
+
+// RootDomain is below which host names are those of buckets.
+const RootDomain = "s3.garage.localhost"
 
 // Region is the region that S3 requests are signed for.
 const Region = "garage"
@@ -100,6 +105,9 @@ func (o *Options) check() error {
 	}
 	return nil
 }
+
+// Options are those that the cluster was opened with, or last used with.
+func (c *Cluster) Options() Options { return c.o }
 
 // Data is the data folder, absolute.
 func (c *Cluster) Data() string { return c.o.Data }
@@ -212,4 +220,35 @@ func (c *Cluster) secret(name string) (string, error) {
 	}
 	value := hex.EncodeToString(random)
 	return value, os.WriteFile(path, []byte(value+"\n"), 0o600)
+}
+
+// FreeOffset returns an offset by which all ports of a cluster are free now.
+func FreeOffset() (int, error) {
+	var last error
+	for range 20 {
+		offset, err := parts.FreeOffset()
+		if err != nil {
+			return 0, err
+		}
+		if last = free(offset); last == nil {
+			return offset, nil
+		}
+	}
+	return 0, fmt.Errorf("no free ports for a cluster: %w", last)
+}
+
+// free tells whether nobody listens on the services' ports.
+func free(offset int) error {
+	for port := portS3; port <= portPing; port++ {
+		for _, host := range []string{"127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.13"} {
+			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+offset)))
+			if err != nil {
+				return err
+			}
+			if err := l.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

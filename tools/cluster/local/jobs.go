@@ -85,6 +85,8 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 		return all
 	}
 	two := min(2, c.o.Nodes)
+	gateway := map[string]string{"GARAGE_S3_ROOT_DOMAINS": RootDomain}
+	maps.Copy(gateway, c.o.Env)
 	return []job{
 		{JobChunkNode, "chunk-node", with(map[string]any{
 			"ports":            map[string]int{"rpc": portChunkNode + offset, "admin": portChunkNode + adminOffset + offset},
@@ -107,7 +109,7 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 			},
 		}), secrets},
 		{JobGateway, "s3-gateway", with(map[string]any{
-			"instances": two, "region": Region,
+			"instances": two, "region": Region, "env": gateway,
 			"ldap": map[string]any{
 				"url": []string{env["GARAGE_STACK_LDAP"]}, "bind_dn": gatewayDN, "people": env["GARAGE_STACK_LDAP_BASE"], "groups": "ou=groups," + env["GARAGE_STACK_LDAP_BASE"],
 			},
