@@ -54,8 +54,8 @@ type Cluster struct {
 
 const optionsFile = "cluster.json"
 
-// Open returns the cluster of a data folder. Where Options leaves Nodes, Zones, CQLNodes and Env empty, those that the folder
-// was last used with count.
+// Open returns the cluster of a data folder. A folder keeps the offset that it was first used with; without Nodes, it is as it was
+// last used.
 func Open(o Options) (*Cluster, error) {
 	root, err := repo.Root()
 	if err != nil {
@@ -67,10 +67,8 @@ func Open(o Options) (*Cluster, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	if o.Nodes == 0 {
-		if err := o.read(); err != nil {
-			return nil, err
-		}
+	if err := o.complete(); err != nil {
+		return nil, err
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -82,15 +80,27 @@ func Open(o Options) (*Cluster, error) {
 	return &Cluster{o: o, root: root, stack: stack, began: time.Now()}, nil
 }
 
-func (o *Options) read() error {
+// complete adds what the data folder remembers.
+func (o *Options) complete() error {
 	text, err := os.ReadFile(filepath.Join(o.Data, optionsFile))
+	if errors.Is(err, fs.ErrNotExist) && o.Nodes > 0 {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("no cluster was ever started in %s", o.Data)
 	}
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, o)
+	var before Options
+	if err := json.Unmarshal(text, &before); err != nil {
+		return fmt.Errorf("%s: %w", optionsFile, err)
+	}
+	o.Offset = before.Offset
+	if o.Nodes == 0 {
+		o.Nodes, o.Zones, o.CQLNodes, o.Env = before.Nodes, before.Zones, before.CQLNodes, before.Env
+	}
+	return nil
 }
 
 func (o *Options) check() error {
