@@ -1,13 +1,11 @@
 package metatest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -110,7 +108,7 @@ func (r *Random) garbage() Op {
 			}
 			var ids [][]byte
 			for _, g := range all {
-				if slices.ContainsFunc(g.Attempts, func(a uuid.UUID) bool { return a[15] <= which }) {
+				if of := crc32.ChecksumIEEE([]byte(g.Key)); byte(of) <= which {
 					ids = append(ids, g.ID)
 				}
 			}
@@ -119,12 +117,13 @@ func (r *Random) garbage() Op {
 	}
 }
 
-// describe is garbage in an order of its own, without IDs.
+// describe is garbage in an order of its own, without IDs, and without how it is put together in entries.
 func describe(all []meta.Garbage) []string {
 	var lines []string
 	for _, g := range all {
-		slices.SortFunc(g.Attempts, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-		lines = append(lines, fmt.Sprint(g.Bucket, g.Key, g.Attempts))
+		for _, a := range g.Attempts {
+			lines = append(lines, fmt.Sprint(g.Bucket, g.Key, a))
+		}
 	}
 	slices.Sort(lines)
 	return lines

@@ -150,38 +150,59 @@ type begunAttempt struct {
 	number int // 0: a single upload
 }
 
-// begunCache remembers attempts, so that their chunk rows are written while it is read whether they still may.
+// begunCache remembers attempts of uploads that were open when this service last saw them, so that chunk rows are
+// written while it is read whether they still may.
 type begunCache struct {
-	mu sync.Mutex
-	of map[uuid.UUID]begunAttempt
+	mu    sync.Mutex
+	of    map[uuid.UUID]map[uuid.UUID]begunAttempt // by upload and attempt
+	count int
 }
 
 func (c *begunCache) add(attempt uuid.UUID, b begunAttempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of == nil || len(c.of) >= maxCached {
-		c.of = make(map[uuid.UUID]begunAttempt)
+	if c.of == nil || c.count >= maxCached {
+		c.of, c.count = make(map[uuid.UUID]map[uuid.UUID]begunAttempt), 0
 	}
-	c.of[attempt] = b
+	if c.of[b.ref.ID] == nil {
+		c.of[b.ref.ID] = make(map[uuid.UUID]begunAttempt)
+	}
+	if _, there := c.of[b.ref.ID][attempt]; !there {
+		c.count++
+	}
+	c.of[b.ref.ID][attempt] = b
 }
 
-func (c *begunCache) get(attempt uuid.UUID) (begunAttempt, bool) {
+func (c *begunCache) get(upload, attempt uuid.UUID) (begunAttempt, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, ok := c.of[attempt]
+	b, ok := c.of[upload][attempt]
 	return b, ok
 }
 
-func (c *begunCache) forget(attempt uuid.UUID) {
+func (c *begunCache) forget(upload, attempt uuid.UUID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.of, attempt)
+	if _, there := c.of[upload][attempt]; there {
+		c.count--
+	}
+	if delete(c.of[upload], attempt); len(c.of[upload]) == 0 {
+		delete(c.of, upload)
+	}
+}
+
+// end forgets an upload that takes nothing any more.
+func (c *begunCache) end(upload uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count -= len(c.of[upload])
+	delete(c.of, upload)
 }
 
 // AddChunks implements meta.Uploads. Rows of an attempt that was begun here are written while it is
 // read whether the upload is open: if it is not, they go with what else the attempt holds.
 func (s *Store) AddChunks(ctx context.Context, r meta.UploadRef, attempt uuid.UUID, chunks []meta.Chunk) error {
-	known, cached := s.begun.get(attempt)
+	known, cached := s.begun.get(r.ID, attempt)
 	cached = cached && known.ref == r
 	write := func() error { return s.writeChunks(ctx, attempt, chunks) }
 	var check func() error
@@ -196,9 +217,12 @@ func (s *Store) AddChunks(ctx context.Context, r meta.UploadRef, attempt uuid.UU
 		}
 		return write()
 	}
+	if _, err := s.placeOfUpload(ctx, r); err != nil {
+		return err
+	}
 	err := together(check, write)
 	if errors.Is(err, errors.NotFound) {
-		s.begun.forget(attempt)
+		s.begun.forget(r.ID, attempt)
 	}
 	return err
 }

@@ -163,6 +163,7 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 	}
 	prepare := func() (func(), error) {
 		s.config.Step(ctx, "completing")
+		s.begun.end(u.id)
 		applied, _, err := s.cas(ctx, startComplete, append([]any{uploadCompleting, at(s.now()), appendSelection(c.Parts), own[:]}, u.at()...)...)
 		if err == nil && !applied {
 			err = noUpload(c.UploadRef)

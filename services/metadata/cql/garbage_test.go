@@ -24,9 +24,9 @@ func TestRandomOperationsAgreeWithMemory(t *testing.T) {
 		require.NoError(t, err)
 		return s
 	}
-	for seed := range uint64(2) {
+	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			metatest.Compare(t, seed, 400, func(t *testing.T, c clock.Clock) meta.Store { return openStore(t, c) }, memoryStore)
+			metatest.Compare(t, seed, 600, func(t *testing.T, c clock.Clock) meta.Store { return openStore(t, c) }, memoryStore)
 		})
 	}
 }

@@ -182,7 +182,10 @@ func (w *walk) singles(ctx context.Context) (over bool, err error) {
 
 // ends says whether an upload is to be settled.
 func (w *walk) ends(u *uploadRow) bool {
-	last := max(u.begun, u.progress)
+	last := u.progress
+	if last == 0 {
+		last = u.begun
+	}
 	switch {
 	case u.state == uploadAborting, u.state == uploadCompleting:
 		return true

@@ -124,7 +124,7 @@ func (s *Store) FinishPart(ctx context.Context, r meta.UploadRef, p meta.Part, c
 	if err := meta.CheckPart(p.Number); err != nil {
 		return meta.Part{}, err
 	}
-	known, cached := s.begun.get(p.Attempt)
+	known, cached := s.begun.get(r.ID, p.Attempt)
 	cached = cached && known.ref == r && known.number == p.Number
 	var rows []partRow
 	write := func() error { return s.writeChunks(ctx, p.Attempt, chunks) }
@@ -141,7 +141,7 @@ func (s *Store) FinishPart(ctx context.Context, r meta.UploadRef, p meta.Part, c
 	begun, newest := false, clock.Timestamp(0)
 	for i, row := range rows {
 		if i == 0 && row.modified > 0 && row.attempt == p.Attempt {
-			s.begun.forget(p.Attempt)
+			s.begun.forget(r.ID, p.Attempt)
 			return row.decode()
 		}
 		newest = max(newest, row.modified)
@@ -168,7 +168,7 @@ func (s *Store) FinishPart(ctx context.Context, r meta.UploadRef, p meta.Part, c
 	if err != nil {
 		return meta.Part{}, err
 	}
-	s.begun.forget(p.Attempt)
+	s.begun.forget(r.ID, p.Attempt)
 	if newest > 0 {
 		s.garbage()
 	}

@@ -49,6 +49,7 @@ func (s *Store) endSingle(ctx context.Context, u *uploadRow) error {
 // aborted otherwise. It waits until a commit that saw it open either left
 // its row where this finds it or will ask again before it is acknowledged.
 func (s *Store) resolve(ctx context.Context, u *uploadRow) error {
+	s.begun.end(u.id)
 	if u.state == uploadCompleting {
 		if err := s.settleClaim(ctx, u.place); err != nil {
 			return err

@@ -267,8 +267,8 @@ func (s *Store) AbortUpload(ctx context.Context, r meta.UploadRef) error {
 	if !u.open() {
 		return noUpload(r)
 	}
+	s.begun.end(u.id)
 	if !u.multipart {
-		s.begun.forget(u.id)
 		return s.endSingle(ctx, u)
 	}
 	return s.abortMultipart(ctx, u)
