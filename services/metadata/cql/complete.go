@@ -23,6 +23,15 @@ const (
 // whoever meets it later settles it by whether a row of the key was written by the upload, to completed or
 // back to open; the call that was too slow then finds that it is not its own any more, and takes its row back.
 
+// wroteParts is what the row of an object says of the multipart upload that wrote it, and the other way round: not
+// the ID itself, so that it is not taken for what a single upload wrote.
+func wroteParts(upload uuid.UUID) uuid.UUID {
+	for i := range upload {
+		upload[i] = ^upload[i]
+	}
+	return upload
+}
+
 // selection is what a completion was asked for: 18 bytes a part, so that 10,000 of them are one cell.
 type selection struct {
 	named [sha256.Size]byte // of numbers and ETags, which a repetition is compared by
@@ -111,7 +120,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (_ meta.Ver
 	if err != nil {
 		return meta.Version{}, err
 	}
-	r, err := rowOf(c.Object(up, parts), c.ID, nil)
+	r, err := rowOf(c.Object(up, parts), wroteParts(c.ID), nil)
 	if err != nil {
 		return meta.Version{}, err
 	}
@@ -240,7 +249,7 @@ func (s *Store) resolveCompletion(ctx context.Context, u *uploadRow) error {
 	if err := s.settleLease(ctx); err != nil {
 		return err
 	}
-	v, err := s.committedBy(ctx, u.place, u.id)
+	v, err := s.committedBy(ctx, u.place, wroteParts(u.id))
 	if err != nil {
 		return err
 	}
