@@ -21,13 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-$${attr.cpu.arch}.tar.gz; empty: they are on the machines, in bin"
-}
-
-variable "checksum" {
-  type        = string
-  default     = ""
-  description = "checksum of the artifact, such as sha256:…"
+  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -68,8 +62,8 @@ variable "rpc_tls" {
 
 variable "resources" {
   type        = object({ cpu = number, memory = number, memory_max = number })
-  default     = { cpu = 200, memory = 128, memory_max = 512 }
-  description = "processor in MHz, memory in MiB that is reserved, and that may be used"
+  default     = { cpu = 200, memory = 192, memory_max = 512 }
+  description = "processor in MHz, memory in MiB that is reserved, and the most that may be used where Nomad allows more than is reserved"
 }
 
 variable "env" {
@@ -215,8 +209,7 @@ job "garage-metadata" {
       dynamic "artifact" {
         for_each = var.artifact == "" ? [] : [1]
         content {
-          source  = var.artifact
-          options = var.checksum == "" ? {} : { checksum = var.checksum }
+          source = var.artifact
         }
       }
 
@@ -235,6 +228,9 @@ job "garage-metadata" {
         GARAGE_RPC_LISTEN               = "${var.address}:${var.ports.rpc}"
         GARAGE_RPC_TLS_SOURCE           = var.rpc_tls
         GARAGE_ZONE                     = "$${meta.zone}"
+
+        # Go collects garbage more eagerly near this, instead of being killed at the limit.
+        GOMEMLIMIT = "${floor(var.resources.memory * 0.8)}MiB"
       }, var.env)
 
       # Secrets: each item of the Nomad variable nomad/jobs/garage-metadata is an environment variable, such as

@@ -21,13 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-$${attr.cpu.arch}.tar.gz; empty: they are on the machines, in bin"
-}
-
-variable "checksum" {
-  type        = string
-  default     = ""
-  description = "checksum of the artifact, such as sha256:…"
+  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -68,8 +62,8 @@ variable "rpc_tls" {
 
 variable "resources" {
   type        = object({ cpu = number, memory = number, memory_max = number })
-  default     = { cpu = 300, memory = 256, memory_max = 512 }
-  description = "processor in MHz, memory in MiB that is reserved, and that may be used"
+  default     = { cpu = 300, memory = 384, memory_max = 768 }
+  description = "processor in MHz, memory in MiB that is reserved, and the most that may be used where Nomad allows more than is reserved"
 }
 
 variable "env" {
@@ -106,14 +100,20 @@ locals {
   rule = var.domain == "" ? "PathPrefix(`/`)" : "Host(`${var.domain}`) || HostRegexp(`^.+\\.${replace(var.domain, ".", "\\.")}$`)"
 
   # For Traefik's provider Consul Catalog: the entry points are those of traefik.nomad.hcl.
-  tags = [
-    "traefik.enable=true",
-    "traefik.http.routers.garage-s3.entrypoints=s3",
-    "traefik.http.routers.garage-s3.rule=${local.rule}",
-    "traefik.http.routers.garage-s3s.entrypoints=s3s",
-    "traefik.http.routers.garage-s3s.rule=${local.rule}",
-    "traefik.http.routers.garage-s3s.tls=true",
-  ]
+  tags = concat(
+    ["traefik.enable=true"],
+    flatten([for entry in ["s3", "s3s"] : [
+      "traefik.http.routers.garage-${entry}.entrypoints=${entry}",
+      "traefik.http.routers.garage-${entry}.rule=${local.rule}",
+      # Towards a client that names no encoding, Traefik unpacks what is kept with "Content-Encoding: gzip", which is not what was
+      # put. It does not when the gateway is asked for none. A client that does name one may have signed that.
+      "traefik.http.routers.garage-${entry}-plain.entrypoints=${entry}",
+      "traefik.http.routers.garage-${entry}-plain.rule=(${local.rule}) && !HeaderRegexp(`Accept-Encoding`, `.`)",
+      "traefik.http.routers.garage-${entry}-plain.middlewares=garage-plain",
+    ]]),
+    ["traefik.http.routers.garage-s3s.tls=true", "traefik.http.routers.garage-s3s-plain.tls=true"],
+    ["traefik.http.middlewares.garage-plain.headers.customrequestheaders.Accept-Encoding=identity"],
+  )
 }
 
 job "garage-s3-gateway" {
@@ -207,8 +207,7 @@ job "garage-s3-gateway" {
       dynamic "artifact" {
         for_each = var.artifact == "" ? [] : [1]
         content {
-          source  = var.artifact
-          options = var.checksum == "" ? {} : { checksum = var.checksum }
+          source = var.artifact
         }
       }
 
@@ -221,16 +220,26 @@ job "garage-s3-gateway" {
         GARAGE_ADMIN_LISTEN              = "${var.admin_address}:$${NOMAD_PORT_admin}"
         GARAGE_CONSUL_DRAIN              = "5s"
         GARAGE_CONSUL_ENABLED            = "true"
-        GARAGE_CONSUL_TAGS               = join(",", local.tags)
+        GARAGE_CONFIG                    = "$${NOMAD_TASK_DIR}/gateway.yml"
         GARAGE_DATA                      = "$${NOMAD_ALLOC_DIR}/data/s3-gateway"
         GARAGE_LOG_FORMAT                = "json"
-        GARAGE_MEMORY                    = "${floor(var.resources.memory / 2)}MiB"
+        GARAGE_MEMORY                    = "${floor(var.resources.memory / 3)}MiB"
         GARAGE_RPC_TLS_SOURCE            = var.rpc_tls
         GARAGE_S3_LISTEN                 = "${var.address}:$${NOMAD_PORT_s3}"
         GARAGE_S3_REGION                 = var.region
         GARAGE_S3_ROOT_DOMAINS           = var.domain
         GARAGE_ZONE                      = "$${meta.zone}"
+
+        # Go collects garbage more eagerly near this, instead of being killed at the limit.
+        GOMEMLIMIT = "${floor(var.resources.memory * 0.8)}MiB"
       }, var.env)
+
+      # Traefik's rules hold commas, which separate the tags where they are given in the environment.
+      template {
+        destination = "local/gateway.yml"
+        change_mode = "noop"
+        data        = jsonencode({ consul = { tags = local.tags } })
+      }
 
       # Secrets: each item of the Nomad variable nomad/jobs/garage-s3-gateway is an environment variable, such as
       # CONSUL_HTTP_TOKEN and GARAGE_IDENTITY_LDAP_BIND_PASSWORD. A change is taken by the next deployment.

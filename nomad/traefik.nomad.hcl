@@ -21,13 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of Traefik's archive; empty: the program is on the machines, in bin"
-}
-
-variable "checksum" {
-  type        = string
-  default     = ""
-  description = "checksum of the artifact, such as sha256:…"
+  description = "URL of Traefik's archive, with ?checksum=sha256:… behind it; empty: the program is on the machines, in bin"
 }
 
 variable "program" {
@@ -56,8 +50,8 @@ variable "consul_address" {
 
 variable "resources" {
   type        = object({ cpu = number, memory = number, memory_max = number })
-  default     = { cpu = 300, memory = 128, memory_max = 512 }
-  description = "processor in MHz, memory in MiB that is reserved, and that may be used"
+  default     = { cpu = 300, memory = 192, memory_max = 512 }
+  description = "processor in MHz, memory in MiB that is reserved, and the most that may be used where Nomad allows more than is reserved"
 }
 
 variable "type" {
@@ -232,11 +226,14 @@ job "garage-traefik" {
           args    = local.arguments
         }
       }
+      env {
+        GOMEMLIMIT = "${floor(var.resources.memory * 0.8)}MiB"
+      }
+
       dynamic "artifact" {
         for_each = var.artifact == "" ? [] : [1]
         content {
-          source  = var.artifact
-          options = var.checksum == "" ? {} : { checksum = var.checksum }
+          source = var.artifact
         }
       }
 

@@ -134,6 +134,9 @@ func (c *Cluster) runJobs(ctx context.Context, bin, traefik string) error {
 	if err != nil {
 		return err
 	}
+	if err := n.allowMore(ctx); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, j := range jobs {
 		g.Go(func() error {

@@ -116,3 +116,17 @@ func (n nomad) allocations(ctx context.Context, job string) ([]allocation, error
 func (n nomad) setVariable(ctx context.Context, path string, items map[string]string) error {
 	return n.call(ctx, http.MethodPut, "/v1/var/"+path, map[string]any{"Path": path, "Items": items}, nil)
 }
+
+// allowMore lets tasks use more memory than they reserve, up to their memory_max.
+func (n nomad) allowMore(ctx context.Context) error {
+	const path, name = "/v1/operator/scheduler/configuration", "MemoryOversubscriptionEnabled"
+	var answer struct{ SchedulerConfig map[string]any }
+	if err := n.get(ctx, path, &answer); err != nil {
+		return err
+	}
+	if answer.SchedulerConfig[name] == true {
+		return nil
+	}
+	answer.SchedulerConfig[name] = true
+	return n.call(ctx, http.MethodPut, path, answer.SchedulerConfig, nil)
+}
