@@ -9,6 +9,8 @@ import (
 
 // Config is the service's settings.
 type Config struct {
+	Store    string      `conf:"store" help:"where metadata is kept: pebble, in the data folder, or cql, a ScyllaDB or Cassandra that several services share" allowed:"pebble,cql"`
+	CQL      CQL         `conf:"cql"`
 	Fsync    bool        `conf:"fsync" help:"acknowledges metadata only when it is on the disk; without it a power cut loses the last writes"`
 	Cache    config.Size `conf:"cache" help:"memory for metadata read from disk" min:"1MiB"`
 	MemTable config.Size `conf:"buffer" help:"memory for metadata not yet sorted to disk" min:"1MiB" max:"256MiB"`
@@ -31,6 +33,10 @@ type Sweep struct {
 // DefaultConfig is what suits a small machine.
 func DefaultConfig() Config {
 	return Config{
+		Store: StorePebble,
+		CQL: CQL{
+			Keyspace: "garage", Replication: "3", Consistency: "QUORUM", Timeout: 5 * time.Second, Patience: 2 * time.Minute,
+		},
 		Fsync: true, Cache: 16 * config.MiB, MemTable: 8 * config.MiB, Reserve: 256 * config.MiB,
 		Sweep: Sweep{
 			Interval: 10 * time.Minute, Pause: time.Second, Grace: 10 * time.Minute, Idle: 24 * time.Hour,

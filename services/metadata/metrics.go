@@ -32,9 +32,9 @@ func newSweepMetrics() sweepMetrics {
 func (s *Service) register(r prometheus.Registerer) {
 	m := s.sweeper.metrics
 	r.MustRegister(m.references, m.dropped, m.failures, m.pending, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "writable", Help: "1 while metadata can be written, 0 after the disk failed and while it is nearly full.",
+		Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "writable", Help: "1 while metadata can be written, 0 while the database is away, after the disk failed and while it is nearly full.",
 	}, func() float64 {
-		if s.store.Writable() != nil {
+		if s.database.Writable() != nil {
 			return 0
 		}
 		return 1

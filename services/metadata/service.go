@@ -3,7 +3,6 @@ package metadata
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
@@ -14,16 +13,17 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
-	"deuxfleurs.fr/garage/services/metadata/pebble"
 	"deuxfleurs.fr/garage/services/metadata/server"
 )
 
 // Deps are what the service works with.
 type Deps struct {
 	// Folder is the data folder, open and locked by the program (package
-	// datafolder); the database is the folder "metadata" in it.
+	// datafolder); the database, if it is not elsewhere, is the folder "metadata" in it.
 	Folder    string
 	ClusterID uuid.UUID
+	// NodeID names the service among those that share a database; a store of its own needs none.
+	NodeID uuid.UUID
 	// Chunks is where the references of garbage are deleted.
 	Chunks   chunk.Store
 	Clock    clock.Clock
@@ -35,26 +35,24 @@ type Deps struct {
 
 // Service keeps metadata. New makes one, which can be used at once; Run keeps it in order and closes it.
 type Service struct {
-	store   *pebble.Store
-	sweeper *sweeper
+	store    meta.Store
+	database database
+	sweeper  *sweeper
 }
 
 // New opens the database. Kinds: Invalid if something it cannot do without is
-// missing, or the database is of another cluster or a newer format. Call Run, or Close, after it.
+// missing, or the database is of another cluster or a newer format; Unavailable if a database elsewhere
+// does not answer for as long as the settings say. Call Run, or Close, after it.
 func New(c Config, d Deps) (*Service, error) {
 	if d.Folder == "" || d.ClusterID == uuid.Nil || d.Chunks == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
 		return nil, errors.Newf(errors.Invalid, "the metadata service needs a folder, the cluster's ID, a chunk store, a clock, a source of randomness and a logger")
 	}
 	s := &Service{sweeper: newSweeper(c.Sweep, d)}
-	store, err := pebble.Open(pebble.Config{
-		Dir: filepath.Join(d.Folder, "metadata"), FS: d.FS, ClusterID: d.ClusterID, NoSync: !c.Fsync,
-		Cache: int64(c.Cache), MemTable: int64(c.MemTable), Reserve: int64(c.Reserve), OnGarbage: s.sweeper.poke,
-		Clock: d.Clock, Random: d.Random, Logger: d.Logger,
-	})
+	store, db, err := open(c, d, s.sweeper.poke)
 	if err != nil {
 		return nil, err
 	}
-	s.store, s.sweeper.store = store, store
+	s.store, s.database, s.sweeper.store = store, db, store
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}
@@ -66,7 +64,7 @@ func New(c Config, d Deps) (*Service, error) {
 func (s *Service) Store() meta.Store { return s.store }
 
 // Check returns nil if the service can serve, and otherwise why it cannot.
-func (s *Service) Check(context.Context) error { return s.store.Problem() }
+func (s *Service) Check(context.Context) error { return s.database.Problem() }
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { server.Register(r, s.store) }
@@ -78,4 +76,4 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Close waits for the calls under way and closes the database.
-func (s *Service) Close() error { return s.store.Close() }
+func (s *Service) Close() error { return s.database.Close() }

@@ -37,7 +37,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	telemetry.RegisterPool(p.Registry, pool)
 	telemetry.RegisterNode(p.Registry, node.Node().Status)
 	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
-		Folder: p.Folder.Path(), ClusterID: info.ClusterID, Chunks: node.Node(),
+		Folder: p.Folder.Path(), ClusterID: info.ClusterID, NodeID: info.NodeID, Chunks: node.Node(),
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,
 	})
 	if err != nil {

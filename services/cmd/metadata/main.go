@@ -50,7 +50,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	service, err := metadata.New(s.Metadata, metadata.Deps{Folder: p.Folder.Path(), ClusterID: p.Folder.Info().ClusterID,
+	service, err := metadata.New(s.Metadata, metadata.Deps{Folder: p.Folder.Path(), ClusterID: p.Folder.Info().ClusterID, NodeID: p.Folder.Info().NodeID,
 		Chunks: chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry})
 	if err != nil {
 		return err
