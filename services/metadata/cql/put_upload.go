@@ -29,8 +29,8 @@ const youngUpload = 10 * time.Minute
 // it open, did not try to commit it before, and it is young. Otherwise that is read first, so that what was committed
 // through another service and replaced since does not show again, not even for a moment.
 func (s *Store) surelyOpen(p meta.Put) bool {
-	known, ok := s.begun.get(p.Upload)
-	s.begun.forget(p.Upload)
+	known, ok := s.begun.get(p.Upload, p.Upload)
+	s.begun.end(p.Upload)
 	return ok && known.ref == meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload} && s.young(p.Upload)
 }
 
