@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/tools/deploy"
 	"deuxfleurs.fr/garage/tools/sigv4"
 )
 
@@ -52,7 +53,9 @@ func TestTruncatedBodiesStoreNothing(t *testing.T) {
 			require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err == nil {
-				require.Equal(t, 400, resp.StatusCode)
+				// A proxy in front answers for itself when its client breaks off.
+				proxied := deploy.Kind() == deploy.Cluster && resp.StatusCode == 502
+				require.True(t, proxied || resp.StatusCode == 400, resp.Status)
 			}
 		}
 		require.NoError(t, conn.Close())
