@@ -24,7 +24,7 @@ const (
 
 // claimTime is how long a conditional writer may hold a key until another takes it from it: while it is not decided, by
 // cancelling it; and by finishing it once it is.
-const claimTime = 5 * time.Second
+func (s *Store) claimTime() time.Duration { return 5 * s.config.Lease }
 
 // claim is a conditional writer's hold on a key.
 type claim struct {
@@ -51,7 +51,7 @@ func (s *Store) claimKey(ctx context.Context, p place) (*claim, error) {
 		return nil, err
 	}
 	for {
-		mine, there, err := s.cas(ctx, makeClaim, p.bucket, []byte(p.key), holder, at(time.Now().Add(claimTime)))
+		mine, there, err := s.cas(ctx, makeClaim, p.bucket, []byte(p.key), holder, at(time.Now().Add(s.claimTime())))
 		if err != nil {
 			return nil, err
 		}
