@@ -228,6 +228,49 @@ func TestAReaderOfAVersionThatIsReplacedFindsItsChunks(t *testing.T) {
 	}, 30*time.Second, 10*time.Millisecond)
 }
 
+// shared is a lease that only one of several services has.
+type shared struct {
+	mu     sync.Mutex
+	holder *shared
+	asked  int
+}
+
+func (l *shared) Lease(context.Context, string, time.Duration) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	return l.holder == l, nil
+}
+
+func TestOfServicesThatShareAStoreOneSweeps(t *testing.T) {
+	f := start(t, 0)
+	lease := &shared{}
+	store := &counting{Store: f.service.Store()}
+	c := DefaultConfig()
+	c.Sweep.Interval, c.Sweep.Grace = time.Millisecond, 0
+	second := newSweeper(c.Sweep, Deps{Chunks: f.chunks, Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	second.store, second.leaser = store, lease
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		second.run(ctx)
+	}()
+	asked := func() int {
+		lease.mu.Lock()
+		defer lease.mu.Unlock()
+		return lease.asked
+	}
+	require.Eventually(t, func() bool { return asked() > 3 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, store.listed.Load(), "another service sweeps")
+	lease.mu.Lock()
+	lease.holder = lease
+	lease.mu.Unlock()
+	require.Eventually(t, func() bool { return store.listed.Load() > 0 }, 10*time.Second, time.Millisecond)
+	stop()
+	<-ended
+}
+
 func TestNewRefusesWhatIsMissingOrForeign(t *testing.T) {
 	_, err := New(DefaultConfig(), Deps{})
 	require.True(t, errors.Is(err, errors.Invalid))

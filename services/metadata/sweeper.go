@@ -24,11 +24,29 @@ type sweeper struct {
 	clock   clock.Clock
 	log     *slog.Logger
 	metrics sweepMetrics
+	leaser  leaser // nil: the store is this service's alone
 
 	warned atomic.Int64  // when, in nanoseconds
 	poked  chan struct{} // holds one
 	events chan sweep.Event
 	slots  chan struct{} // one per reference being deleted
+}
+
+// leaser is what a store is that several services share: Lease takes, or keeps, a lease for a time; false: another
+// service has it.
+type leaser interface {
+	Lease(ctx context.Context, name string, d time.Duration) (bool, error)
+}
+
+// leaseBeyond is how much longer than the time between two walks one service is the one that sweeps, without word of it.
+const leaseBeyond = time.Minute
+
+// mine says whether this service is the one that sweeps. Should two think so, work is done twice, and nothing is wrong.
+func (s *sweeper) mine(ctx context.Context) (bool, error) {
+	if s.leaser == nil {
+		return true, nil
+	}
+	return s.leaser.Lease(ctx, "sweep", s.config.Interval+leaseBeyond)
 }
 
 // storeTimeout bounds one call of the metadata store.
@@ -86,6 +104,11 @@ func (s *sweeper) do(ctx context.Context, action sweep.Action) sweep.Event {
 	case sweep.List:
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
+		mine, err := s.mine(ctx)
+		if !mine {
+			s.note(err, "asking whether another service sweeps")
+			return sweep.Listed{Err: err}
+		}
 		garbage, next, err := s.store.ListGarbage(ctx, a.ListGarbage)
 		s.note(err, "listing what is to be swept")
 		return sweep.Listed{Garbage: garbage, Next: next, Err: err}

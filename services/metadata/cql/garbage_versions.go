@@ -219,7 +219,10 @@ func (w *walk) settleNewest(ctx context.Context, g versions) (bool, error) {
 	var single, multi *uploadRow
 	err := together(
 		func() (err error) { single, err = w.s.readUploadRow(ctx, pl, false, newest.upload); return err },
-		func() (err error) { multi, err = w.s.readUploadRow(ctx, pl, true, wroteParts(newest.upload)); return err },
+		func() (err error) {
+			multi, err = w.s.readUploadRow(ctx, pl, true, wroteParts(newest.upload))
+			return err
+		},
 	)
 	if err != nil {
 		return false, err
