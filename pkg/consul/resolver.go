@@ -106,7 +106,7 @@ func (r *watcher) update(addresses []string) {
 			host = a
 		}
 		// The host is what a certificate from files is issued for; Consul's have no host names in them.
-		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: a, ServerName: host}}})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: a, ServerName: host})
 	}
 	if err := r.conn.UpdateState(state); err != nil {
 		r.client.log.Debug("gRPC does not take the addresses of a service", "of", r.service, "error", err)

@@ -19,11 +19,8 @@ var connectParams = grpc.ConnectParams{
 	MinConnectTimeout: 3 * time.Second,
 }
 
-// balanced spreads the calls of a connection over all addresses of its target.
-const balanced = `{"loadBalancingConfig": [{"round_robin": {}}]}`
-
 // Dial makes a connection to a service at host:port, or to a target that begins with a scheme (consul:///…) for which
-// options have a resolver; with several addresses, calls go to one after the other. It connects when first used and
+// options have a resolver; with several addresses, calls go to one after the other, or by [WithAffinity]. It connects when first used and
 // again whenever it was lost. creds are nil for plain text. metrics may be nil. options are added, such as a codec.
 func Dial(address string, creds credentials.TransportCredentials, metrics *telemetry.GRPCMetrics, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if creds == nil {

@@ -14,6 +14,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -67,6 +68,19 @@ func effectOf(method string, req any) effect {
 	return effects[path.Base(method)]
 }
 
+// uploadOf is the upload that a call is about, or nil.
+func uploadOf(req any) []byte {
+	switch r := req.(type) {
+	case interface{ GetRef() *metadatav1.UploadRef }:
+		return r.GetRef().GetId()
+	case *metadatav1.BeginUploadRequest:
+		return r.GetUpload().GetRef().GetId()
+	case *metadatav1.PutObjectRequest:
+		return r.GetUpload()
+	}
+	return nil
+}
+
 // DialOptions make a connection repeat calls that failed on their way, on another instance where there is one, as
 // far as that is safe: calls that have surely not reached a server always, others by what they do.
 func DialOptions(c clock.Clock) []grpc.DialOption {
@@ -80,6 +94,10 @@ type repeater struct {
 
 func (r repeater) call(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	e := effectOf(method, req)
+	if upload := uploadOf(req); upload != nil {
+		// Who has begun an upload knows that it is open, and another would have to look.
+		ctx = rpc.WithAffinity(ctx, upload)
+	}
 	deadline := r.clock.Now().Add(patience)
 	refused, sent := 0, false
 	for failures := 0; ; failures++ {
@@ -103,6 +121,7 @@ func (r repeater) call(ctx context.Context, method string, req, reply any, cc *g
 			if refused++; refused > 1 || e == once {
 				return err
 			}
+			ctx = rpc.WithoutAffinity(ctx)
 		}
 		wait := backoff(failures, r.random())
 		if r.clock.Now().Add(wait).After(deadline) || clock.Sleep(ctx, r.clock, wait) != nil {
