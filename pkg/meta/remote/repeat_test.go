@@ -106,7 +106,7 @@ func connect(t *testing.T, services ...*fake) *Store {
 	builder := manual.NewBuilderWithScheme("test")
 	state := resolver.State{}
 	for _, f := range services {
-		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: f.listener.Addr().String()}}})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: f.listener.Addr().String()})
 	}
 	builder.InitialState(state)
 	conn, err := rpc.Dial("test:///", nil, nil, append(DialOptions(clock.System{}), grpc.WithResolvers(builder))...)
