@@ -69,7 +69,7 @@ func parts() []part {
 		{"generated", "generated code is what its sources say", 15 * time.Minute, false, []step{generated}},
 		{"unit", "tests beside the code, fuzz seeds, properties, conformance", 20 * time.Minute, true, []step{
 			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
-			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/..."),
+			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/...", "./stack/...", "./cluster/..."),
 		}},
 		{"race", "the same under the race detector", 25 * time.Minute, false, []step{
 			command("go", "run", "./tools/clients/install", "--compiler"),
@@ -108,6 +108,16 @@ func parts() []part {
 		{"cql", "the metadata store on a real Cassandra", 15 * time.Minute, false, []step{
 			onStack(stackTest("services", "-timeout", "14m", "./metadata/cql/..."), "cassandra"),
 		}},
+		{"cql-three", "the metadata store on three nodes that fail, its history checked", 12 * time.Minute, false, []step{
+			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/cql/..."), "cassandra", "--cql-nodes", "3"),
+		}},
+		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{
+			stackTest("tools", "-timeout", "9m", "./stack/..."),
+		}},
+		{"s3-cluster", "S3 behaviour on Nomad, Consul, Cassandra, LDAP and Traefik", 8 * time.Minute, false, []step{suite("s3", "cluster", 7*time.Minute)}},
+		{"model-cluster", "random operations against a model, on the same", 10 * time.Minute, false, []step{suite("model", "cluster", 9*time.Minute)}},
+		{"crash-cluster", "SIGKILL under load, on the same", 10 * time.Minute, false, []step{suite("crash", "cluster", 9*time.Minute)}},
+		{"clients-cluster", "real clients on real files, on the same", 25 * time.Minute, false, []step{suite("clients", "cluster", 24*time.Minute)}},
 		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
 	}
 }
