@@ -102,8 +102,9 @@ func parts() []part {
 			onStack(stackTest("pkg", "-timeout", "5m", "./consul/...", "./layout/kv/..."), "consul"),
 			onStack(stackTest("services", "-timeout", "5m", "./rebalancer/..."), "consul"),
 		}},
-		{"ldap", "people and groups in a real LDAP server", 5 * time.Minute, false, []step{
+		{"ldap", "people and groups in a real LDAP server, and over S3", 10 * time.Minute, false, []step{
 			onStack(stackTest("pkg", "-timeout", "4m", "./identity/..."), "ldap"),
+			suite("people", "nodes", 5*time.Minute),
 		}},
 		{"cql", "the metadata store on a real Cassandra", 15 * time.Minute, false, []step{
 			onStack(stackTest("services", "-timeout", "14m", "./metadata/cql/..."), "cassandra"),

@@ -53,7 +53,7 @@ func (c *complaints) isNew(text string) bool {
 // down logs that the directory cannot be asked, when that begins.
 func (c *complaints) down(err error, begins bool, away time.Duration) {
 	if begins {
-		c.log.Error("LDAP cannot be asked: identities that are kept go on to be served, others are told to try again", "kept_for", away, "error", err)
+		c.log.Error("LDAP cannot be asked: identities that are kept go on to be served, others are told to try again", "kept_for", away.String(), "error", err)
 	}
 }
 
