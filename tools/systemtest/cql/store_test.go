@@ -1,0 +1,76 @@
+//go:build stack
+
+package cql
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/memory"
+	"deuxfleurs.fr/garage/pkg/meta/metatest"
+)
+
+func TestTheStoreKeepsItsContractWhileANodeIsAway(t *testing.T) {
+	n := third(t)
+	opened := 0
+	metatest.Run(t, func(t *testing.T, c clock.Clock) meta.Store {
+		switch opened++; opened {
+		case 15:
+			n.stop()
+		case 35:
+			n.boot()
+		}
+		return empty(t, c)
+	})
+	require.Greater(t, opened, 35)
+}
+
+// counted calls something before the nth of the operations that are most of all.
+type counted struct {
+	meta.Store
+	n    int
+	when map[int]func()
+}
+
+func (c *counted) next() {
+	c.n++
+	if f := c.when[c.n]; f != nil {
+		f()
+	}
+}
+
+func (c *counted) Object(ctx context.Context, bucket uuid.UUID, key string) (meta.Object, error) {
+	c.next()
+	return c.Store.Object(ctx, bucket, key)
+}
+
+func (c *counted) PutObject(ctx context.Context, p meta.Put) (meta.Version, error) {
+	c.next()
+	return c.Store.PutObject(ctx, p)
+}
+
+func (c *counted) List(ctx context.Context, r meta.List) (meta.Page, error) {
+	c.next()
+	return c.Store.List(ctx, r)
+}
+
+func TestRandomOperationsAgreeWhileANodeIsKilledAndStarted(t *testing.T) {
+	n := third(t)
+	var c *counted
+	metatest.Compare(t, 1, 600,
+		func(t *testing.T, clock clock.Clock) meta.Store {
+			c = &counted{Store: empty(t, clock), when: map[int]func(){60: n.kill, 120: n.boot}}
+			return c
+		},
+		func(t *testing.T, c clock.Clock) meta.Store {
+			s, err := memory.New(c, clock.SystemRandom)
+			require.NoError(t, err)
+			return s
+		})
+	require.Greater(t, c.n, 120)
+}
