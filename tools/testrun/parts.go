@@ -102,10 +102,10 @@ func parts() []part {
 			onStack(stackTest("pkg", "-timeout", "5m", "./consul/...", "./layout/kv/..."), "consul"),
 			onStack(stackTest("services", "-timeout", "5m", "./rebalancer/..."), "consul"),
 		}},
-		{"ldap", "people and groups in a real LDAP server, and over S3", 10 * time.Minute, false, []step{
+		{"ldap", "people and groups in a real LDAP server", 5 * time.Minute, false, []step{
 			onStack(stackTest("pkg", "-timeout", "4m", "./identity/..."), "ldap"),
-			suite("people", "nodes", 5*time.Minute),
 		}},
+		{"people-nodes", "who LDAP knows, over S3, on separate processes", 6 * time.Minute, false, []step{suite("people", "nodes", 5*time.Minute)}},
 		{"cql", "the metadata store on a real Cassandra", 15 * time.Minute, false, []step{
 			onStack(stackTest("services", "-timeout", "14m", "./metadata/cql/..."), "cassandra"),
 		}},
@@ -118,6 +118,7 @@ func parts() []part {
 		{"s3-cluster", "S3 behaviour on Nomad, Consul, Cassandra, LDAP and Traefik", 8 * time.Minute, false, []step{suite("s3", "cluster", 7*time.Minute)}},
 		{"model-cluster", "random operations against a model, on the same", 10 * time.Minute, false, []step{suite("model", "cluster", 9*time.Minute)}},
 		{"crash-cluster", "SIGKILL under load, on the same", 10 * time.Minute, false, []step{suite("crash", "cluster", 9*time.Minute)}},
+		{"people-cluster", "who LDAP knows, over S3, on the same", 8 * time.Minute, false, []step{suite("people", "cluster", 7*time.Minute)}},
 		{"clients-cluster", "real clients on real files, on the same", 25 * time.Minute, false, []step{suite("clients", "cluster", 24*time.Minute)}},
 		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
 	}
