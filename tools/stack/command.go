@@ -35,7 +35,7 @@ type command struct {
 	options         parts.Options
 	cqlNodes, nodes int
 	zones           int
-	acl             bool
+	cqlSecure, acl  bool
 }
 
 func parse(args []string, progress io.Writer) (command, error) {
@@ -45,6 +45,7 @@ func parse(args []string, progress io.Writer) (command, error) {
 	flags.StringVar(&c.options.Data, "data", "", "folder for data, logs and the file env (default var/stack in the repository)")
 	flags.IntVar(&c.options.Offset, "offset", 0, "what to add to every port, so that several stacks run side by side")
 	flags.IntVar(&c.cqlNodes, "cql-nodes", 0, "nodes of Cassandra, 1 to 3 (default as many as there is data of, or 1)")
+	flags.BoolVar(&c.cqlSecure, "cql-secure", false, "Cassandra asks for TLS and a password")
 	flags.IntVar(&c.nodes, "nodes", 1, "agents of Consul and clients of Nomad, beside the server of each")
 	flags.IntVar(&c.zones, "zones", 3, "zones that those are spread over")
 	flags.BoolVar(&c.acl, "acl", false, "Consul denies what no token allows")
@@ -78,7 +79,7 @@ func parse(args []string, progress io.Writer) (command, error) {
 func (c command) parts() []parts.Part {
 	agents := parts.Agents(c.nodes, c.zones)
 	return []parts.Part{
-		parts.Cassandra{Nodes: c.cqlNodes}, parts.Consul{Agents: agents, ACL: c.acl}, parts.LDAP{}, parts.Traefik{},
+		parts.Cassandra{Nodes: c.cqlNodes, Secure: c.cqlSecure}, parts.Consul{Agents: agents, ACL: c.acl}, parts.LDAP{}, parts.Traefik{},
 		parts.Nomad{Clients: parts.Clients(agents)}, parts.Chromium{},
 	}
 }

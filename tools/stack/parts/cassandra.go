@@ -27,6 +27,8 @@ var templates embed.FS
 type Cassandra struct {
 	// Nodes is how many there are, 1 to 3; 0 means as many as the data folder has data of, or 1. A data folder keeps its number.
 	Nodes int
+	// Secure has clients speak TLS and sign in; the environment file has the CA and the account.
+	Secure bool
 }
 
 // Ports of Cassandra before the offset. JMX is for nodetool, one port a node.
@@ -67,6 +69,8 @@ type cassandraNode struct {
 	Tokens                    []string
 	CQL, Storage, JMX, HeapMB int
 	Several                   bool
+	// Certificate is the file with the key and the certificate that clients see, and CA the one to trust; empty without TLS.
+	Certificate, CA string
 }
 
 func (c *Cassandra) nodes(s *Stack) ([]cassandraNode, error) {
@@ -116,6 +120,17 @@ func (c Cassandra) start(ctx context.Context, s *Stack, programs map[string]stri
 	if err != nil {
 		return nil, err
 	}
+	env := map[string]string{}
+	if c.Secure {
+		ca, certificate, err := s.certificates("cassandra", nodes)
+		if err != nil {
+			return nil, err
+		}
+		for n := range nodes {
+			nodes[n].CA, nodes[n].Certificate = ca, certificate
+		}
+		env["GARAGE_STACK_CQL_CA"], env["GARAGE_STACK_CQL_USER"], env["GARAGE_STACK_CQL_PASSWORD"] = ca, cqlUser, cqlPassword
+	}
 	var specs []process.Spec
 	var hosts []string
 	for _, node := range nodes {
@@ -129,10 +144,8 @@ func (c Cassandra) start(ctx context.Context, s *Stack, programs map[string]stri
 	if err := s.run(ctx, specs...); err != nil {
 		return nil, err
 	}
-	if err := together(ctx, hosts); err != nil {
-		return nil, err
-	}
-	return map[string]string{"GARAGE_STACK_CQL": strings.Join(hosts, ",")}, nil
+	env["GARAGE_STACK_CQL"] = strings.Join(hosts, ",")
+	return env, together(ctx, hosts, env["GARAGE_STACK_CQL_CA"])
 }
 
 // settle decides on the number of nodes: the one that the data was made with, because the tokens depend on it.
@@ -161,11 +174,11 @@ func (c *Cassandra) settle(s *Stack) error {
 }
 
 // together returns when every node sees enough others to answer at the highest level that the system keyspaces allow.
-func together(ctx context.Context, hosts []string) error {
+func together(ctx context.Context, hosts []string, ca string) error {
 	const query = "SELECT * FROM system_distributed.repair_history WHERE keyspace_name = 'none' AND columnfamily_name = 'none' LIMIT 1"
 	level := min(uint16(len(hosts)), most)
 	for _, host := range hosts {
-		if err := poll(ctx, func() error { return askCQL(ctx, host, level, query) }); err != nil {
+		if err := poll(ctx, func() error { return askCQL(ctx, host, ca, level, query) }); err != nil {
 			return fmt.Errorf("the nodes of Cassandra have not found each other: %w", err)
 		}
 	}
@@ -207,7 +220,7 @@ func (n cassandraNode) spec(s *Stack, programs map[string]string) (process.Spec,
 	args = append(args, "-cp", conf+":"+filepath.Join(jars, "*"), "org.apache.cassandra.service.CassandraDaemon")
 	return process.Spec{
 		Name: n.Name, Args: args, Dir: n.Dir, Log: filepath.Join(s.data, "logs", n.Name+".log"), Grace: 20 * time.Second,
-		Ready: process.Ready{Kind: "cql", Address: fmt.Sprintf("%s:%d", n.Address, n.CQL)},
+		Ready: process.Ready{Kind: "cql", Address: fmt.Sprintf("%s:%d", n.Address, n.CQL), CA: n.CA},
 	}, nil
 }
 

@@ -2,10 +2,13 @@ package parts
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
+	"os"
 )
 
 // Consistency levels of the CQL protocol, which happen to be the number of replicas that must answer.
@@ -16,20 +19,28 @@ const (
 
 // Opcodes of the CQL protocol, version 4.
 const (
-	opError   = 0x00
-	opStartup = 0x01
-	opReady   = 0x02
-	opQuery   = 0x07
-	opResult  = 0x08
+	opError        = 0x00
+	opStartup      = 0x01
+	opReady        = 0x02
+	opAuthenticate = 0x03
+	opQuery        = 0x07
+	opResult       = 0x08
+	opAuthResponse = 0x0f
+	opAuthSuccess  = 0x10
+)
+
+// The first account of a server that asks for one.
+const (
+	cqlUser     = "cassandra"
+	cqlPassword = "cassandra"
 )
 
 // askCQL runs one query that reads, without a driver: a few bytes of the protocol say more than an open port does, and a
-// driver would wait, reconnect and discover.
-func askCQL(ctx context.Context, address string, consistency uint16, query string) error {
+// driver would wait, reconnect and discover. With the certificate of a CA it speaks TLS and signs in.
+func askCQL(ctx context.Context, address, ca string, consistency uint16, query string) error {
 	ctx, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address)
+	conn, err := dialCQL(ctx, address, ca)
 	if err != nil {
 		return err
 	}
@@ -41,7 +52,13 @@ func askCQL(ctx context.Context, address string, consistency uint16, query strin
 	}
 	startup := binary.BigEndian.AppendUint16(nil, 1)
 	startup = appendString(appendString(startup, "CQL_VERSION"), "3.0.0")
-	if err := exchange(conn, opStartup, startup, opReady); err != nil {
+	if ca == "" {
+		err = exchange(conn, opStartup, startup, opReady)
+	} else if err = exchange(conn, opStartup, startup, opAuthenticate); err == nil {
+		account := "\x00" + cqlUser + "\x00" + cqlPassword
+		err = exchange(conn, opAuthResponse, append(binary.BigEndian.AppendUint32(nil, uint32(len(account))), account...), opAuthSuccess)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", address, err)
 	}
 	body := binary.BigEndian.AppendUint32(nil, uint32(len(query)))
@@ -52,6 +69,23 @@ func askCQL(ctx context.Context, address string, consistency uint16, query strin
 		return fmt.Errorf("%s: %w", address, err)
 	}
 	return nil
+}
+
+func dialCQL(ctx context.Context, address, ca string) (net.Conn, error) {
+	if ca == "" {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", address)
+	}
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("no certificate in %s", ca)
+	}
+	d := tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	return d.DialContext(ctx, "tcp", address)
 }
 
 func appendString(b []byte, s string) []byte {

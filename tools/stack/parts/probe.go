@@ -16,7 +16,7 @@ import (
 // probes ask a part whether it is ready, by the kind of process.
 var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	"cql": func(ctx context.Context, r process.Ready) error {
-		return askCQL(ctx, r.Address, one, "SELECT key FROM system.local")
+		return askCQL(ctx, r.Address, r.CA, one, "SELECT key FROM system.local")
 	},
 	"consul-server": askLeader,
 	"consul-client": askConsulClient,

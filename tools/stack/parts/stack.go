@@ -283,7 +283,7 @@ func free(address string) error {
 }
 
 // patience is how long a process may take to be ready, on a slow machine with much else to do.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // wait returns when all processes are ready.
 func (s *Stack) wait(ctx context.Context, processes ...*process.Process) error {

@@ -203,11 +203,29 @@ func TestANodeOfCassandraIsKilledAndComesBack(t *testing.T) {
 	p, err := s.Process("cassandra-2")
 	require.NoError(t, err)
 	require.NoError(t, p.Kill(t.Context()))
-	require.NoError(t, askCQL(t.Context(), hosts[0], one, "SELECT key FROM system.local"))
-	require.Error(t, askCQL(t.Context(), hosts[0], most, "SELECT * FROM system_distributed.view_build_status WHERE keyspace_name = 'a' AND view_name = 'b'"))
+	require.NoError(t, askCQL(t.Context(), hosts[0], "", one, "SELECT key FROM system.local"))
+	require.Error(t, askCQL(t.Context(), hosts[0], "", most, "SELECT * FROM system_distributed.view_build_status WHERE keyspace_name = 'a' AND view_name = 'b'"))
 	require.NoError(t, s.Restart(t.Context(), "cassandra-2"))
-	require.NoError(t, together(t.Context(), hosts))
+	require.NoError(t, together(t.Context(), hosts, ""))
 
 	_, err = (&Cassandra{Nodes: 1}).nodes(s)
 	require.ErrorContains(t, err, "of 3 nodes of Cassandra, not 1")
+}
+
+func TestASecureCassandraAsksForTLSAndAPassword(t *testing.T) {
+	s := newStack(t)
+	require.NoError(t, s.Up(t.Context(), Cassandra{Secure: true}))
+	env, err := s.Env()
+	require.NoError(t, err)
+	address, ca := env["GARAGE_STACK_CQL"], env["GARAGE_STACK_CQL_CA"]
+	const query = "SELECT key FROM system.local"
+	require.NoError(t, askCQL(t.Context(), address, ca, one, query))
+	require.Error(t, askCQL(t.Context(), address, "", one, query), "without TLS")
+	conn, err := dialCQL(t.Context(), address, ca)
+	require.NoError(t, err)
+	defer conn.Close()
+	startup := appendString(appendString([]byte{0, 1}, "CQL_VERSION"), "3.0.0")
+	require.NoError(t, exchange(conn, opStartup, startup, opAuthenticate))
+	account := "\x00cassandra\x00wrong"
+	require.ErrorContains(t, exchange(conn, opAuthResponse, append([]byte{0, 0, 0, byte(len(account))}, account...), opAuthSuccess), "incorrect")
 }

@@ -32,6 +32,7 @@ type Spec struct {
 type Ready struct {
 	Kind, Address string
 	Name          string `json:",omitempty"`
+	CA            string `json:",omitempty"`
 }
 
 func (s Spec) equal(o Spec) bool {
