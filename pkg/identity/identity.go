@@ -1,5 +1,3 @@
-// Package identity says who asks and what they may do with a bucket. Sources
-// of identities are built-in keys (package keys) and, in a cluster, LDAP.
 package identity
 
 import (
