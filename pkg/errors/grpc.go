@@ -81,6 +81,12 @@ type remoteError struct{ e Error }
 func (r *remoteError) Error() string { return r.e.Msg }
 func (r *remoteError) Unwrap() error { return &r.e }
 
+// Answered reports whether an error that FromStatus made is what a Garage service answered, and not a failure to reach one.
+func Answered(err error) bool {
+	var r *remoteError
+	return As(err, &r)
+}
+
 func kindOfCode(c codes.Code) Kind {
 	switch c {
 	case codes.InvalidArgument, codes.OutOfRange:
