@@ -62,11 +62,12 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 		b.Created = s.now()
 	}
 	taken := errors.E(errors.AlreadyExists, errors.Bucket, b.Name, "the name is taken")
-	made, _, err := s.cas(ctx, makeID, b.ID, b.Name, shardsOfNew, stateCreating)
+	made, there, err := s.cas(ctx, makeID, b.ID, b.Name, shardsOfNew, stateCreating)
 	if err != nil {
 		return err
 	}
-	if !made {
+	// One that was left half way, by a call that failed, goes on when it is repeated.
+	if !made && (there["name"] != b.Name || there["state"] != stateCreating) {
 		return taken
 	}
 	named, err := s.takeName(ctx, b)
@@ -97,6 +98,9 @@ func (s *Store) takeName(ctx context.Context, b meta.Bucket) (bool, error) {
 		}
 		if !found {
 			continue
+		}
+		if r.ID == b.ID {
+			return true, nil // a call that failed had this effect
 		}
 		if _, err := s.bucket(ctx, r.ID); !errors.Is(err, errors.NotFound) {
 			return false, err

@@ -86,11 +86,26 @@ func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again,
 		}
 		above := *r
 		above.version.Timestamp = s.hybrid.After(under.Timestamp)
-		if err := s.batch(ctx, removal(p, r.version), above.insertion(p)); err != nil {
+		if err := s.move(ctx, p, r, &above); err != nil {
 			return head{}, s.withdraw(p, &above, s.withdraw(p, r, err))
 		}
 		*r, again = above, true
 	}
+}
+
+// maxBatch is the size of a row that goes into a batch, in bytes: databases refuse batches of 50 KiB.
+const maxBatch = 32 << 10
+
+// move replaces a row by the same row elsewhere: at once, or, if it is too large for that, the new one first. Then
+// both may be there for a moment, or after a crash: the lower is garbage that holds nothing of its own.
+func (s *Store) move(ctx context.Context, p place, from, to *row) error {
+	if len(from.object)+len(from.inline)+len(from.tail) <= maxBatch {
+		return s.batch(ctx, removal(p, from.version), to.insertion(p))
+	}
+	if err := s.run(ctx, to.insertion(p)); err != nil {
+		return err
+	}
+	return s.run(ctx, removal(p, from.version))
 }
 
 // withdrawTime bounds the removal of a row whose commit failed.
