@@ -92,6 +92,7 @@ func IsAccessKey(grantee string) bool {
 
 // Source finds identities. Implementations are safe for concurrent use.
 type Source interface {
-	// Find returns the identity with the access key. Kinds: NotFound (entity AccessKey), Unavailable.
+	// Find returns the identity with the access key. Kinds: NotFound (entity AccessKey),
+	// Unavailable if nobody can know just now, Overloaded if too many ask.
 	Find(ctx context.Context, accessKey string) (Identity, error)
 }

@@ -27,7 +27,8 @@
 //   - What comes from a request reaches a filter only escaped, and an entry counts only if its access
 //     key is the one asked for, byte for byte: directories compare without regard to case.
 //   - Two entries with one access key are nobody.
-//   - Every operation has a deadline; connections, waiting lookups of one key and kept answers are bounded.
+//   - Every operation has a deadline; connections, lookups that wait for one, and kept answers are bounded. Too many lookups are
+//     Overloaded, and make nothing serve longer than its time.
 //   - Passwords and secrets cross a network only under TLS, or if Config.Insecure asks for less.
 //
 // Start reading at [Source.Find]. kept.go holds the decisions (pure), entry.go and rights.go what

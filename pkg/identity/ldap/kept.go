@@ -110,6 +110,14 @@ func (k *kept) cannotTell(accessKey string, asked, now time.Time) (id identity.I
 	return f.identity, known && young(f.at, asked, k.away), wasUp
 }
 
+// crowded notes that others asked so much that this was not asked. That does not mean that the directory is away, and
+// makes nothing older serve: who floods the gateway must not keep what was revoked. But if it is away, what is kept serves.
+func (k *kept) crowded(accessKey string, asked time.Time) (id identity.Identity, ok bool) {
+	k.probing = false
+	f, known := k.found[accessKey]
+	return f.identity, k.down && known && young(f.at, asked, k.away)
+}
+
 func (k *kept) up() (wasDown bool) {
 	wasDown = k.down
 	k.down, k.probing = false, false

@@ -106,6 +106,20 @@ func TestWhoWasRefusedIsNotServedWhenTheDirectoryGoesAway(t *testing.T) {
 	decides(t, k, "ann", at(5.5), unavailable)
 }
 
+func TestACrowdMakesNothingOlderServe(t *testing.T) {
+	k := keptFor(2*time.Second, time.Second, time.Hour)
+	k.isThere(ann(), at(0))
+	_, served := k.crowded("ann", at(10))
+	require.False(t, served)
+	decides(t, k, "ann", at(10), ask) // the directory is not away
+	k.cannotTell("ben", at(10), at(10))
+	decides(t, k, "ann", at(11), serveAndAsk)
+	id, served := k.crowded("ann", at(11))
+	require.True(t, served, "it is away")
+	require.Equal(t, ann(), id)
+	decides(t, k, "ann", at(11), serveAndAsk) // another may ask
+}
+
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, 100*time.Second)
 	for i := range maxKept {

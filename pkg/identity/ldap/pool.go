@@ -22,6 +22,7 @@ type pool struct {
 	clock  clock.Clock
 	roots  *x509.CertPool // nil: those of the system
 	slots  chan struct{}  // one for each connection that is lent
+	queue  chan struct{}  // one for each lookup that has a slot or waits for one
 
 	mu   sync.Mutex
 	idle []*connection // the one used last is last
@@ -38,7 +39,7 @@ type connection struct {
 const maxIdle = time.Minute
 
 func newPool(c *Config, clk clock.Clock) (*pool, error) {
-	p := &pool{config: c, clock: clk, slots: make(chan struct{}, c.Connections)}
+	p := &pool{config: c, clock: clk, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
 	if c.CA == "" {
 		return p, nil
 	}
@@ -53,13 +54,23 @@ func newPool(c *Config, clk clock.Clock) (*pool, error) {
 	return p, nil
 }
 
-// do runs use on a connection, until ctx ends, which must have a deadline. When a connection that was idle turns out to be cut, use runs again on a new one.
+// maxWaiting bounds the lookups that wait for a connection.
+const maxWaiting = 1000
+
+// do runs use on a connection, until ctx ends, which must have a deadline. When a connection that was idle turns out to be cut, use
+// runs again on a new one. Kinds: Overloaded if too many wait, or it waited too long for others.
 func (p *pool) do(ctx context.Context, use func(*ldap.Conn) error) error {
+	select {
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
+	default:
+		return errors.Newf(errors.Overloaded, "%d lookups wait for a connection to LDAP", maxWaiting)
+	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return errors.Wrap(errors.Unavailable, context.Cause(ctx), "waiting for one of %d connections to LDAP", p.config.Connections)
+		return errors.Wrap(errors.Overloaded, context.Cause(ctx), "waiting for one of %d connections to LDAP", p.config.Connections)
 	}
 	for {
 		c := p.take()

@@ -69,6 +69,7 @@ const (
 	found   = "found"
 	refused = "refused"
 	failed  = "unavailable"
+	turned  = "overloaded"
 )
 
 type metrics struct {
@@ -83,7 +84,7 @@ func newMetrics(r prometheus.Registerer, p *pool) *metrics {
 		lookups:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garage_ldap_lookups_total", Help: "Times that LDAP was asked, by what came of it."}, []string{"result"}),
 		stale:     prometheus.NewCounter(prometheus.CounterOpts{Name: "garage_ldap_served_while_away_total", Help: "Identities that were served from memory because LDAP could not be asked."}),
 	}
-	for _, result := range []string{found, refused, failed} {
+	for _, result := range []string{found, refused, failed, turned} {
 		m.lookups.WithLabelValues(result)
 	}
 	m.up(true)
@@ -98,6 +99,9 @@ func (m *metrics) looked(result string) {
 	m.lookups.WithLabelValues(result).Inc()
 	m.up(result != failed)
 }
+
+// crowded counts a lookup that never reached the directory: it says nothing about it.
+func (m *metrics) crowded() { m.lookups.WithLabelValues(turned).Inc() }
 
 func (m *metrics) up(yes bool) {
 	if yes {

@@ -158,6 +158,13 @@ func (s *Source) note(accessKey string, id identity.Identity, err error, asked t
 	case errors.Is(err, errors.NotFound):
 		s.metrics.looked(refused)
 		wasDown = s.kept.isNotThere(accessKey, asked)
+	case errors.Is(err, errors.Overloaded):
+		s.metrics.crowded()
+		if id, known := s.kept.crowded(accessKey, asked); known {
+			s.metrics.servedWhileAway()
+			return id, nil
+		}
+		return identity.Identity{}, err
 	default:
 		s.metrics.looked(failed)
 		err = errors.Wrap(errors.Unavailable, err, "LDAP")

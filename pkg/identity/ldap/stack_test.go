@@ -178,6 +178,32 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestAFloodIsToldToSlowDown(t *testing.T) {
+	s := newSlapd(t)
+	c := s.config()
+	c.Timeout = 30 * time.Second
+	o := open(t, c)
+	_, err := o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+	s.signal(syscall.SIGSTOP)
+	o.clock.Advance(time.Minute)
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range c.Connections + maxWaiting {
+		group.Go(func() { _, _ = o.Find(ctx, fmt.Sprint("GKFLOOD", i)) })
+	}
+	require.Eventually(t, func() bool { return len(o.pool.queue) == cap(o.pool.queue) }, 20*time.Second, time.Millisecond)
+	_, err = o.Find(t.Context(), annKey)
+	require.True(t, errors.Is(err, errors.Overloaded), "%v", err)
+	require.EqualValues(t, 1, o.metric(t, "garage_ldap_lookups_total", turned))
+	cancel()
+	group.Wait()
+	s.signal(syscall.SIGCONT)
+	require.Eventually(t, func() bool { return len(o.pool.queue) == 0 }, 20*time.Second, time.Millisecond)
+	_, err = o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+}
+
 func TestARequestThatEndsWaitsNoLonger(t *testing.T) {
 	s := newSlapd(t)
 	c := s.config()
