@@ -1,15 +1,17 @@
 package cql
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 
+	"github.com/gocql/gocql"
 	"github.com/google/uuid"
 
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/listing"
 	"deuxfleurs.fr/garage/services/metadata/cql/scan"
-
-	"deuxfleurs.fr/garage/pkg/clock"
 )
 
 const (
@@ -90,44 +92,67 @@ func (o objectRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[met
 		cql, args = listObjectsTo, append(args, []byte(a.To))
 	}
 	var row listedRow
-	return o.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
+	var last []byte // the key of the last row read
+	err := o.store.each(ctx, a.Limit, func(scanRow func(...any) error) (bool, error) {
 		if a.Last {
+			answer.Read = 1
 			err := scanRow(&row.key)
-			answer.Read, answer.Key = 1, string(row.key)
+			last = append(last, row.key...)
 			return true, err
 		}
 		if err := row.read(scanRow); err != nil {
 			return false, err
 		}
-		below := answer.Read > 0 && answer.Key == string(row.key)
+		below := answer.Read > 0 && bytes.Equal(row.key, last)
 		answer.Read++
 		if below {
 			return true, nil
 		}
-		answer.Key = string(row.key)
-		if row.kind == kindObject {
-			answer.Rows = append(answer.Rows, scan.Row[meta.Listed]{Key: answer.Key, Value: row.listed(answer.Key)})
+		last = append(last[:0], row.key...)
+		if row.kind.number() == kindObject {
+			l := row.listed()
+			answer.Rows = append(answer.Rows, scan.Row[meta.Listed]{Key: l.Key, Value: l})
 		}
 		return true, nil
 	}, cql, append(args, a.Limit)...)
+	answer.Key = string(last)
+	return err
+}
+
+// cell is a value as it is in the driver's buffer, until the next row is read: listings read many rows that they do
+// not show, and these need not be decoded.
+type cell []byte
+
+// UnmarshalCQL implements gocql.Unmarshaler.
+func (c *cell) UnmarshalCQL(_ gocql.TypeInfo, data []byte) error {
+	*c = data
+	return nil
+}
+
+// number is the value of an int or a bigint; null is zero.
+func (c cell) number() int64 {
+	switch len(c) {
+	case 4:
+		return int64(int32(binary.BigEndian.Uint32(c)))
+	case 8:
+		return int64(binary.BigEndian.Uint64(c))
+	}
+	return 0
 }
 
 // listedRow is what a listing reads of a row of objects. It is read into again and again.
 type listedRow struct {
-	key, id, etag, storageClass []byte
-	algorithm, kindOfChecksum   string
-	timestamp, size             int64
-	kind                        int
+	key, timestamp, id, kind, size, etag, class, algorithm, checksum cell
 }
 
 func (r *listedRow) read(scanRow func(...any) error) error {
-	return scanRow(&r.key, &r.timestamp, &r.id, &r.kind, &r.size, &r.etag, &r.storageClass, &r.algorithm, &r.kindOfChecksum)
+	return scanRow(&r.key, &r.timestamp, &r.id, &r.kind, &r.size, &r.etag, &r.class, &r.algorithm, &r.checksum)
 }
 
-func (r *listedRow) listed(key string) meta.Listed {
+func (r *listedRow) listed() meta.Listed {
 	return meta.Listed{
-		Key: key, Version: meta.Version{Timestamp: clock.Timestamp(r.timestamp), ID: idOf(r.id)}, Size: r.size,
-		ETag: string(r.etag), StorageClass: string(r.storageClass),
-		Checksum: meta.Checksum{Algorithm: r.algorithm, Type: r.kindOfChecksum},
+		Key: string(r.key), Version: meta.Version{Timestamp: clock.Timestamp(r.timestamp.number()), ID: idOf(r.id)}, Size: r.size.number(),
+		ETag: string(r.etag), StorageClass: string(r.class),
+		Checksum: meta.Checksum{Algorithm: string(r.algorithm), Type: string(r.checksum)},
 	}
 }
