@@ -214,17 +214,22 @@ func (s *Certificates) load() error {
 	return nil
 }
 
+// probe is a service that nobody runs. An agent hands a certificate that it has to everybody, whatever the token, so
+// asking for one that it has would tell nothing.
+const probe = "garage-access-probe"
+
 // checkPolicy warns once if who has no token gets the certificate of a service, which then proves nothing.
 func (s *Certificates) checkPolicy() {
 	const anonymous = "anonymous" // the token of who has none, which Consul knows by this name
 	_ = s.client.persist(s.client.ctx, "its access rules", func(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
-		_, _, err := s.client.api.Agent().ConnectCALeaf(s.service, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
+		_, _, err := s.client.api.Agent().ConnectCALeaf(probe, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
 		switch {
 		case err == nil:
-			s.client.log.Warn("Consul gives this service's certificate to anybody who asks: certificates prove nothing about who calls until Consul's ACLs deny by default (acl.enabled and acl.default_policy = \"deny\")", "of", s.service)
+			s.client.log.Warn("Consul gives service certificates to anybody who asks: they prove nothing about who calls until Consul's ACLs deny by default (acl.enabled and acl.default_policy = \"deny\")")
 		case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusUnauthorized):
+			s.client.log.Info("Consul denies certificates to who has no token, as it should")
 			return nil
 		}
 		return err

@@ -14,6 +14,9 @@
 //     the programs within [refreshInterval];
 //   - the outputs of checks and the metadata of services are short and change rarely: each change is a write
 //     of Consul's log that wakes every watcher;
+//   - certificates prove as much as Consul's access rules do: [Certificates] warns where who has no token gets them.
+//     Besides, an agent (as of Consul 1.22) hands a certificate that it has issued once to whoever asks its HTTP
+//     API for it, whatever the token, so that only programs that may act as any service of that machine may reach it;
 //   - all goroutines end with [Client.Close].
 //
 // Start reading at [Client.Follow], the one loop of blocking queries, then [Client.Watch] and [Registration.Run].

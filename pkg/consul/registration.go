@@ -189,6 +189,6 @@ func (r *Registration) leave(ctx context.Context) error {
 		}
 		return nil
 	}
-	r.client.log.Info("left Consul", "id", r.service.ID(), "drain", r.client.config.Drain)
+	r.client.log.Info("left Consul", "id", r.service.ID(), "drain", r.client.config.Drain.String())
 	return clock.Sleep(ctx, r.client.clock, r.client.config.Drain)
 }
