@@ -44,7 +44,7 @@ func askCQL(ctx context.Context, address, ca string, consistency uint16, query s
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // All that was asked for has been read.
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err

@@ -128,7 +128,7 @@ func askLDAP(ctx context.Context, r process.Ready) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // All that was asked for has been read.
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err
