@@ -19,6 +19,8 @@ func TestErrorsSurviveTheWire(t *testing.T) {
 	}
 	got := FromStatus(ToStatus(E(NotFound, Object, "caf\xe9", "no such object")))
 	require.True(t, IsEntity(got, NotFound, Object), "a name that is not UTF-8 does not cost the kind: %v", got)
+	require.True(t, Answered(Annotate(got, "asking")))
+	require.False(t, Answered(FromStatus(status.Error(codes.Unavailable, "connection refused"))))
 	require.NoError(t, ToStatus(nil))
 	require.NoError(t, FromStatus(nil))
 }

@@ -136,7 +136,9 @@ func (c *machines) named(ts *testscript.TestScript, name string) *machine {
 func (c *machines) signal(s syscall.Signal) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, _ bool, names []string) {
 		for _, name := range names {
-			ts.Check(c.named(ts, name).process.Process.Signal(s))
+			if err := c.named(ts, name).process.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+				ts.Check(err)
+			}
 		}
 	}
 }
