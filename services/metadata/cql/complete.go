@@ -265,9 +265,5 @@ func (s *Store) resolveCompletion(ctx context.Context, u *uploadRow) error {
 	} else if _, _, err := s.cas(ctx, undoComplete, append(append([]any{uploadOpen}, u.at()...), uploadCompleting, own[:])...); err != nil {
 		return err
 	}
-	now, err := s.readUploadRow(ctx, u.place, true, u.id)
-	if err == nil {
-		*u = *now
-	}
-	return err
+	return s.reread(ctx, u)
 }

@@ -22,10 +22,10 @@ const (
 )
 
 const (
-	walkPage     = 1000 // rows read at a time
-	walkRows     = 4000 // rows after which a page of garbage ends, full or not
-	sweptAtOnce  = 8    // entries dropped at the same time
-	settledWidth = 16   // uploads settled at the same time: each waits for a lease
+	walkPage      = 1000 // rows read at a time
+	walkRows      = 4000 // rows after which a page of garbage ends, full or not
+	sweptAtOnce   = 8    // entries dropped at the same time
+	settledAtOnce = 64   // single uploads that end in a page: they wait for one lease
 )
 
 // walk looks for garbage from a place on. There is no list of garbage: what is below the newest version of a

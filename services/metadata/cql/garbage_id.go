@@ -129,7 +129,7 @@ func parseCursor(b []byte) (cursor, error) {
 	if b == nil {
 		return cursor{}, nil
 	}
-	if len(b) < cursorHead || b[0] != cursorFormat || phase(b[17]) >= walkPhases {
+	if len(b) < cursorHead || b[0] != cursorFormat || phase(b[17]) > walkPhases {
 		return cursor{}, errors.Newf(errors.Invalid, "%x is not a place in a walk over the garbage", b)
 	}
 	return cursor{

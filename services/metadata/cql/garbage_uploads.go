@@ -75,14 +75,10 @@ func (w *walk) settleCompletion(ctx context.Context, u *uploadRow) error {
 		return err
 	}
 	defer unlock()
-	now, err := w.s.readUploadRow(ctx, u.place, true, u.id)
-	if err != nil {
+	if err := w.s.reread(ctx, u); err != nil || !u.there() || u.state != uploadCompleting {
 		return err
 	}
-	if *u = *now; u.there() && u.state == uploadCompleting {
-		return w.s.resolveCompletion(ctx, u)
-	}
-	return nil
+	return w.s.resolveCompletion(ctx, u)
 }
 
 // replaced lists parts of an open upload that were written again.
@@ -159,13 +155,18 @@ func (w *walk) singles(ctx context.Context) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	over = len(rows) < walkPage
 	var ending []*uploadRow
-	for _, u := range rows {
+	for i, u := range rows {
 		if u.there() && w.ends(u) {
 			ending = append(ending, u)
 		}
+		if len(ending) == settledAtOnce && i+1 < len(rows) {
+			rows, over, w.rows = rows[:i+1], false, walkRows
+			break
+		}
 	}
-	if err := inParallel(ctx, len(ending), settledWidth, func(ctx context.Context, i int) error { return w.settle(ctx, ending[i]) }); err != nil {
+	if err := w.s.resolve(ctx, ending...); err != nil {
 		return false, err
 	}
 	for _, u := range rows {
@@ -177,7 +178,7 @@ func (w *walk) singles(ctx context.Context) (over bool, err error) {
 		}
 		w.at.key, w.at.upload = u.key, u.id
 	}
-	return len(rows) < walkPage, nil
+	return over, nil
 }
 
 // ends says whether an upload is to be settled.
@@ -195,23 +196,6 @@ func (w *walk) ends(u *uploadRow) bool {
 		return w.due(w.bucket.since)
 	}
 	return w.idle(last) || u.done != uuid.Nil && w.past(last)
-}
-
-// settle ends an upload, unless it went on meanwhile.
-func (w *walk) settle(ctx context.Context, u *uploadRow) error {
-	unlock, err := w.s.lockKey(ctx, u.place)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	now, err := w.s.readUploadRow(ctx, u.place, false, u.id)
-	if err != nil {
-		return err
-	}
-	if *u = *now; !u.there() || !w.ends(u) {
-		return nil
-	}
-	return w.s.resolve(ctx, u)
 }
 
 // single lists what an aborted single upload holds, and forgets one that has ended.

@@ -17,7 +17,7 @@ const (
 	readSingleRow = `SELECT ` + singleColumns + inSingles
 	writeProgress = `UPDATE singles USING TIMESTAMP ? SET progress = ?` + uploadAt
 	startEnding   = `UPDATE singles SET state = ?, closing = ?` + uploadAt + ` IF state = 0 AND done = null`
-	startDone     = `UPDATE singles SET state = ?, closing = ?` + uploadAt + ` IF state = ?`
+	startDone     = `UPDATE singles SET state = ?, closing = ?` + uploadAt + ` IF state = ? AND progress = ?`
 	endEnding     = `UPDATE singles SET state = ?, closing = ?` + uploadAt + ` IF state = ?`
 	dropSingle    = `DELETE FROM singles USING TIMESTAMP ?` + uploadAt
 	uploadsOfKey  = `SELECT upload_id, version_ts, version_id FROM objects WHERE bucket_id = ? AND shard = ? AND key = ?`
@@ -48,23 +48,61 @@ func (s *Store) endSingle(ctx context.Context, u *uploadRow) error {
 // commit left its mark: completed if an object of the key was written by it,
 // aborted otherwise. It waits until a commit that saw it open either left
 // its row where this finds it or will ask again before it is acknowledged.
-func (s *Store) resolve(ctx context.Context, u *uploadRow) error {
-	s.begun.end(u.id)
+func (s *Store) resolve(ctx context.Context, uploads ...*uploadRow) error {
+	if len(uploads) == 0 {
+		return nil
+	}
+	each := func(f func(context.Context, *uploadRow) error) error {
+		return inParallel(ctx, len(uploads), wide, func(ctx context.Context, i int) error { return f(ctx, uploads[i]) })
+	}
+	if err := each(s.startResolving); err != nil {
+		return err
+	}
+	if err := s.settleLease(ctx); err != nil {
+		return err
+	}
+	return each(s.endResolving)
+}
+
+// startResolving closes an upload, if it did not go on since it was read.
+func (s *Store) startResolving(ctx context.Context, u *uploadRow) error {
 	if u.state == uploadCompleting {
 		if err := s.settleClaim(ctx, u.place); err != nil {
 			return err
 		}
 	}
-	if u.state == uploadOpen || u.state == uploadCompleting {
-		applied, _, err := s.cas(ctx, startDone, append(append([]any{uploadAborting, at(s.now())}, u.at()...), u.state)...)
-		if err != nil || !applied {
-			return err
-		}
-		u.state, u.closing = uploadAborting, at(s.now())
+	if u.state != uploadOpen && u.state != uploadCompleting {
+		return nil
 	}
-	if err := s.settleLease(ctx); err != nil {
+	var progress *int64
+	if u.progress != 0 {
+		progress = &u.progress
+	}
+	applied, _, err := s.cas(ctx, startDone, append(append([]any{uploadAborting, at(s.now())}, u.at()...), u.state, progress)...)
+	if err != nil {
 		return err
 	}
+	if applied {
+		u.state, u.closing = uploadAborting, at(s.now())
+		return nil
+	}
+	return s.reread(ctx, u)
+}
+
+// reread reads again what another has changed; the row may be gone.
+func (s *Store) reread(ctx context.Context, u *uploadRow) error {
+	now, err := s.readUploadRow(ctx, u.place, u.multipart, u.id)
+	if err == nil {
+		*u = *now
+	}
+	return err
+}
+
+func (s *Store) endResolving(ctx context.Context, u *uploadRow) error {
+	if u.state != uploadAborting {
+		return nil
+	}
+	s.begun.end(u.id)
 	committed, err := s.committedBy(ctx, u.place, u.id)
 	if err != nil {
 		return err
@@ -81,11 +119,7 @@ func (s *Store) resolve(ctx context.Context, u *uploadRow) error {
 		u.state = state
 		return nil
 	}
-	now, err := s.readUploadRow(ctx, u.place, false, u.id)
-	if err == nil {
-		*u = *now
-	}
-	return err
+	return s.reread(ctx, u)
 }
 
 // settleLease waits until what was seen before it by anybody does not count any more.
