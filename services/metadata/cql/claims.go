@@ -17,8 +17,8 @@ const (
 	cancelClaim = `DELETE FROM claims WHERE bucket_id = ? AND key = ? IF holder = ? AND decided = false`
 	dropClaim   = `DELETE FROM claims WHERE bucket_id = ? AND key = ? IF holder = ?`
 	decideClaim = `UPDATE claims SET decided = true, version_ts = ?, version_id = ?, kind = ?, size = ?, etag = ?, storage_class = ?, checksum_algorithm = ?, checksum_type = ?,
-		upload_id = ?, object = ?, inline = ?, tail = ? WHERE bucket_id = ? AND key = ? IF holder = ? AND decided = false`
-	readDecision = `SELECT holder, until, decided, version_ts, version_id, kind, size, etag, storage_class, checksum_algorithm, checksum_type, upload_id, object, inline, tail
+		upload_id = ?, object = ?, inline = ?, tail = ?, checked = ? WHERE bucket_id = ? AND key = ? IF holder = ? AND decided = false`
+	readDecision = `SELECT holder, until, decided, version_ts, version_id, kind, size, etag, storage_class, checksum_algorithm, checksum_type, upload_id, object, inline, tail, checked
 		FROM claims WHERE bucket_id = ? AND key = ?`
 )
 
@@ -31,6 +31,7 @@ type claim struct {
 	s      *Store
 	p      place
 	holder uuid.UUID
+	began  clock.Timestamp // when the key was taken
 	// decided: the row is to be written, or may be; so the claim stays until it is.
 	decided bool
 }
@@ -62,11 +63,13 @@ func (s *Store) claimKey(ctx context.Context, p place) (*claim, error) {
 			return nil, err
 		}
 	}
+	c := &claim{s: s, p: p, holder: holder, began: s.hybrid.Now()}
 	s.config.Step(ctx, "claimed")
 	if err := clock.Sleep(ctx, clock.System{}, s.settle()*5/4); err != nil {
+		c.release(ctx)
 		return nil, errors.Wrap(errors.KindOf(err), err, "waiting for the other writers of the key")
 	}
-	return &claim{s: s, p: p, holder: holder}, nil
+	return c, nil
 }
 
 // decide is the moment of winning: from here on the row is written, by this or by whoever meets the claim. Kinds: Conflict if another took the key.
@@ -110,7 +113,7 @@ func (s *Store) decision(ctx context.Context, p place) (*decision, error) {
 	var id, etag, class, upload []byte
 	found, err := s.serial(ctx, []any{
 		&d.holder, &d.until, &d.decided, &ts, &id, &d.row.kind, &d.row.size, &etag, &class, &d.row.sum.Algorithm, &d.row.sum.Type, &upload,
-		&d.row.object, &d.row.inline, &d.row.tail,
+		&d.row.object, &d.row.inline, &d.row.tail, &d.row.checked,
 	}, readDecision, p.bucket, []byte(p.key))
 	if err != nil || !found || d.holder == nil {
 		return nil, err

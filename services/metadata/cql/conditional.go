@@ -42,7 +42,10 @@ func (s *Store) conditional(ctx context.Context, b liveBucket, key string, r *ro
 		undo()
 		return head{}, err
 	}
-	r.version = meta.Version{Timestamp: s.hybrid.After(under.Timestamp), ID: id}
+	// Of when the key was taken, and not of now: what unconditional writers began since, and wait with, comes above.
+	r.version = meta.Version{Timestamp: max(hold.began, under.Timestamp+1), ID: id}
+	checked := int64(under.Timestamp)
+	r.checked = &checked
 	if err := hold.decide(ctx, r); err != nil {
 		undo()
 		return head{}, err

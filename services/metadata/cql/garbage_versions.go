@@ -123,7 +123,7 @@ func (w *walk) removeDead(ctx context.Context, d *deadRun) error {
 	}
 	run := *d
 	*d = deadRun{}
-	return w.s.exec(ctx, dropKeys, int64(run.newest), w.bucket.id, w.at.shard, []byte(run.first), []byte(run.last))
+	return w.s.exec(ctx, dropKeys, int64(run.newest)+confirmed, w.bucket.id, w.at.shard, []byte(run.first), []byte(run.last))
 }
 
 // versions lists the versions of a key that are garbage.
@@ -147,6 +147,11 @@ func (w *walk) versions(ctx context.Context, g versions) error {
 	}
 	if settled, err := w.settleNewest(ctx, g); err != nil || !settled {
 		return err
+	}
+	if !w.bucket.deleted() {
+		if stays, err := w.s.confirm(ctx, w.place(g.key), g.rows[0].Version); err != nil || !stays {
+			return err
+		}
 	}
 	above := make(map[uuid.UUID]bool)
 	for _, v := range g.rows[:len(g.rows)-len(rows)] {
@@ -294,5 +299,5 @@ func (s *Store) dropVersions(ctx context.Context, g garbageID) error {
 			return err
 		}
 	}
-	return s.exec(ctx, dropRange, append(append([]any{int64(g.newest)}, g.at.values()...), int64(g.oldest), int64(g.newest))...)
+	return s.exec(ctx, dropRange, append(append([]any{int64(g.newest) + confirmed}, g.at.values()...), int64(g.oldest), int64(g.newest))...)
 }
