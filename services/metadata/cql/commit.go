@@ -62,9 +62,12 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 	return under, nil
 }
 
-// raise moves the durable row above all that was there, and looks again as
-// long as a conditional writer may have decided without seeing it.
+// raise moves the durable row above all that may have been acknowledged before the commit began, which the first look
+// shows, and looks again as long as a conditional writer may have decided without seeing it. What shows only
+// then was written at the same time: the row rises above what outran it, and above nothing else, as it may have been
+// read where it is. It answers what was the newest before.
 func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again, claimed bool) (head, error) {
+	under := below(heads, r.version)
 	for {
 		if again {
 			if claimed {
@@ -73,17 +76,17 @@ func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again,
 				}
 			}
 			var err error
-			if heads, claimed, err = s.look(ctx, p, 2); err != nil {
+			if heads, claimed, err = s.look(ctx, p, lookDeep); err != nil {
 				return head{}, err
 			}
 			if again = claimed; again {
 				continue
 			}
 		}
-		under := below(heads, r.version)
-		if under.Timestamp < r.version.Timestamp {
+		if under.Timestamp < r.version.Timestamp && !outran(heads, r.version) {
 			return under, nil
 		}
+		under = below(heads, r.version)
 		above := *r
 		above.version.Timestamp = s.hybrid.After(under.Timestamp)
 		if err := s.move(ctx, p, r, &above); err != nil {
@@ -92,6 +95,9 @@ func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again,
 		*r, again = above, true
 	}
 }
+
+// lookDeep is how many versions a second look reads: those of all who write the key at the same time.
+const lookDeep = 16
 
 // maxBatch is the size of a row that goes into a batch, in bytes: databases refuse batches of 50 KiB.
 const maxBatch = 32 << 10

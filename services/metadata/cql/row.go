@@ -16,9 +16,9 @@ import (
 
 const (
 	insertRow = `INSERT INTO objects (bucket_id, shard, key, version_ts, version_id, kind, size, etag, storage_class, checksum_algorithm, checksum_type,
-		upload_id, object, inline, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
+		upload_id, object, inline, tail, checked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
 	deleteRow = `DELETE FROM objects USING TIMESTAMP ? WHERE bucket_id = ? AND shard = ? AND key = ? AND version_ts = ? AND version_id = ?`
-	readHeads = `SELECT version_ts, version_id, kind, size, etag, upload_id FROM objects WHERE bucket_id = ? AND shard = ? AND key = ? LIMIT ?`
+	readHeads = `SELECT version_ts, version_id, kind, size, etag, upload_id, checked FROM objects WHERE bucket_id = ? AND shard = ? AND key = ? LIMIT ?`
 )
 
 // row is a version of a key: an object, or a marker that hides what is below it.
@@ -33,6 +33,9 @@ type row struct {
 	object  []byte
 	inline  []byte
 	tail    []byte
+	// checked is, of a conditional write, the timestamp of the newest version that its condition was
+	// checked against, zero if there was none; of another write nil.
+	checked *int64
 }
 
 // rowOf is the row of an object that an upload wrote, whose last chunks are not recorded yet.
@@ -90,12 +93,19 @@ func unset[T string | []byte](v T) any {
 	return v
 }
 
-// columns are the values of the row's columns from version_ts to tail.
+// columns are the values of the row's columns from version_ts to checked.
 func (r *row) columns() []any {
 	return []any{
 		int64(r.version.Timestamp), r.version.ID[:], r.kind, r.size, []byte(r.etag), unset([]byte(r.class)), unset(r.sum.Algorithm), unset(r.sum.Type),
-		unset(idBytes(r.upload)), unset(r.object), unset(r.inline), unset(r.tail),
+		unset(idBytes(r.upload)), unset(r.object), unset(r.inline), unset(r.tail), r.unsetChecked(),
 	}
+}
+
+func (r *row) unsetChecked() any {
+	if r.checked == nil {
+		return gocql.UnsetValue
+	}
+	return *r.checked
 }
 
 func (p place) values() []any { return []any{p.bucket, p.shard, []byte(p.key)} }
@@ -116,10 +126,11 @@ func (s *Store) run(ctx context.Context, st statement) error { return s.exec(ctx
 // head is what a writer must know of a version.
 type head struct {
 	meta.Version
-	kind   int
-	size   int64
-	etag   string
-	upload uuid.UUID
+	kind    int
+	size    int64
+	etag    string
+	upload  uuid.UUID
+	checked *int64 // as that of a row
 }
 
 func (h head) exists() bool { return h.kind == kindObject && h.Timestamp != 0 }
@@ -131,7 +142,7 @@ func (s *Store) heads(ctx context.Context, p place, limit int) ([]head, error) {
 		var h head
 		var ts int64
 		var id, etag, upload []byte
-		if err := scan(&ts, &id, &h.kind, &h.size, &etag, &upload); err != nil {
+		if err := scan(&ts, &id, &h.kind, &h.size, &etag, &upload, &h.checked); err != nil {
 			return false, err
 		}
 		h.Version, h.etag, h.upload = meta.Version{Timestamp: clock.Timestamp(ts), ID: idOf(id)}, string(etag), idOf(upload)
@@ -149,4 +160,22 @@ func below(heads []head, own meta.Version) head {
 		}
 	}
 	return head{}
+}
+
+// outran says whether conditional writers may have decided above one's own row without having seen it: it must
+// rise above them then. Where an unconditional write is above it, or one whose condition was checked against it, it has
+// its place: it came before.
+func outran(heads []head, own meta.Version) bool {
+	var lowest *head
+	for i := range heads {
+		h := &heads[i]
+		if h.Version == own || h.Timestamp < own.Timestamp {
+			continue
+		}
+		if h.checked == nil {
+			return false
+		}
+		lowest = h
+	}
+	return lowest != nil && *lowest.checked < int64(own.Timestamp)
 }

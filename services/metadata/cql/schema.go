@@ -158,6 +158,7 @@ var migrations = []migration{
 		)`,
 	}},
 	{columns: []column{{"cluster", "created", "bigint"}}},
+	{columns: []column{{"objects", "checked", "bigint"}, {"claims", "checked", "bigint"}}},
 }
 
 // migration is a step of the schema.
