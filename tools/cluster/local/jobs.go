@@ -85,12 +85,18 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 		return all
 	}
 	two := min(2, c.o.Nodes)
-	gateway := map[string]string{"GARAGE_S3_ROOT_DOMAINS": RootDomain}
-	maps.Copy(gateway, c.o.Env)
+	// What suits one machine; what was asked for comes above it.
+	settings := func(name, value string) map[string]string {
+		env := map[string]string{name: value}
+		maps.Copy(env, c.o.Env)
+		return env
+	}
 	return []job{
 		{JobChunkNode, "chunk-node", with(map[string]any{
 			"ports":            map[string]int{"rpc": portChunkNode + offset, "admin": portChunkNode + adminOffset + offset},
 			"min_healthy_time": "2s",
+			// Down ends the rebalancers first.
+			"env": settings("GARAGE_CHUNK_LEAVE_WITHOUT", "1s"),
 		}), secrets},
 		{JobMetadata, "metadata", with(map[string]any{
 			"instances": two,
@@ -109,7 +115,7 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 			},
 		}), secrets},
 		{JobGateway, "s3-gateway", with(map[string]any{
-			"instances": two, "region": Region, "env": gateway,
+			"instances": two, "region": Region, "env": settings("GARAGE_S3_ROOT_DOMAINS", RootDomain),
 			"ldap": map[string]any{
 				"url": []string{env["GARAGE_STACK_LDAP"]}, "bind_dn": gatewayDN, "people": env["GARAGE_STACK_LDAP_BASE"], "groups": "ou=groups," + env["GARAGE_STACK_LDAP_BASE"],
 			},
