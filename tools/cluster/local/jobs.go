@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -178,18 +179,28 @@ func (c *Cluster) run(ctx context.Context, n nomad, j job) error {
 	if _, err := n.command(ctx, append(args, filepath.Join(c.root, "nomad", j.file+".nomad.hcl"))...); err != nil {
 		return err
 	}
-	return poll(ctx, startTimeout, j.id, func(ctx context.Context) error { return c.healthy(ctx, n, j.id) })
+	asked := time.Now()
+	return poll(ctx, startTimeout, j.id, func(ctx context.Context) error {
+		missing, err := c.healthy(ctx, n, j.id)
+		if missing && time.Since(asked) > 10*time.Second {
+			// On a busy machine the plans of several jobs get into each other's way, and Nomad takes minutes before it tries again.
+			asked = time.Now()
+			err = errors.Join(err, n.call(ctx, http.MethodPut, "/v1/job/"+j.id+"/evaluate", map[string]any{"JobID": j.id}, nil))
+		}
+		return err
+	})
 }
 
-// healthy tells whether all that a job wants runs in its newest version and is healthy.
-func (c *Cluster) healthy(ctx context.Context, n nomad, id string) error {
+// healthy tells whether all that a job wants runs in its newest version and is healthy; and, if not, whether Nomad has not even
+// placed it all.
+func (c *Cluster) healthy(ctx context.Context, n nomad, id string) (missing bool, err error) {
 	var spec struct {
 		Version    uint64
 		Type       string
 		TaskGroups []struct{ Count int }
 	}
 	if err := n.get(ctx, "/v1/job/"+id, &spec); err != nil {
-		return err
+		return false, err
 	}
 	want := c.o.Nodes
 	if spec.Type != "system" {
@@ -197,7 +208,7 @@ func (c *Cluster) healthy(ctx context.Context, n nomad, id string) error {
 	}
 	all, err := n.allocations(ctx, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	good := 0
 	for _, a := range all {
@@ -206,19 +217,19 @@ func (c *Cluster) healthy(ctx context.Context, n nomad, id string) error {
 		}
 	}
 	if good < want || len(all) > want {
-		return fmt.Errorf("of %d that run, %d of %d are new and healthy", len(all), good, want)
+		return len(all) < want, fmt.Errorf("of %d that run, %d of %d are new and healthy", len(all), good, want)
 	}
 	var deployment *struct {
 		JobVersion                uint64
 		Status, StatusDescription string
 	}
 	if err := n.get(ctx, "/v1/job/"+id+"/deployment", &deployment); err != nil {
-		return err
+		return false, err
 	}
 	if deployment != nil && deployment.JobVersion == spec.Version && deployment.Status == "running" {
-		return errors.New(deployment.StatusDescription)
+		return false, errors.New(deployment.StatusDescription)
 	}
-	return nil
+	return false, nil
 }
 
 // stopJobs ends the services, those that call others first.
@@ -249,7 +260,7 @@ func (c *Cluster) stopJob(ctx context.Context, n nomad, id string) error {
 	if len(known) == 0 {
 		return nil
 	}
-	if err := n.call(ctx, "DELETE", "/v1/job/"+id, nil, nil); err != nil {
+	if err := n.call(ctx, http.MethodDelete, "/v1/job/"+id, nil, nil); err != nil {
 		return err
 	}
 	for {
