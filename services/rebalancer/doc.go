@@ -1,11 +1,22 @@
 // Package rebalancer is the service that the operator speaks to: the admin gRPC API, which manages
-// access keys, buckets and rights, and tells how the cluster is. The command line (services/cmd/garage)
-// is its client.
+// access keys, buckets, rights and the layout, and tells how the cluster is. The command line
+// (services/cmd/garage) is its client.
 //
-// Invariants: it keeps nothing of its own: keys and buckets are in the metadata store, and what it says
-// about nodes is asked at that moment; a node or a service that does not answer within
-// [Config.StatusTimeout] is shown as such and never delays the answer longer. A secret leaves it only
-// when a key is made or when it is asked for.
+// Without Consul it is alone, and its nodes and services are given by hand ([Deps.Layout] …). With Consul
+// ([Deps.Consul]) there may be several, of which one is active: it holds the lock (package leader), nodes
+// report to it and ask it for leave to stop (package leave decides), and it changes the layout (package kv keeps it,
+// package plan says what a change does). The others answer what needs no decision and send the rest on to it.
 //
-// Start reading at [Deps], which is all it works with, and [New].
+// Invariants:
+//
+//   - It keeps nothing of its own: keys and buckets are in the metadata store, the layout is in Consul, and what it
+//     says about nodes is what they say at that moment. A node or a service that does not answer within
+//     [Config.StatusTimeout] is shown as such and never delays the answer longer.
+//   - A secret leaves it only when a key is made or when it is asked for.
+//   - The layout is changed only in the term of the active one, and only if nobody else has changed it meanwhile.
+//   - While no data can be moved, a published layout changes only in ways that leave each partition with its owners.
+//   - A node that reports counts as present only in the term that has accepted it.
+//
+// Start reading at [Deps], which is all it works with, and [New]; then at runCluster in active.go for what is done
+// with Consul.
 package rebalancer

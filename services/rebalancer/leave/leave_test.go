@@ -1,7 +1,6 @@
 package leave
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -276,5 +275,5 @@ func TestTwoOwnersOfAPartitionNeverLeaveTogether(t *testing.T) {
 	}
 	require.Positive(t, granted)
 	require.Positive(t, refusals)
-	t.Log(fmt.Sprintf("granted %d, refused %d", granted, refusals))
+	t.Logf("granted %d, refused %d", granted, refusals)
 }

@@ -33,8 +33,9 @@ const (
 // by refuses with UNAVAILABLE.
 type ClusterServiceClient interface {
 	// Report tells how a chunk-node is, from its start to its stop. The first
-	// answer, sent at once, is that the node is accepted; a node without
-	// an accepted stream counts as away.
+	// message says who it is. It is answered once, with the term that accepts
+	// the node; only then does the node send the next ones, and with these it
+	// counts as present.
 	Report(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReportRequest, ReportResponse], error)
 	// Leave asks whether a chunk-node may stop now.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
@@ -79,8 +80,9 @@ func (c *clusterServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts
 // by refuses with UNAVAILABLE.
 type ClusterServiceServer interface {
 	// Report tells how a chunk-node is, from its start to its stop. The first
-	// answer, sent at once, is that the node is accepted; a node without
-	// an accepted stream counts as away.
+	// message says who it is. It is answered once, with the term that accepts
+	// the node; only then does the node send the next ones, and with these it
+	// counts as present.
 	Report(grpc.BidiStreamingServer[ReportRequest, ReportResponse]) error
 	// Leave asks whether a chunk-node may stop now.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
