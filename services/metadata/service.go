@@ -53,6 +53,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.store, s.database, s.sweeper.store = store, db, store
+	s.sweeper.leaser, _ = db.(leaser)
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}

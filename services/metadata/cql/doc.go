@@ -1,2 +1,84 @@
-// Package cql keeps metadata in a CQL database: ScyllaDB or Apache Cassandra.
+// Package cql keeps metadata in a CQL database that several metadata services share: ScyllaDB or
+// Apache Cassandra 4.1 and 5.0.
+//
+// Start reading at Open, then schema.go, commit.go and claims.go. statement.go is the one way to run statements.
+//
+// # Statements
+//
+// Reads and writes are at QUORUM (or LOCAL_QUORUM), so that a read sees every write that was acknowledged before
+// it. Rows that several may decide (names, states, claims) are changed by lightweight transactions only; all
+// others are written with an explicit write time (USING TIMESTAMP), so that they may be repeated, on other nodes too. A
+// transaction is never repeated by the driver: one that failed is decided by whoever reads it next at SERIAL.
+//
+// # Versions of a key
+//
+// A key is in one shard, its versions are rows of one partition, newest first. A row is written once, with its
+// version's timestamp as write time. A deletion has the write time of the row that it removes: it wins against that
+// row, however late that comes, and touches no other.
+//
+// A commit inserts its row and, at the same time, reads the newest versions, its bucket's state, its upload's state and whether
+// a conditional writer holds the key: one wait. If it finds a version above its own, it moves above it, in one batch. So a write that starts after another was acknowledged wins, whatever the clocks say.
+//
+// The chunk rows that come with a commit are written beside its row and are in the row too (tail): whoever sees the row
+// has them, though the service may have crashed between; Chunks and ListGarbage look there until the attempt is sealed.
+//
+// What a commit took for granted may have ended meanwhile. Who ends a bucket or an upload says so by a
+// transaction, waits longer than a lease, and then looks for rows: a commit that began before, and was durable within
+// a lease of its begin, is found; one that took longer asks again before it answers. Leases are measured on
+// each machine's monotonic clock. A single upload that another service began is read before its commit,
+// so that nothing of an upload that has ended shows even for a moment: one wait more.
+//
+// # When a commit fails
+//
+//   - Before the insert was sent, nothing happened.
+//   - An insert that failed may be there, or come later. It is taken back by a deletion with its write time. If that fails as well, the
+//     row may show: the answer, Unavailable, says that this is open.
+//   - A crash after the insert leaves a whole row. The upload's row says committed (done), or is settled by
+//     the sweeper, which finds the row by its upload.
+//   - A crash between the mark done and the insert leaves an upload that no row belongs to: after a lease the
+//     sweeper finds that, and all it holds is garbage.
+//   - A deletion that takes a row back may arrive long after. So before what a version replaced is listed as garbage, that
+//     version is written once more, a microsecond later (confirm.go), and nothing takes it back.
+//
+// # Conditional writes
+//
+// Claim the key (transaction), wait until unconditional commits that did not see the claim are durable or look again (settle),
+// read the newest version, check, decide (transaction on being the holder still: the moment of winning; the claim then
+// has the whole row), write the row, release. Whoever meets a claim waits; one that is overdue is
+// finished if it is decided, and cancelled if not, after which its holder gets Conflict and has left nothing. The holder may stop between any two
+// steps: what it does later is the same row with the same write time again, or fails in the transaction. Clocks that
+// differ only make claims overdue sooner or later.
+//
+// What remains between conditional and unconditional writers: an unconditional commit that the database delays beyond
+// settle may be read at its first place, below or above a conditional write of the same moment, before it
+// is answered; it then moves above that, if the condition was not checked against it. A reader in between may see the two in
+// the other order. And a commit that was answered with an error and could not be taken back may show at
+// any later time, also above a conditional write that was decided without it.
+//
+// # Buckets
+//
+// bucket_ids decides whether a bucket takes writes; the name points to it. Creation: the ID's row, the name, live.
+// Deletion: deleting, wait, look through all shards, deleted (as the deleter still), free the name. What
+// a crash leaves is finished by the next who meets it. The row of the ID stays until the sweeper found the partitions empty.
+// A bucket has 16 shards. The number is kept with the bucket and may differ, but nothing changes it yet.
+//
+// # Usage
+//
+// Each service adds up what it wrote and writes its totals down every second, when it is asked, and when it is closed. A crash loses the last second. Two
+// services that write the same key at the same moment may both count what was there before, or neither: totals then drift by
+// that object. In one service writers of a key come one after the other, so that it counts exactly.
+//
+// # Tombstones
+//
+// gc_grace is 10 days: a node that was away for longer must be rebuilt, not rejoined, and repair runs weekly. Only rows of
+// single uploads keep theirs for 3 hours: they are checked against the objects before anything rests on them.
+//
+// # ScyllaDB
+//
+// All of this is tested on Cassandra 5.0; ScyllaDB could not be run. Checked against its documentation: lightweight transactions,
+// which it does not support in keyspaces with tablets (said of versions up to 2025.3), so that the keyspace is made with
+// tablets = {'enabled': false} and one with tablets is refused (the table system_schema.scylla_keyspaces says so); that transactions answer
+// the old row also when they are applied, for which results are read by name; static columns, per-statement
+// USING TIMESTAMP in unlogged batches of one partition, unset values, range deletions with a write time, and no materialised views, indexes or counters.
+// It refuses write times more than three days ahead of its clock; services' clocks must be right to that.
 package cql
