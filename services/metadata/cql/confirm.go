@@ -6,7 +6,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
-const readRow = `SELECT kind, size, etag, storage_class, checksum_algorithm, checksum_type, upload_id, object, inline, tail, WRITETIME(kind)
+const readRow = `SELECT kind, size, etag, storage_class, checksum_algorithm, checksum_type, upload_id, object, inline, tail, checked, WRITETIME(kind)
 	FROM objects WHERE bucket_id = ? AND shard = ? AND key = ? AND version_ts = ? AND version_id = ?`
 
 // confirmed is how much later than a row its confirmation is written, in microseconds.
@@ -21,7 +21,7 @@ func (s *Store) confirm(ctx context.Context, p place, v meta.Version) (bool, err
 	var etag, class, upload []byte
 	var written int64
 	found, err := s.one(ctx, []any{
-		&r.kind, &r.size, &etag, &class, &r.sum.Algorithm, &r.sum.Type, &upload, &r.object, &r.inline, &r.tail, &written,
+		&r.kind, &r.size, &etag, &class, &r.sum.Algorithm, &r.sum.Type, &upload, &r.object, &r.inline, &r.tail, &r.checked, &written,
 	}, readRow, append(p.values(), int64(v.Timestamp), v.ID[:])...)
 	if err != nil || !found || written > int64(v.Timestamp) {
 		return found, err
