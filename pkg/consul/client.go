@@ -41,6 +41,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	watches map[string]*Watch
+	kept    string // file with the last instances of each service; empty: none
 	up      bool
 	closed  bool
 }

@@ -85,8 +85,12 @@ func (c *Client) follow(service string, w *Watch) {
 	// It ends with the client, which needs no error.
 	_ = c.Follow(c.ctx, "instances of "+service, func(o *api.QueryOptions) (*api.QueryMeta, error) {
 		entries, meta, err := c.api.Health().Service(service, "", false, o)
-		if err == nil && w.set(instances(entries)) {
+		switch {
+		case err == nil && w.set(instances(entries)):
 			c.log.Debug("the instances of a service have changed", "of", service, "instances", len(entries))
+			c.keep()
+		case away(err) && c.ctx.Err() == nil && !w.View().Known:
+			c.recall(service, w)
 		}
 		return meta, err
 	})

@@ -47,6 +47,9 @@ func (p *Program) openFolder(ctx context.Context, s Settings) (err error) {
 		return err
 	}
 	p.OnClose(p.Folder.Close)
+	if p.Consul != nil {
+		p.Consul.KeepIn(p.Folder.Path(consul.InstancesFile))
+	}
 	return p.checkCluster(ctx)
 }
 

@@ -2,10 +2,15 @@ package peers
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
+	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/layout/kv"
 	"deuxfleurs.fr/garage/pkg/membership"
@@ -15,16 +20,24 @@ import (
 // firstLayout is how long a program that starts waits for the layout. Without one it starts nevertheless.
 const firstLayout = 2 * time.Second
 
+// layoutFile is where a data folder keeps the last layout, for a program that starts while Consul is away.
+const layoutFile = "consul-layout"
+
 // follower puts each layout in force that is published in Consul, as a service.
 type follower struct {
+	consul  *consul.Client
+	path    string // of layoutFile
 	store   *kv.Store
 	members *membership.Members
 	log     *slog.Logger
 	ready   chan struct{}
+
+	applying sync.Mutex
+	number   uint64 // of the layout that was applied last
 }
 
 func newFollower(p *program.Program, m *membership.Members) *follower {
-	return &follower{store: kv.New(p.Consul, p.Log), members: m, log: p.Log, ready: make(chan struct{})}
+	return &follower{consul: p.Consul, path: p.Folder.Path(layoutFile), store: kv.New(p.Consul, p.Log), members: m, log: p.Log, ready: make(chan struct{})}
 }
 
 // Ready is closed when there is a layout, or the program has waited long enough for one.
@@ -35,15 +48,59 @@ func (f *follower) Run(ctx context.Context) error {
 	var first sync.Once
 	ready := func() { first.Do(func() { close(f.ready) }) }
 	patience := time.AfterFunc(firstLayout, func() {
-		f.log.Info("no layout is known yet: chunks have no place until one is")
+		f.recall()
 		ready()
 	})
 	defer patience.Stop()
 	return f.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
-		if err := f.members.Apply(l, a); err != nil {
-			f.log.Error("the published layout cannot be used; the one before stays in force", "layout", l.Number, "error", err)
-		}
 		patience.Stop()
+		f.apply(l, a)
+		f.keep(l, a)
 		ready()
 	})
+}
+
+func (f *follower) apply(l layout.Layout, a *layout.Assignment) {
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	if l.Number < f.number {
+		return // it was kept from before one that Consul has told since
+	}
+	f.number = l.Number
+	if err := f.members.Apply(l, a); err != nil {
+		f.log.Error("the published layout cannot be used; the one before stays in force", "layout", l.Number, "error", err)
+	}
+}
+
+// keep writes a layout. That it could not costs nothing before the next start.
+func (f *follower) keep(l layout.Layout, a *layout.Assignment) {
+	content, err := kv.Published{Layout: l, Assignment: a}.MarshalBinary()
+	if err == nil {
+		err = datafolder.WriteFile(f.path, content, 0o600)
+	}
+	if err != nil {
+		f.log.Warn("the layout was not kept for a Consul that is away", "file", f.path, "error", err)
+	}
+}
+
+// recall puts the layout in force that was kept from before, if Consul is away.
+func (f *follower) recall() {
+	if f.consul.Up() {
+		f.log.Info("no layout is known yet: chunks have no place until one is")
+		return
+	}
+	content, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // the log says already that Consul does not answer
+	}
+	var p kv.Published
+	if err == nil {
+		err = p.UnmarshalBinary(content)
+	}
+	if err != nil {
+		f.log.Warn("the layout kept from before cannot be used", "file", f.path, "error", err)
+		return
+	}
+	f.log.Warn("Consul does not answer: the layout kept from before serves until it does", "layout", p.Layout.Number)
+	f.apply(p.Layout, p.Assignment)
 }
