@@ -124,8 +124,8 @@ func (c Client) config(s *Stack, ports int) (map[string]any, error) {
 		"meta": meta, "host_volume": volumes,
 		// All clients share the ports of one machine.
 		"min_dynamic_port": ports, "max_dynamic_port": ports + tasksPorts - 1,
-		// Asking clouds for what machine this is takes seconds where there is none.
-		"options": map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"},
+		// Asking clouds for what machine this is takes seconds where there is none, and other drivers look for what is not installed.
+		"options": map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean", "driver.allowlist": "raw_exec"},
 		// A chunk-node asks for leave before it stops, and may have to wait.
 		"max_kill_timeout":         "15m",
 		"gc_interval":              "1m",

@@ -20,7 +20,7 @@ var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	},
 	"consul-server": askLeader,
 	"consul-client": askConsulClient,
-	"nomad-server":  askLeader,
+	"nomad-server":  askNomadServer,
 	"nomad-client":  askNomadClient,
 	"ldap":          askLDAP,
 	"traefik": func(ctx context.Context, r process.Ready) error {
@@ -96,6 +96,26 @@ func askConsulClient(ctx context.Context, r process.Ready) error {
 	// The agent itself adds this one; what the servers see by gossip does not have it.
 	if _, ok := answer.Node.Meta["consul-network-segment"]; !ok {
 		return fmt.Errorf("the servers of Consul do not know the meta of %s", r.Name)
+	}
+	return nil
+}
+
+// askNomadServer asks who leads, and for the keys that the leader makes after that: a client that registers before there are any is
+// refused, and tries again only after half a minute.
+func askNomadServer(ctx context.Context, r process.Ready) error {
+	if err := askLeader(ctx, r); err != nil {
+		return err
+	}
+	body, err := get(ctx, "http://"+r.Address+"/.well-known/jwks.json")
+	if err != nil {
+		return err
+	}
+	var answer struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return err
+	}
+	if len(answer.Keys) == 0 {
+		return fmt.Errorf("%s has not made its keys", r.Address)
 	}
 	return nil
 }
