@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -42,7 +44,7 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 		statements = append(statements, func() (err error) { b, err = s.bucket(ctx, b.id); return err })
 	}
 	if err := together(statements...); err != nil {
-		return head{}, s.withdraw(p, r, err)
+		return head{}, s.failedWrite(p, r, err)
 	}
 	if verify != nil {
 		if err := verify(heads); err != nil {
@@ -90,7 +92,7 @@ func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again,
 		above := *r
 		above.version.Timestamp = s.hybrid.After(under.Timestamp)
 		if err := s.move(ctx, p, r, &above); err != nil {
-			return head{}, s.withdraw(p, &above, s.withdraw(p, r, err))
+			return head{}, s.failedWrite(p, &above, s.failedWrite(p, r, err))
 		}
 		*r, again = above, true
 	}
@@ -112,6 +114,15 @@ func (s *Store) move(ctx context.Context, p place, from, to *row) error {
 		return err
 	}
 	return s.run(ctx, removal(p, from.version))
+}
+
+// failedWrite is what becomes of a row that may or may not be durable. One of an upload is taken back, as the upload may be
+// aborted and its chunks removed; another stays: it may have been seen, and would vanish again.
+func (s *Store) failedWrite(p place, r *row, reason error) error {
+	if r.upload == uuid.Nil {
+		return reason
+	}
+	return s.withdraw(p, r, reason)
 }
 
 // withdrawTime bounds the removal of a row whose commit failed.

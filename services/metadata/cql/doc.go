@@ -17,7 +17,8 @@
 // row, however late that comes, and touches no other.
 //
 // A commit inserts its row and, at the same time, reads the newest versions, its bucket's state, its upload's state and whether
-// a conditional writer holds the key: one wait. If it finds a version above its own, it moves above it, in one batch. So a write that starts after another was acknowledged wins, whatever the clocks say.
+// a conditional writer holds the key: one wait. If it finds a version above its own, it moves above it, in one batch. If it looks again
+// later, it moves only above conditional writes that were decided without it: others came at the same time and stay above. So a write that starts after another was acknowledged wins, whatever the clocks say.
 //
 // The chunk rows that come with a commit are written beside its row and are in the row too (tail): whoever sees the row
 // has them, though the service may have crashed between; Chunks and ListGarbage look there until the attempt is sealed.
@@ -31,8 +32,9 @@
 // # When a commit fails
 //
 //   - Before the insert was sent, nothing happened.
-//   - An insert that failed may be there, or come later. It is taken back by a deletion with its write time. If that fails as well, the
-//     row may show: the answer, Unavailable, says that this is open.
+//   - An insert that failed may be there, or come later: the answer, Unavailable, says that this is open. It is left, as it may
+//     have been read. Only the row of an upload is taken back, by a deletion with its write time, because the upload may be aborted
+//     and lose its chunks: such a row may have been seen for a moment; if it cannot be taken back, it may show.
 //   - A crash after the insert leaves a whole row. The upload's row says committed (done), or is settled by
 //     the sweeper, which finds the row by its upload.
 //   - A crash between the mark done and the insert leaves an upload that no row belongs to: after a lease the
@@ -52,7 +54,8 @@
 // What remains between conditional and unconditional writers: an unconditional commit that the database delays beyond
 // settle may be read at its first place, below or above a conditional write of the same moment, before it
 // is answered; it then moves above that, if the condition was not checked against it. A reader in between may see the two in
-// the other order. And a commit that was answered with an error and could not be taken back may show at
+// the other order. Between unconditional writers the same may happen where the first look itself is slow: it shows a version that
+// began after the row was inserted, and the row moves above it. And a commit that was answered with an error and could not be taken back may show at
 // any later time, also above a conditional write that was decided without it.
 //
 // # Buckets

@@ -27,8 +27,7 @@ type outcome string
 
 const (
 	happened outcome = "done"
-	refused  outcome = "refused" // the condition did not hold
-	nothing  outcome = "nothing there"
+	refused  outcome = "refused"   // the condition did not hold
 	unknown  outcome = "no answer" // it may happen, now, later or never
 )
 
@@ -65,8 +64,6 @@ var register = porcupine.NondeterministicModel{
 		switch {
 		case e.wrote == "":
 			ok = e.saw == now
-		case e.outcome == nothing:
-			ok = now == absent
 		case e.outcome == refused:
 			ok = !e.holds(now)
 		case e.outcome == unknown && e.holds(now):
@@ -175,10 +172,6 @@ func (h *history) remove(ctx context.Context, s meta.Store, key string, c meta.C
 	results, err := s.DeleteObjects(ctx, h.bucket, []meta.Delete{{Key: key, Condition: c}})
 	if err == nil {
 		err = results[0].Err
-	}
-	if err == nil && !results[0].Existed {
-		h.add(key, call, entry{wrote: absent, outcome: nothing})
-		return
 	}
 	h.wrote(key, absent, c, call, err)
 }
