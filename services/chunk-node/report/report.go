@@ -244,7 +244,7 @@ func (r *Reporter) accept(term uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if term < r.term {
-		return errors.Newf(errors.Conflict, "it is the active one of the term %d, and the node has been accepted in the term %d", term, r.term)
+		return errors.Newf(errors.Conflict, "it is the active one of the term %d, and the node was accepted in the later term %d; if Consul has lost its data, start the node again", term, r.term)
 	}
 	r.term = term
 	return nil
