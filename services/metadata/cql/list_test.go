@@ -89,20 +89,6 @@ func TestListingAHundredThousandKeys(t *testing.T) {
 	})
 }
 
-func TestDeletedKeysAreListedFast(t *testing.T) {
-	s := openStore(t, clock.System{})
-	bucket := filled(t, s, 300_000, func(i int) string { return fmt.Sprintf("%08d", i) }, kindMarker, kindObject)
-	for _, delimiter := range []string{"", "/"} {
-		for range 3 {
-			begun := time.Now()
-			entries, more, cost := list(t, s, bucket, listing.Query{Limit: 1000, Delimiter: delimiter})
-			t.Logf("%+v in %v", cost, time.Since(begun).Round(time.Millisecond))
-			require.Empty(t, entries)
-			require.False(t, more)
-		}
-	}
-}
-
 func TestListingByPrefixAndUploads(t *testing.T) {
 	s := openStore(t, clock.System{})
 	bucket := filled(t, s, 100, func(i int) string { return "k/" + strconv.Itoa(i) }, kindObject)
