@@ -79,7 +79,7 @@ func parse(args []string, progress io.Writer) (command, error) {
 func (c command) parts() []parts.Part {
 	agents := parts.Agents(c.nodes, c.zones)
 	return []parts.Part{
-		parts.Cassandra{Nodes: c.cqlNodes, Secure: c.cqlSecure}, parts.Consul{Agents: agents, ACL: c.acl}, parts.LDAP{}, parts.Traefik{},
+		parts.Cassandra{Nodes: c.cqlNodes, Secure: c.cqlSecure, Quick: c.verb == "run"}, parts.Consul{Agents: agents, ACL: c.acl}, parts.LDAP{}, parts.Traefik{},
 		parts.Nomad{Clients: parts.Clients(agents)}, parts.Chromium{},
 	}
 }

@@ -29,6 +29,9 @@ type Cassandra struct {
 	Nodes int
 	// Secure has clients speak TLS and sign in; the environment file has the CA and the account.
 	Secure bool
+	// Quick leaves out the optimising compiler: a start takes half of the work, and a long load more. Several nodes, which share the
+	// processors, never have it.
+	Quick bool
 }
 
 // Ports of Cassandra before the offset. JMX is for nodetool, one port a node.
@@ -68,7 +71,7 @@ type cassandraNode struct {
 	Name, Address, Dir, Seeds string
 	Tokens                    []string
 	CQL, Storage, JMX, HeapMB int
-	Several                   bool
+	Quick                     bool
 	// Certificate is the file with the key and the certificate that clients see, and CA the one to trust; empty without TLS.
 	Certificate, CA string
 }
@@ -88,7 +91,7 @@ func (c *Cassandra) nodes(s *Stack) ([]cassandraNode, error) {
 		node := cassandraNode{
 			Name: name, Address: fmt.Sprintf("127.0.0.%d", 21+n), Dir: filepath.Join(s.data, name), Tokens: ring(n, c.Nodes),
 			CQL: portCQL + s.offset, Storage: portStorage + s.offset, JMX: portJMX + n + s.offset, HeapMB: heap,
-			Several: c.Nodes > 1,
+			Quick: c.Quick || c.Nodes > 1,
 		}
 		seeds = append(seeds, node.Address)
 		all = append(all, node)
@@ -212,8 +215,7 @@ func (n cassandraNode) spec(s *Stack, programs map[string]string) (process.Spec,
 		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=1000", "-Dcassandra.superuser_setup_delay_ms=0",
 		"-Djava.io.tmpdir=" + conf,
 	}
-	if n.Several {
-		// The optimising compiler takes a third of the time of a start, and three nodes share the processors.
+	if n.Quick {
 		args = append(args, "-XX:TieredStopAtLevel=1")
 	}
 	args = append(args, javaOptions()...)
