@@ -83,7 +83,7 @@ func TestChoosing(t *testing.T) {
 	}
 	chosen, err := choose(parts(), []string{"s3"}, false)
 	require.NoError(t, err)
-	require.Equal(t, []string{"build", "s3-standalone", "s3-strict", "s3-nodes"}, names(chosen))
+	require.Equal(t, []string{"build", "s3-standalone", "s3-strict", "s3-nodes", "stack-install", "s3-cluster"}, names(chosen))
 	chosen, err = choose(parts(), []string{"unit"}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"unit"}, names(chosen))

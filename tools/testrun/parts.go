@@ -136,7 +136,9 @@ func choose(all []part, names []string, quick bool) ([]part, error) {
 			if p.name == name || strings.HasPrefix(p.name, name+"-") {
 				wanted[p.name], found = true, true
 				for _, s := range p.steps {
-					wanted["build"] = wanted["build"] || slices.Contains(s.argv, "-deployment") || strings.HasSuffix(s.argv[0], "bin/stack")
+					stack := strings.HasSuffix(s.argv[0], "bin/stack") || slices.Contains(s.argv, "stack") || slices.Contains(s.argv, "cluster")
+					wanted["build"] = wanted["build"] || stack || slices.Contains(s.argv, "-deployment")
+					wanted["stack-install"] = wanted["stack-install"] || stack
 				}
 			}
 		}
