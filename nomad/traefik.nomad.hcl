@@ -242,18 +242,18 @@ job "garage-traefik" {
       # that no client trusts, unless args name an ACME resolver.
       template {
         destination = "secrets/certificate.pem"
-        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .certificate }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ with .certificate }}{{ . }}{{ end }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       template {
         destination = "secrets/key.pem"
-        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ .key }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ with .key }}{{ . }}{{ end }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       template {
         destination = "secrets/env"
         env         = true
-        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}CONSUL_HTTP_TOKEN={{ .consul_token }}{{ end }}{{ end }}"
+        data        = "{{ if nomadVarExists \"nomad/jobs/garage-traefik\" }}{{ with nomadVar \"nomad/jobs/garage-traefik\" }}{{ with .consul_token }}CONSUL_HTTP_TOKEN={{ . }}{{ end }}{{ end }}{{ end }}"
         change_mode = "noop"
       }
       # Traefik reads this file again when it changes.

@@ -71,7 +71,7 @@ func start(env []string) (*Deployment, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	d, err := Start(ctx, Options{
 		Kind: *kind, Dir: dir, Env: env, Cluster: *cluster,

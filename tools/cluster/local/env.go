@@ -44,6 +44,8 @@ func (c *Cluster) writeEnv(context.Context) error {
 	var b strings.Builder
 	for _, v := range [][2]string{
 		{"CONSUL_HTTP_ADDR", stack["GARAGE_STACK_CONSUL"]},
+		// Reading needs none; it is the operator's.
+		{"CONSUL_HTTP_TOKEN", stack["GARAGE_STACK_CONSUL_TOKEN"]},
 		{"NOMAD_ADDR", stack["GARAGE_STACK_NOMAD"]},
 		{"GARAGE_ADMIN", c.Admin()},
 		{"GARAGE_ADMIN_TOKEN", token},

@@ -41,7 +41,7 @@ const (
 )
 
 // startTimeout is how long a job may take until all of it is healthy.
-const startTimeout = 3 * time.Minute
+const startTimeout = 6 * time.Minute
 
 // job is one of the job files with its variables.
 type job struct {
@@ -63,8 +63,8 @@ func (c *Cluster) traefik(port int) string {
 	return net.JoinHostPort(traefikAddress, strconv.Itoa(port+c.o.Offset))
 }
 
-// jobs says what runs, given the folder of the programs and Traefik's program.
-func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
+// jobs says what runs, given the folder of the programs, Traefik's program and the services' tokens for Consul.
+func (c *Cluster) jobs(bin, traefik string, tokens map[string]string) ([]job, error) {
 	env, err := c.stack.Env()
 	if err != nil {
 		return nil, err
@@ -79,7 +79,11 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 		"driver": "raw_exec", "bin": bin, "address": "${meta.address}", "admin_address": "${meta.address}", "consul_address": consul,
 		"env": maps.Clone(c.o.Env),
 	}
-	secrets := map[string]string{"GARAGE_ADMIN_TOKEN": token}
+	secrets := func(service string) map[string]string {
+		return map[string]string{"GARAGE_ADMIN_TOKEN": token, "CONSUL_HTTP_TOKEN": tokens[service]}
+	}
+	gatewaySecrets := secrets("s3-gateway")
+	gatewaySecrets["GARAGE_IDENTITY_LDAP_BIND_PASSWORD"] = gatewayPassword
 	with := func(more map[string]any) map[string]any {
 		all := maps.Clone(common)
 		maps.Copy(all, more)
@@ -98,13 +102,13 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 			"min_healthy_time": "2s",
 			// Down ends the rebalancers first.
 			"env": settings("GARAGE_CHUNK_LEAVE_WITHOUT", "1s"),
-		}), secrets},
+		}), secrets("chunk-node")},
 		{JobMetadata, "metadata", with(map[string]any{
 			"instances": two,
 			"ports":     map[string]int{"rpc": portMetadata + offset, "admin": portMetadata + adminOffset + offset},
 			"cql_hosts": strings.Split(env["GARAGE_STACK_CQL"], ","), "cql_keyspace": Keyspace,
 			"cql_replication": strconv.Itoa(c.o.CQLNodes),
-		}), secrets},
+		}), secrets("metadata")},
 		{JobRebalancer, "rebalancer", with(map[string]any{
 			"instances": two,
 			"ports":     map[string]int{"rpc": portPeers + offset, "admin": portAdmin + offset},
@@ -114,20 +118,20 @@ func (c *Cluster) jobs(bin, traefik string) ([]job, error) {
 				"traefik.tcp.routers.garage-admin.rule=HostSNI(`*`)",
 				fmt.Sprintf("traefik.tcp.services.garage-admin.loadbalancer.server.port=%d", portAdmin+offset),
 			},
-		}), secrets},
+		}), secrets("rebalancer")},
 		{JobGateway, "s3-gateway", with(map[string]any{
 			"instances": two, "region": Region, "env": settings("GARAGE_S3_ROOT_DOMAINS", RootDomain),
 			"ldap": map[string]any{
 				"url": []string{env["GARAGE_STACK_LDAP"]}, "bind_dn": gatewayDN, "people": env["GARAGE_STACK_LDAP_BASE"], "groups": "ou=groups," + env["GARAGE_STACK_LDAP_BASE"],
 			},
-		}), map[string]string{"GARAGE_ADMIN_TOKEN": token, "GARAGE_IDENTITY_LDAP_BIND_PASSWORD": gatewayPassword}},
+		}), gatewaySecrets},
 		{JobTraefik, "traefik", map[string]any{
 			"driver": "raw_exec", "bin": filepath.Dir(traefik), "program": filepath.Base(traefik),
 			"type": "service", "address": traefikAddress, "local_address": traefikAddress, "consul_address": consul,
 			"ports": map[string]int{"s3": portS3 + offset, "s3s": portS3TLS + offset, "admin": portAdmin + offset, "ping": portPing + offset},
 			// The version that is built here allows all of them, and does not know the settings.
 			"encoded_characters": false,
-		}, nil},
+		}, map[string]string{"consul_token": tokens["traefik"]}},
 	}, nil
 }
 
@@ -137,7 +141,11 @@ func (c *Cluster) runJobs(ctx context.Context, bin, traefik string) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := c.jobs(bin, traefik)
+	tokens, err := c.tokens(ctx)
+	if err != nil {
+		return err
+	}
+	jobs, err := c.jobs(bin, traefik, tokens)
 	if err != nil {
 		return err
 	}
@@ -147,10 +155,8 @@ func (c *Cluster) runJobs(ctx context.Context, bin, traefik string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, j := range jobs {
 		g.Go(func() error {
-			if j.secrets != nil {
-				if err := n.setVariable(ctx, "nomad/jobs/"+j.id, j.secrets); err != nil {
-					return err
-				}
+			if err := n.setVariable(ctx, "nomad/jobs/"+j.id, j.secrets); err != nil {
+				return err
 			}
 			if err := c.run(ctx, n, j); err != nil {
 				return fmt.Errorf("%w\n%s", err, c.jobTail(n, j.id))

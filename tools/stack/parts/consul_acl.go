@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// allowReading lets everybody see nodes, services and their health, as the UI does, where everything else is denied without a token.
+// allowReading lets everybody see nodes, services, their health and what they keep, as the UI does, where everything else is denied
+// without a token.
 func allowReading(ctx context.Context, address, token string) error {
 	const policy, anonymous = "anonymous-read", "00000000-0000-0000-0000-000000000002"
-	const rules = `node_prefix "" { policy = "read" } service_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }`
+	const rules = `node_prefix "" { policy = "read" } service_prefix "" { policy = "read" } agent_prefix "" { policy = "read" } key_prefix "" { policy = "read" }`
 	var existing []struct{ Name string }
 	if err := callConsul(ctx, http.MethodGet, address, token, "acl/policies", nil, &existing); err != nil {
 		return err

@@ -1,0 +1,115 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// consul is the API of Consul with the operator's token.
+type consul struct{ address, token string }
+
+// tokens makes a token in Consul for each service, with the rules of nomad/consul, and returns them by the service's name.
+func (c *Cluster) tokens(ctx context.Context) (map[string]string, error) {
+	env, err := c.stack.Env()
+	if err != nil {
+		return nil, err
+	}
+	api := consul{env["GARAGE_STACK_CONSUL"], env["GARAGE_STACK_CONSUL_TOKEN"]}
+	all := map[string]string{}
+	for _, service := range []string{"chunk-node", "metadata", "rebalancer", "s3-gateway", "traefik"} {
+		rules, err := os.ReadFile(filepath.Join(c.root, "nomad", "consul", service+".hcl"))
+		if err != nil {
+			return nil, err
+		}
+		if all[service], err = c.tokenID(service); err != nil {
+			return nil, err
+		}
+		if err := api.allow(ctx, "garage-"+service, string(rules), all[service]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// tokenID is the secret of a service's token, which stays.
+func (c *Cluster) tokenID(service string) (string, error) {
+	path := filepath.Join(c.o.Data, "tokens", service)
+	text, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return strings.TrimSpace(string(text)), err
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	return id.String(), os.WriteFile(path, []byte(id.String()+"\n"), 0o600)
+}
+
+// allow brings a policy to the rules, and makes the token that has it.
+func (a consul) allow(ctx context.Context, name, rules, token string) error {
+	policy := struct{ ID, Name, Rules string }{Name: name, Rules: rules}
+	var known []struct{ ID, Name string }
+	if err := a.call(ctx, a.token, http.MethodGet, "/v1/acl/policies", nil, &known); err != nil {
+		return err
+	}
+	path := "/v1/acl/policy"
+	for _, p := range known {
+		if p.Name == name {
+			policy.ID, path = p.ID, "/v1/acl/policy/"+p.ID
+		}
+	}
+	if err := a.call(ctx, a.token, http.MethodPut, path, policy, nil); err != nil {
+		return err
+	}
+	if a.call(ctx, token, http.MethodGet, "/v1/acl/token/self", nil, nil) == nil {
+		return nil
+	}
+	return a.call(ctx, a.token, http.MethodPut, "/v1/acl/token", map[string]any{
+		"SecretID": token, "Description": name, "Policies": []map[string]string{{"Name": name}},
+	}, nil)
+}
+
+func (a consul) call(ctx context.Context, token, method, path string, question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.address+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Consul-Token", token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("consul: %s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(text))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(text, answer)
+}
