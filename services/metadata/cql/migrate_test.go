@@ -41,6 +41,10 @@ func olderSchema(t *testing.T, c Config, n int) *Store {
 	return s
 }
 
+// firstInsert is how a program with the first schema wrote a row.
+const firstInsert = `INSERT INTO objects (bucket_id, shard, key, version_ts, version_id, kind, size, etag, storage_class, checksum_algorithm, checksum_type,
+	upload_id, object, inline, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
+
 func TestAnOlderSchemaIsMigratedWithItsData(t *testing.T) {
 	ctx := context.Background()
 	c := ownKeyspace(t, "older")
@@ -49,8 +53,14 @@ func TestAnOlderSchemaIsMigratedWithItsData(t *testing.T) {
 	_, _, err := old.cas(ctx, `INSERT INTO cluster (name, id) VALUES ('cluster', ?) IF NOT EXISTS`, cluster)
 	require.NoError(t, err)
 	require.NoError(t, old.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "photos"}))
-	_, err = old.PutObject(ctx, inline(bucket, "k", "kept"))
+	r, err := rowOf(inline(bucket, "k", "kept").Object(), uuid.Nil, nil)
 	require.NoError(t, err)
+	r.version = meta.Version{Timestamp: old.hybrid.Now(), ID: uuid.New()}
+	b, err := old.shards(ctx, bucket)
+	require.NoError(t, err)
+	columns := append(b.place("k").values(), r.columns()[:12]...)
+	require.NoError(t, old.exec(ctx, firstInsert, append(columns, int64(r.version.Timestamp))...))
+	old.replaced(b.place("k"), r, head{})
 	require.NoError(t, old.flush(ctx))
 	old.stop()
 	old.db.Close()
