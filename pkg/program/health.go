@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"runtime/debug"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/clock"
@@ -11,6 +12,8 @@ import (
 const (
 	checkInterval = 2 * time.Second
 	checkTimeout  = 2 * time.Second
+	// settled is when a program that became ready gives back the memory that only its start has needed.
+	settled = 15 * time.Second
 )
 
 // Checker is a service that can say how it is.
@@ -47,6 +50,8 @@ func (p *Program) serve(ctx context.Context) error {
 	p.Admin.SetServing(true)
 	p.Log.Info("ready")
 	defer p.Admin.SetServing(false)
+	settle := time.AfterFunc(settled, debug.FreeOSMemory)
+	defer settle.Stop()
 	if len(p.checks) == 0 {
 		<-ctx.Done()
 		return nil
