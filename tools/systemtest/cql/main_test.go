@@ -124,7 +124,7 @@ func (n *node) ready() {
 }
 
 // lease of the stores here: short, so that deletions of buckets and the ends of claims are.
-const lease = 200 * time.Millisecond
+const lease = 500 * time.Millisecond
 
 func config(c clock.Clock) cql.Config {
 	return cql.Config{
