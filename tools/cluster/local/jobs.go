@@ -185,13 +185,18 @@ func (c *Cluster) run(ctx context.Context, n nomad, j job) error {
 	if _, err := n.command(ctx, append(args, filepath.Join(c.root, "nomad", j.file+".nomad.hcl"))...); err != nil {
 		return err
 	}
+	return c.settle(ctx, n, j.id)
+}
+
+// settle waits until all that a job wants runs in its newest version and is healthy.
+func (c *Cluster) settle(ctx context.Context, n nomad, id string) error {
 	asked := time.Now()
-	return poll(ctx, startTimeout, j.id, func(ctx context.Context) error {
-		missing, err := c.healthy(ctx, n, j.id)
+	return poll(ctx, startTimeout, id, func(ctx context.Context) error {
+		missing, err := c.healthy(ctx, n, id)
 		if missing && time.Since(asked) > 10*time.Second {
 			// On a busy machine the plans of several jobs get into each other's way, and Nomad takes minutes before it tries again.
 			asked = time.Now()
-			err = errors.Join(err, n.call(ctx, http.MethodPut, "/v1/job/"+j.id+"/evaluate", map[string]any{"JobID": j.id}, nil))
+			err = errors.Join(err, n.call(ctx, http.MethodPut, "/v1/job/"+id+"/evaluate", map[string]any{"JobID": id}, nil))
 		}
 		return err
 	})
