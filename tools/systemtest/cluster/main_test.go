@@ -117,6 +117,10 @@ type strain struct {
 	ended  chan struct{}
 }
 
+// afterFailure is how long a client waits that was told to try again: it bounds the load, and how many writes there are of which nobody
+// knows whether they happened.
+const afterFailure = time.Second
+
 // strain begins a load through Traefik, and returns when it is under way.
 func (f *fixture) strain(workers int) *strain {
 	f.Helper()
@@ -129,11 +133,16 @@ func (f *fixture) strain(workers int) *strain {
 	go func() {
 		defer close(s.ended)
 		for f.ctx.Err() == nil {
+			failed := len(s.Failures())
+			s.Run(f.ctx, 5, true)
+			var wait time.Duration
+			if len(s.Failures()) > failed {
+				wait = afterFailure
+			}
 			select {
 			case <-s.enough:
 				return
-			default:
-				s.Run(f.ctx, 5, false)
+			case <-time.After(wait):
 			}
 		}
 	}()
