@@ -157,6 +157,9 @@ func (c *Cluster) Up(ctx context.Context) error {
 	if err := c.runJobs(ctx, bin, traefik); err != nil {
 		return err
 	}
+	if err := c.dropPrograms(bin); err != nil {
+		return err
+	}
 	if err := c.firstLayout(ctx, bin); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,6 +50,29 @@ func TestThePersonIsFoundInTheTree(t *testing.T) {
 	p, err := c.person()
 	require.NoError(t, err)
 	require.NotEqual(t, p.accessKey, p.secret)
+}
+
+func TestProgramsAreCopiedAndOldOnesDropped(t *testing.T) {
+	built := t.TempDir()
+	c := &Cluster{o: Options{Data: t.TempDir(), Bin: built}}
+	_, err := c.installPrograms(t.Context())
+	require.ErrorContains(t, err, "not built")
+	build := func(content string) string {
+		for _, name := range Programs {
+			require.NoError(t, os.WriteFile(filepath.Join(built, name), []byte(content), 0o755))
+		}
+		bin, err := c.installPrograms(t.Context())
+		require.NoError(t, err)
+		return bin
+	}
+	old := build("old")
+	require.Equal(t, old, build("old"), "the same programs stay where they are")
+	current := build("new")
+	require.NotEqual(t, old, current)
+	require.FileExists(t, filepath.Join(old, "chunk-node"), "jobs still run it")
+	require.NoError(t, c.dropPrograms(current))
+	require.NoDirExists(t, old)
+	require.FileExists(t, filepath.Join(current, "chunk-node"))
 }
 
 func TestSecretsStay(t *testing.T) {

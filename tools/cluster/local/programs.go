@@ -48,6 +48,21 @@ func (c *Cluster) installPrograms(ctx context.Context) (string, error) {
 	return dir, os.Rename(partial, dir)
 }
 
+// dropPrograms removes the programs that no job runs any more.
+func (c *Cluster) dropPrograms(bin string) error {
+	entries, err := os.ReadDir(filepath.Dir(bin))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.Name() != filepath.Base(bin) {
+			errs = append(errs, os.RemoveAll(filepath.Join(filepath.Dir(bin), e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func hashFile(to io.Writer, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
