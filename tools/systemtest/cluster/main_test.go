@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -247,4 +248,26 @@ func (f *fixture) away(name string, meanwhile func()) {
 	meanwhile()
 	require.NoError(f, f.cluster.Stack().Restart(f.ctx, name))
 	restarted = true
+}
+
+// instance is an instance of a service as Consul's catalogue has it.
+type instance struct {
+	Node    struct{ Node string }
+	Service struct {
+		ID, Address string
+		Port        int
+		Meta        map[string]string
+	}
+}
+
+func (f *fixture) instances(service string) []instance {
+	f.Helper()
+	env, err := f.cluster.Stack().Env()
+	require.NoError(f, err)
+	resp, err := http.Get(env["GARAGE_STACK_CONSUL"] + "/v1/health/service/" + service + "?passing")
+	require.NoError(f, err)
+	defer resp.Body.Close()
+	var all []instance
+	require.NoError(f, json.NewDecoder(resp.Body).Decode(&all))
+	return all
 }
