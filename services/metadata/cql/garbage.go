@@ -181,7 +181,7 @@ func (w *walk) leave(ctx context.Context) error {
 	if err := w.s.dropName(ctx, w.bucket.name, w.bucket.id); err != nil {
 		return err
 	}
-	if err := w.s.exec(ctx, forgetUsage, int64(uploadDrop), w.bucket.id); err != nil {
+	if err := w.s.exec(ctx, forgetUsage, w.s.ahead(dropAhead), w.bucket.id); err != nil {
 		return err
 	}
 	_, _, err := w.s.cas(ctx, forgetBucket, w.bucket.id, stateDeleted)

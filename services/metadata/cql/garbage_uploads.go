@@ -113,12 +113,12 @@ func (w *walk) ended(ctx context.Context, u *uploadRow) error {
 		w.add(garbageID{kind: garbageMultipart, at: u.place, upload: u.id}, attempts)
 		return nil
 	case rows > 0:
-		if err := w.s.exec(ctx, dropParts, int64(uploadDrop), u.id[:]); err != nil {
+		if err := w.s.exec(ctx, dropParts, w.s.ahead(dropAhead), u.id[:]); err != nil {
 			return err
 		}
 	}
 	if u.state == uploadAborted || w.bucket.deleted() || w.idle(u.completed) {
-		return w.s.run(ctx, u.drop())
+		return w.s.run(ctx, w.s.drop(u))
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (w *walk) forget(ctx context.Context, u *uploadRow) error {
 	if w.r.Before.IsZero() {
 		return nil
 	}
-	return w.s.run(ctx, u.drop())
+	return w.s.run(ctx, w.s.drop(u))
 }
 
 // singles reads a page of single uploads. Those that have ended, by a crash, an abort or for want of
@@ -204,7 +204,7 @@ func (w *walk) single(ctx context.Context, u *uploadRow) error {
 	case !u.there():
 		return w.forget(ctx, u)
 	case u.state == uploadCompleted:
-		return w.s.run(ctx, u.drop())
+		return w.s.run(ctx, w.s.drop(u))
 	case u.state != uploadAborted:
 		return nil
 	case u.progress != droppedProgress:
@@ -213,7 +213,7 @@ func (w *walk) single(ctx context.Context, u *uploadRow) error {
 		}
 		return nil
 	case w.bucket.deleted() || timeAt(u.closing).Before(w.s.clock.Now().Add(-keptAborted)):
-		return w.s.run(ctx, u.drop())
+		return w.s.run(ctx, w.s.drop(u))
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (s *Store) dropSingleUpload(ctx context.Context, g garbageID) error {
 		return err
 	}
 	u := &uploadRow{place: g.at, id: g.upload}
-	return s.exec(ctx, writeProgress, append([]any{int64(uploadDrop - 1), int64(droppedProgress)}, u.at()...)...)
+	return s.exec(ctx, writeProgress, append([]any{s.ahead(progressAhead), int64(droppedProgress)}, u.at()...)...)
 }
 
 // dropMultipart removes the chunk rows that a multipart upload left, then its parts, then, if it was aborted, its row.
@@ -240,11 +240,11 @@ func (s *Store) dropMultipart(ctx context.Context, g garbageID) error {
 	if err := s.dropAttempts(ctx, attempts); err != nil {
 		return err
 	}
-	if err := s.exec(ctx, dropParts, int64(uploadDrop), u.id[:]); err != nil {
+	if err := s.exec(ctx, dropParts, s.ahead(dropAhead), u.id[:]); err != nil {
 		return err
 	}
 	if u.state == uploadAborted {
-		return s.run(ctx, u.drop())
+		return s.run(ctx, s.drop(u))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cql
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
@@ -26,9 +27,15 @@ const (
 	dropUpload    = `DELETE FROM uploads USING TIMESTAMP ?` + uploadAt
 )
 
-// uploadDrop is the write time of what deletes the rows of one upload: above all that is ever written to
-// them. An upload's ID is used once, so nothing that comes later may count.
-const uploadDrop = 1 << 62
+// What ends the rows of one upload is written ahead of the clocks, so that nothing that comes late, from a machine
+// whose clock is ahead, counts: an upload's ID is used once. ScyllaDB refuses what is three days ahead of its own clock.
+const (
+	dropAhead     = 48 * time.Hour
+	progressAhead = 24 * time.Hour // that its chunks are gone: below the deletion of its row
+)
+
+// ahead is a write time that far above what is written to rows of uploads now.
+func (s *Store) ahead(d time.Duration) int64 { return s.deletion() + d.Microseconds() }
 
 // uploadRow is a row of uploads. It is there if it was begun: late writes to one that was deleted leave the rest.
 type uploadRow struct {
@@ -104,12 +111,12 @@ func (u *uploadRow) decode() (meta.Upload, error) {
 }
 
 // drop removes the row for good.
-func (u *uploadRow) drop() statement {
+func (s *Store) drop(u *uploadRow) statement {
 	cql := dropSingle
 	if u.multipart {
 		cql = dropUpload
 	}
-	return statement{cql, append([]any{int64(uploadDrop)}, u.at()...)}
+	return statement{cql, append([]any{s.ahead(dropAhead)}, u.at()...)}
 }
 
 func noUpload(r meta.UploadRef) error {
@@ -226,9 +233,10 @@ func (s *Store) BeginUpload(ctx context.Context, u meta.Upload) error {
 		return err
 	}
 	if err := s.stillLive(ctx, b); err != nil {
-		return errors.Join(err, s.run(ctx, row.drop()))
+		return errors.Join(err, s.run(ctx, s.drop(row)))
 	}
 	if u.Multipart {
+		s.begun.opened(u.UploadRef)
 		s.count(u.Bucket, meta.Usage{Uploads: 1})
 	}
 	return nil
