@@ -173,6 +173,15 @@ func (c *begunCache) add(attempt uuid.UUID, b begunAttempt) {
 	c.of[b.ref.ID][attempt] = b
 }
 
+// opened remembers that a multipart upload was seen open, beside its attempts.
+func (c *begunCache) opened(r meta.UploadRef) { c.add(uuid.Nil, begunAttempt{ref: r}) }
+
+// open says whether a multipart upload was seen open, and not seen ended since.
+func (c *begunCache) open(r meta.UploadRef) bool {
+	known, ok := c.get(r.ID, uuid.Nil)
+	return ok && known.ref == r
+}
+
 func (c *begunCache) get(upload, attempt uuid.UUID) (begunAttempt, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,7 +212,7 @@ func (c *begunCache) end(upload uuid.UUID) {
 // read whether the upload is open: if it is not, they go with what else the attempt holds.
 func (s *Store) AddChunks(ctx context.Context, r meta.UploadRef, attempt uuid.UUID, chunks []meta.Chunk) error {
 	known, cached := s.begun.get(r.ID, attempt)
-	cached = cached && known.ref == r
+	cached = cached && known.ref == r && attempt != uuid.Nil
 	write := func() error { return s.writeChunks(ctx, attempt, chunks) }
 	var check func() error
 	if attempt == r.ID {

@@ -3,6 +3,7 @@
 package cql
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -106,6 +107,33 @@ func TestALateRowOfAnAbortedUploadDestroysNothing(t *testing.T) {
 	o, err := f.b.Object(f.ctx, f.bucket, "k")
 	require.NoError(t, err)
 	require.True(t, o.Wrote(good.ID), "the late row is taken back")
+}
+
+// The row of a completion that failed, and was undone because nobody found it, comes late: the upload may be aborted then, and its parts go.
+func TestALateRowOfACompletionThatWasUndoneDestroysNothing(t *testing.T) {
+	f := twoServices(t)
+	for _, ended := range []bool{false, true} {
+		key := fmt.Sprintf("ended %v", ended)
+		good := f.begin(key, false)
+		_, err := f.put(f.a, good, 2)
+		require.NoError(t, err)
+		c, u := f.interrupted(key)
+		require.NoError(t, f.b.resolveCompletion(f.ctx, u))
+		if ended {
+			require.NoError(t, f.b.AbortUpload(f.ctx, c.UploadRef))
+			_, ids := f.garbage(f.b, meta.ListGarbage{})
+			require.NoError(t, f.b.DropGarbage(f.ctx, ids...))
+			f.garbage(f.b, meta.ListGarbage{})
+		}
+		f.late(u.place, wroteParts(c.ID))
+		for range 2 {
+			attempts, _ := f.garbage(f.b, meta.ListGarbage{Before: time.Now().Add(time.Minute)})
+			require.Empty(t, attempts, "ended %v", ended)
+		}
+		o, err := f.b.Object(f.ctx, f.bucket, key)
+		require.NoError(t, err)
+		require.True(t, o.Wrote(good.ID), "the late row is taken back; ended %v", ended)
+	}
 }
 
 func TestRowsThatComeAfterTheyWereDroppedStayAway(t *testing.T) {

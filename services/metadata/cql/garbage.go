@@ -229,7 +229,7 @@ func (s *Store) dropAttempts(ctx context.Context, attempts []uuid.UUID) error {
 	})
 }
 
-// keptAborted is how long the row of an aborted single upload stays after its chunks are
+// keptAborted is how long the row of an aborted upload stays after its chunks are
 // gone: an insert of its commit that comes late is recognized by it, and hides nothing for good.
 const keptAborted = 24 * time.Hour
 

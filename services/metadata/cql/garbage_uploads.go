@@ -117,7 +117,7 @@ func (w *walk) ended(ctx context.Context, u *uploadRow) error {
 			return err
 		}
 	}
-	if u.state == uploadAborted || w.bucket.deleted() || w.idle(u.completed) {
+	if u.state == uploadAborted && w.longAborted(u) || w.bucket.deleted() || u.state == uploadCompleted && w.idle(u.completed) {
 		return w.s.run(ctx, w.s.drop(u))
 	}
 	return nil
@@ -138,6 +138,11 @@ func (s *Store) left(ctx context.Context, u *uploadRow) (attempts []uuid.UUID, r
 		return true, nil
 	}, partsOf, u.id[:], 0)
 	return attempts, rows, err
+}
+
+// longAborted says whether nothing of an aborted upload comes any more.
+func (w *walk) longAborted(u *uploadRow) bool {
+	return timeAt(u.closing).Before(w.s.clock.Now().Add(-keptAborted))
 }
 
 // forget removes a row that late writes left of an upload that is gone.
@@ -212,7 +217,7 @@ func (w *walk) single(ctx context.Context, u *uploadRow) error {
 			w.add(garbageID{kind: garbageSingle, at: u.place, upload: u.id}, []uuid.UUID{u.id})
 		}
 		return nil
-	case w.bucket.deleted() || timeAt(u.closing).Before(w.s.clock.Now().Add(-keptAborted)):
+	case w.bucket.deleted() || w.longAborted(u):
 		return w.s.run(ctx, w.s.drop(u))
 	}
 	return nil
@@ -227,7 +232,8 @@ func (s *Store) dropSingleUpload(ctx context.Context, g garbageID) error {
 	return s.exec(ctx, writeProgress, append([]any{s.ahead(progressAhead), int64(droppedProgress)}, u.at()...)...)
 }
 
-// dropMultipart removes the chunk rows that a multipart upload left, then its parts, then, if it was aborted, its row.
+// dropMultipart removes the chunk rows that a multipart upload left, then its parts. The row
+// of one that was aborted stays for a while.
 func (s *Store) dropMultipart(ctx context.Context, g garbageID) error {
 	u, err := s.readUploadRow(ctx, g.at, true, g.upload)
 	if err != nil || !u.there() || u.state != uploadAborted && u.state != uploadCompleted {
@@ -240,13 +246,7 @@ func (s *Store) dropMultipart(ctx context.Context, g garbageID) error {
 	if err := s.dropAttempts(ctx, attempts); err != nil {
 		return err
 	}
-	if err := s.exec(ctx, dropParts, s.ahead(dropAhead), u.id[:]); err != nil {
-		return err
-	}
-	if u.state == uploadAborted {
-		return s.run(ctx, s.drop(u))
-	}
-	return nil
+	return s.exec(ctx, dropParts, s.ahead(dropAhead), u.id[:])
 }
 
 // dropReplaced removes the chunk rows of replaced parts, then these.

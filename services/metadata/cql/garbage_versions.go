@@ -214,7 +214,7 @@ func (w *walk) eligible(g versions) []version {
 }
 
 // settleNewest makes sure that the newest version of a key counts, before what it replaced goes. One
-// whose upload was given up is the late trace of a commit that was never acknowledged: it is taken back.
+// whose upload was given up, or whose completion was undone, is the late trace of a commit that was never acknowledged: it is taken back.
 func (w *walk) settleNewest(ctx context.Context, g versions) (bool, error) {
 	newest := g.rows[0]
 	if newest.upload == uuid.Nil || w.bucket.deleted() {
@@ -243,9 +243,10 @@ func (w *walk) settleNewest(ctx context.Context, g versions) (bool, error) {
 		}
 	}
 	switch {
-	case single.there() && single.state != uploadCompleted && single.state != uploadAborted:
+	case single.there() && single.state != uploadCompleted && single.state != uploadAborted, multi.there() && multi.state == uploadCompleting:
 		return false, nil // someone else is at it
-	case single.there() && single.state == uploadAborted, multi.there() && multi.state == uploadAborted:
+	// A completion that was undone left an upload that is open: it may be aborted yet.
+	case single.there() && single.state == uploadAborted, multi.there() && multi.state != uploadCompleted:
 		return false, w.s.run(ctx, removal(pl, newest.Version))
 	}
 	return true, nil

@@ -72,20 +72,34 @@ func noAttempt(attempt uuid.UUID) error {
 	return errors.E(errors.NotFound, errors.Part, attempt.String(), "the attempt was not begun, or is finished or replaced")
 }
 
-// BeginPart implements meta.Uploads.
+// BeginPart implements meta.Uploads. Of an upload that this service saw open, the rows of a new attempt are written while it is read
+// whether it still is; if not, the attempt is taken back, or, if that fails, found by the sweeper with the others of the upload.
 func (s *Store) BeginPart(ctx context.Context, r meta.UploadRef, number int, attempt uuid.UUID) error {
 	if err := meta.CheckPart(number); err != nil {
 		return err
 	}
-	if _, err := s.openMultipart(ctx, r); err != nil {
-		return err
+	look := func() error { _, err := s.openMultipart(ctx, r); return err }
+	write := func() error {
+		return together(
+			func() error { return s.exec(ctx, beginPart, r.ID[:], number, attempt[:]) },
+			func() error { return s.describe(ctx, r, attempt, number) },
+		)
 	}
-	err := together(
-		func() error { return s.exec(ctx, beginPart, r.ID[:], number, attempt[:]) },
-		func() error { return s.describe(ctx, r, attempt, number) },
-	)
-	if err == nil {
+	_, before := s.begun.get(r.ID, attempt)
+	var err error
+	if s.begun.open(r) && !before {
+		if err = together(look, write); errors.Is(err, errors.NotFound) {
+			err = errors.Join(err, s.exec(ctx, endPart, r.ID[:], number, attempt[:]))
+		}
+	} else if err = look(); err == nil {
+		err = write()
+	}
+	switch {
+	case err == nil:
+		s.begun.opened(r)
 		s.begun.add(attempt, begunAttempt{r, number})
+	case errors.Is(err, errors.NotFound):
+		s.begun.end(r.ID)
 	}
 	return err
 }
