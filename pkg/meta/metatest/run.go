@@ -30,10 +30,11 @@ func Run(t *testing.T, open Open) {
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				defer cancel()
 				c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-				s := &suite{T: t, ctx: ctx, clock: c, Store: open(t, c)}
+				s := &suite{T: t, clock: c, Store: open(t, c)}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // open may wait for other tests
+				defer cancel()
+				s.ctx = ctx
 				s.bucket = s.createBucket("photos")
 				test(s)
 			})

@@ -49,6 +49,7 @@ func (l *line) set(cut bool) {
 }
 
 func TestADatabaseThatIsAwayIsUnavailableUntilItReturns(t *testing.T) {
+	alone(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	l := &line{conns: make(map[net.Conn]struct{})}

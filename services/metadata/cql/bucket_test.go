@@ -18,6 +18,7 @@ import (
 )
 
 func TestBucketsAndKeys(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	id := uuid.New()
@@ -45,6 +46,7 @@ func TestBucketsAndKeys(t *testing.T) {
 }
 
 func TestACreationThatCrashedGoesOnWhenItIsRepeated(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	for _, named := range []bool{false, true} {
@@ -68,6 +70,7 @@ func TestACreationThatCrashedGoesOnWhenItIsRepeated(t *testing.T) {
 }
 
 func TestADeletionThatCrashedIsTakenOver(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	long := time.Now().Add(-time.Hour)

@@ -27,6 +27,7 @@ func chunked(t *testing.T, s *Store, bucket uuid.UUID, key string) uuid.UUID {
 }
 
 func TestWhatReplacedGarbageStaysThoughItIsTakenBackLate(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	bucket := makeBucketIn(t, s)
@@ -55,6 +56,7 @@ func TestWhatReplacedGarbageStaysThoughItIsTakenBackLate(t *testing.T) {
 
 // A row that is there though its chunk rows are not, as after a crash between them.
 func TestAnObjectIsNeverSeenWithoutItsChunks(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	bucket := makeBucketIn(t, s)

@@ -40,6 +40,7 @@ func (f *fixture) late(pl place, upload uuid.UUID) meta.Version {
 }
 
 func TestACompletionThatCrashedIsFinishedOrUndone(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	c, _ := f.interrupted("no row yet")
 	v, err := f.b.CompleteUpload(f.ctx, c)
@@ -71,6 +72,7 @@ func TestACompletionThatCrashedIsFinishedOrUndone(t *testing.T) {
 }
 
 func TestAnObjectWhoseUploadStayedOpenIsNotGarbage(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	r := f.begin("k", false)
 	require.NoError(t, f.a.AddChunks(f.ctx, r, r.ID, chunksOf(2)))
@@ -87,6 +89,7 @@ func TestAnObjectWhoseUploadStayedOpenIsNotGarbage(t *testing.T) {
 
 // The insert of a commit that failed comes when its upload was given up: it must not hide for good, and so destroy, what was there.
 func TestALateRowOfAnAbortedUploadDestroysNothing(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	good := f.begin("k", false)
 	_, err := f.put(f.a, good, 2)
@@ -111,6 +114,7 @@ func TestALateRowOfAnAbortedUploadDestroysNothing(t *testing.T) {
 
 // The row of a completion that failed, and was undone because nobody found it, comes late: the upload may be aborted then, and its parts go.
 func TestALateRowOfACompletionThatWasUndoneDestroysNothing(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	for _, ended := range []bool{false, true} {
 		key := fmt.Sprintf("ended %v", ended)
@@ -118,7 +122,9 @@ func TestALateRowOfACompletionThatWasUndoneDestroysNothing(t *testing.T) {
 		_, err := f.put(f.a, good, 2)
 		require.NoError(t, err)
 		c, u := f.interrupted(key)
+		require.NoError(t, f.b.reread(f.ctx, u))
 		require.NoError(t, f.b.resolveCompletion(f.ctx, u))
+		require.True(t, u.open())
 		if ended {
 			require.NoError(t, f.b.AbortUpload(f.ctx, c.UploadRef))
 			_, ids := f.garbage(f.b, meta.ListGarbage{})
@@ -137,6 +143,7 @@ func TestALateRowOfACompletionThatWasUndoneDestroysNothing(t *testing.T) {
 }
 
 func TestRowsThatComeAfterTheyWereDroppedStayAway(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	m := f.begin("m", true)
 	p := f.part(f.a, m, 1)
@@ -164,6 +171,7 @@ func TestRowsThatComeAfterTheyWereDroppedStayAway(t *testing.T) {
 }
 
 func TestOneServiceAtATimeHasALease(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	mine, err := f.a.Lease(f.ctx, "sweep", time.Second)
 	require.NoError(t, err)

@@ -15,7 +15,10 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	metatest.Run(t, func(t *testing.T, c clock.Clock) meta.Store { return openStore(t, c) })
+	metatest.Run(t, func(t *testing.T, c clock.Clock) meta.Store {
+		alone(t)
+		return openStore(t, c)
+	})
 }
 
 func TestRandomOperationsAgreeWithMemory(t *testing.T) {
@@ -26,6 +29,7 @@ func TestRandomOperationsAgreeWithMemory(t *testing.T) {
 	}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			alone(t)
 			metatest.Compare(t, seed, 600, func(t *testing.T, c clock.Clock) meta.Store { return openStore(t, c) }, memoryStore)
 		})
 	}

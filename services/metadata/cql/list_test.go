@@ -37,7 +37,7 @@ func filled(t *testing.T, s *Store, n int, key func(i int) string, kinds ...int)
 			})
 		}
 	}
-	const batch = 100
+	const batch = 300 // 30 KiB
 	var work [][]statement
 	for _, rows := range shards {
 		for ; len(rows) > 0; rows = rows[min(batch, len(rows)):] {
@@ -90,6 +90,7 @@ func TestListingAHundredThousandKeys(t *testing.T) {
 }
 
 func TestListingByPrefixAndUploads(t *testing.T) {
+	alone(t)
 	s := openStore(t, clock.System{})
 	bucket := filled(t, s, 100, func(i int) string { return "k/" + strconv.Itoa(i) }, kindObject)
 	for _, q := range []listing.Query{{Prefix: "k/1", Limit: 5}, {Prefix: "k/1", Delimiter: "1", Limit: 50}, {Delimiter: "/", Limit: 5}, {Prefix: "\xff", Delimiter: "/", Limit: 3}} {

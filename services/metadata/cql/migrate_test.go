@@ -46,6 +46,7 @@ const firstInsert = `INSERT INTO objects (bucket_id, shard, key, version_ts, ver
 	upload_id, object, inline, tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
 
 func TestAnOlderSchemaIsMigratedWithItsData(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	c := ownKeyspace(t, "older")
 	old := olderSchema(t, c, 1)
@@ -97,6 +98,7 @@ func TestAnOlderSchemaIsMigratedWithItsData(t *testing.T) {
 }
 
 func TestAMigrationThatCrashedIsDoneAgain(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	c := ownKeyspace(t, "crashed")
 	old := olderSchema(t, c, 1)
@@ -112,6 +114,7 @@ func TestAMigrationThatCrashedIsDoneAgain(t *testing.T) {
 }
 
 func TestSeveralServicesStartAtOnce(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c := ownKeyspace(t, "together")

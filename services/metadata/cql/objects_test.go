@@ -27,6 +27,7 @@ func makeBucketIn(t *testing.T, s *Store) uuid.UUID {
 }
 
 func TestObjects(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	s := openStore(t, clock.System{})
 	id := makeBucketIn(t, s)
@@ -57,6 +58,7 @@ func TestObjects(t *testing.T) {
 }
 
 func TestOfConditionalWritersThroughTwoServicesOneWins(t *testing.T) {
+	alone(t)
 	ctx := context.Background()
 	a := openStore(t, clock.System{})
 	b := openWith(t, testConfig(t, clock.System{}))

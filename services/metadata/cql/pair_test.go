@@ -136,6 +136,7 @@ func (p *pair) DropGarbage(ctx context.Context, ids ...[]byte) error {
 }
 
 func TestRandomOperationsThroughTwoServicesAgreeWithMemory(t *testing.T) {
+	alone(t)
 	metatest.Compare(t, 100, 500, openPair, func(t *testing.T, c clock.Clock) meta.Store {
 		s, err := memory.New(c, clock.SystemRandom)
 		require.NoError(t, err)

@@ -4,10 +4,12 @@ package cql
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,16 +19,66 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 )
 
-// testKeyspace is this run's: tables are made once, and emptied for each store.
+// testKeyspace is this run's, for tests that follow each other: tables are made once, and emptied for each store.
 var testKeyspace = fmt.Sprintf("garage_test_%d", os.Getpid())
 
+// keyspaces are those for tests that run side by side: as many as do.
+var keyspaces = struct {
+	sync.Mutex
+	made int
+	free []string
+	of   map[string]string // by the name of the test
+}{of: make(map[string]string)}
+
+// sideBySide is how many tests run side by side unless -parallel says so: they mostly wait.
+const sideBySide = "4"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", sideBySide); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
-	if err := dropKeyspace(testKeyspace); err != nil {
-		fmt.Fprintln(os.Stderr, "dropping the keyspace of the tests:", err)
-		code = 1
+	for _, name := range append(keyspaces.free, testKeyspace) {
+		if err := dropKeyspace(name); err != nil {
+			fmt.Fprintln(os.Stderr, "dropping the keyspace of the tests:", err)
+			code = 1
+		}
 	}
 	os.Exit(code)
+}
+
+// alone lets a test run beside others, in a keyspace that it has for itself.
+func alone(t *testing.T) {
+	t.Parallel()
+	keyspaces.Lock()
+	defer keyspaces.Unlock()
+	if len(keyspaces.free) == 0 {
+		keyspaces.made++
+		keyspaces.free = append(keyspaces.free, fmt.Sprintf("%s_%d", testKeyspace, keyspaces.made))
+	}
+	last := len(keyspaces.free) - 1
+	name := keyspaces.free[last]
+	keyspaces.free, keyspaces.of[t.Name()] = keyspaces.free[:last], name
+	t.Cleanup(func() {
+		keyspaces.Lock()
+		defer keyspaces.Unlock()
+		keyspaces.free = append(keyspaces.free, name)
+		delete(keyspaces.of, t.Name())
+	})
+}
+
+func keyspaceOf(test string) string {
+	keyspaces.Lock()
+	defer keyspaces.Unlock()
+	if name, ok := keyspaces.of[test]; ok {
+		return name
+	}
+	return testKeyspace
 }
 
 func hosts() ([]string, error) {
@@ -64,7 +116,7 @@ func testConfig(t testing.TB, c clock.Clock) Config {
 		replication = "3"
 	}
 	return Config{
-		Hosts: at, Keyspace: testKeyspace, Replication: replication, Timeout: 20 * time.Second, Writer: uuid.New(), Lease: testLease,
+		Hosts: at, Keyspace: keyspaceOf(t.Name()), Replication: replication, Timeout: 20 * time.Second, Writer: uuid.New(), Lease: testLease,
 		Clock: c, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
 	}
 }

@@ -5,15 +5,18 @@ package cql
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/convert"
 )
 
 // fixture is two services on one keyspace, with a bucket.
@@ -88,6 +91,7 @@ func (f *fixture) noUpload(err error) {
 }
 
 func TestAnUploadGoesOnThroughAnotherService(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	r := f.begin("k", false)
 	require.NoError(t, f.b.AddChunks(f.ctx, r, r.ID, chunksOf(700)))
@@ -116,6 +120,7 @@ func TestAnUploadGoesOnThroughAnotherService(t *testing.T) {
 
 // Of everything that two services do to one upload at once, one wins, and what is committed is not garbage.
 func TestTwoServicesEndOneUploadAtOnce(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	for i := range 12 {
 		key := fmt.Sprint("k", i)
@@ -173,18 +178,34 @@ func TestTwoServicesEndOneUploadAtOnce(t *testing.T) {
 }
 
 func TestTenThousandParts(t *testing.T) {
+	alone(t)
 	f := twoServices(t)
 	r := f.begin("k", true)
 	parts := make([]meta.Part, meta.MaxParts)
 	require.NoError(t, inParallel(f.ctx, len(parts), wide, func(ctx context.Context, i int) error {
-		p := meta.Part{Number: i + 1, Attempt: uuid.New(), Size: 5 << 20, ETag: fmt.Sprintf("%032x", i), Checksum: meta.Checksum{Algorithm: "SHA256", Type: "COMPOSITE", Value: fmt.Sprintf("%044d", i)}}
-		if err := f.a.BeginPart(ctx, r, p.Number, p.Attempt); err != nil {
+		parts[i] = meta.Part{Number: i + 1, Attempt: uuid.New(), Size: 5 << 20, ETag: fmt.Sprintf("%032x", i), Checksum: meta.Checksum{Algorithm: "SHA256", Type: "COMPOSITE", Value: fmt.Sprintf("%044d", i)}}
+		if i >= 200 {
+			return f.a.writeChunks(ctx, parts[i].Attempt, chunksOf(1))
+		}
+		if err := f.a.BeginPart(ctx, r, i+1, parts[i].Attempt); err != nil {
 			return err
 		}
 		var err error
-		parts[i], err = f.a.FinishPart(ctx, r, p, chunksOf(1))
+		parts[i], err = f.a.FinishPart(ctx, r, parts[i], chunksOf(1))
 		return err
 	}))
+	// The rest as FinishPart writes them, many in a batch.
+	for some := range slices.Chunk(parts[200:], 100) {
+		var statements []statement
+		for i := range some {
+			some[i].Modified = f.a.now()
+			record, err := proto.Marshal(convert.Part(some[i]))
+			require.NoError(t, err)
+			ts := int64(f.a.hybrid.Now())
+			statements = append(statements, statement{finishPart, []any{r.ID[:], some[i].Number, ts, some[i].Attempt[:], record, ts}})
+		}
+		require.NoError(t, f.a.batch(f.ctx, statements...))
+	}
 	n := 0
 	for after := 0; ; {
 		page, err := f.b.ListParts(f.ctx, r, after, 1000)
