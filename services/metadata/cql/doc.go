@@ -10,6 +10,11 @@
 // others are written with an explicit write time (USING TIMESTAMP), so that they may be repeated, on other nodes too. A
 // transaction is never repeated by the driver: one that failed is decided by whoever reads it next at SERIAL.
 //
+// A read that gets no answer is tried on the next node when its time is over; it is not sent to a second one before. The
+// driver can do that (speculative execution), but a second try that finds no other node up ends the read with an
+// error though the first is still under way: with a node down, slow reads would fail. Nodes that are slow behind the one that was asked are the
+// database's to go around (speculative_retry, on by default).
+//
 // # Versions of a key
 //
 // A key is in one shard, its versions are rows of one partition, newest first. A row is written once, with its
@@ -46,7 +51,8 @@
 //
 // Claim the key (transaction), wait until unconditional commits that did not see the claim are durable or look again (settle),
 // read the newest version, check, decide (transaction on being the holder still: the moment of winning; the claim then
-// has the whole row), write the row, release. Whoever meets a claim waits; one that is overdue is
+// has the whole row), write the row, release. The version has the time at which the key was taken, or the next above what it was checked against: unconditional
+// writers that met the claim wait for its end and look again (raise), and come above it if it did not see them (outran). Whoever meets a claim waits; one that is overdue is
 // finished if it is decided, and cancelled if not, after which its holder gets Conflict and has left nothing. The holder may stop between any two
 // steps: what it does later is the same row with the same write time again, or fails in the transaction. Clocks that
 // differ only make claims overdue sooner or later.
@@ -69,7 +75,8 @@
 //
 // Each service adds up what it wrote and writes its totals down every second, when it is asked, and when it is closed. A crash loses the last second. Two
 // services that write the same key at the same moment may both count what was there before, or neither: totals then drift by
-// that object. In one service writers of a key come one after the other, so that it counts exactly.
+// that object. Two deletions of a key at the same moment, through two services, may likewise both answer that it existed. What took effect though its answer was an error is not counted. In one service
+// writers of a key come one after the other, so that it counts exactly what it acknowledged. Nothing puts right what has drifted.
 //
 // # Tombstones
 //
@@ -78,10 +85,14 @@
 //
 // # ScyllaDB
 //
-// All of this is tested on Cassandra 5.0; ScyllaDB could not be run. Checked against its documentation: lightweight transactions,
-// which it does not support in keyspaces with tablets (said of versions up to 2025.3), so that the keyspace is made with
-// tablets = {'enabled': false} and one with tablets is refused (the table system_schema.scylla_keyspaces says so); that transactions answer
-// the old row also when they are applied, for which results are read by name; static columns, per-statement
-// USING TIMESTAMP in unlogged batches of one partition, unset values, range deletions with a write time, and no materialised views, indexes or counters.
-// It refuses write times more than three days ahead of its clock; services' clocks must be right to that.
+// All of this is tested on Cassandra 5.0 only; nothing of it was run on ScyllaDB, nor on Cassandra 4.1.
+//
+// Read in ScyllaDB's manual (2025.1 to 2025.3, features/lwt and kb/lwt-differences): lightweight transactions are not supported in keyspaces with
+// tablets, so the keyspace is made with tablets = {'enabled': false}, and one with tablets is refused; transactions
+// answer the old row also when they are applied, so results are read by name.
+//
+// From general knowledge, not checked: that the table system_schema.scylla_keyspaces says whether a keyspace has tablets; static columns, USING
+// TIMESTAMP per statement in unlogged batches of one partition, unset values and range deletions with a write time as in
+// Cassandra; and that write times more than three days ahead of the database's clock are refused (restrict_future_timestamp), which those
+// used here keep below as long as services' clocks are right to a day. Materialised views, secondary indexes and counters are not used.
 package cql
