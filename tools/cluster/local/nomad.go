@@ -1,17 +1,15 @@
 package local
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
-	"time"
+
+	"deuxfleurs.fr/garage/tools/httpjson"
 )
 
 // nomad is Nomad's program and API.
@@ -49,37 +47,8 @@ func (n nomad) get(ctx context.Context, path string, answer any) error {
 }
 
 // call asks the API and reads its answer, unless answer is nil.
-func (n nomad) call(ctx context.Context, method, path string, question, answer any) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	var body io.Reader
-	if question != nil {
-		text, err := json.Marshal(question)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, n.address+path, body)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("nomad: %s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(text))
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(text, answer)
+func (n nomad) call(ctx context.Context, method, path string, question, answer any) error {
+	return httpjson.Call(ctx, method, n.address+path, nil, question, answer)
 }
 
 // allocation is what is used of one of Nomad's.

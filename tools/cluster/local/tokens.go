@@ -1,20 +1,17 @@
 package local
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/tools/httpjson"
 )
 
 // consul is the API of Consul with the operator's token.
@@ -85,31 +82,5 @@ func (a consul) allow(ctx context.Context, name, rules, token string) error {
 }
 
 func (a consul) call(ctx context.Context, token, method, path string, question, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	body, err := json.Marshal(question)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, a.address+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("X-Consul-Token", token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("consul: %s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(text))
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(text, answer)
+	return httpjson.Call(ctx, method, a.address+path, http.Header{"X-Consul-Token": {token}}, question, answer)
 }

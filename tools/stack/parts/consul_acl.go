@@ -1,13 +1,10 @@
 package parts
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
-	"time"
+
+	"deuxfleurs.fr/garage/tools/httpjson"
 )
 
 // allowReading lets everybody see nodes, services, their health and what they keep, as the UI does, where everything else is denied
@@ -32,32 +29,6 @@ func allowReading(ctx context.Context, address, token string) error {
 	}, nil)
 }
 
-func callConsul(ctx context.Context, method, address, token, path string, request, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	text, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/v1/"+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("X-Consul-Token", token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("consul: %s %s: %s: %s", method, path, resp.Status, body)
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(body, answer)
+func callConsul(ctx context.Context, method, address, token, path string, question, answer any) error {
+	return httpjson.Call(ctx, method, "http://"+address+"/v1/"+path, http.Header{"X-Consul-Token": {token}}, question, answer)
 }

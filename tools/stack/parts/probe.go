@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"deuxfleurs.fr/garage/tools/httpjson"
 	"deuxfleurs.fr/garage/tools/stack/process"
 )
 
@@ -24,8 +25,7 @@ var probes = map[string]func(ctx context.Context, r process.Ready) error{
 	"nomad-client":  askNomadClient,
 	"ldap":          askLDAP,
 	"traefik": func(ctx context.Context, r process.Ready) error {
-		_, err := get(ctx, "http://"+r.Address+"/ping")
-		return err
+		return get(ctx, "http://"+r.Address+"/ping", nil)
 	},
 }
 
@@ -43,35 +43,15 @@ func probe(ctx context.Context, r process.Ready) error {
 	return ask(ctx, r)
 }
 
-// get returns the body of an answer with status 200.
-func get(ctx context.Context, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s: %s", url, resp.Status, bytes.TrimSpace(body))
-	}
-	return body, nil
+// get asks an HTTP API.
+func get(ctx context.Context, url string, answer any) error {
+	return httpjson.Call(ctx, http.MethodGet, url, nil, nil, answer)
 }
 
 // askLeader asks a server of Consul or Nomad who leads, which only a server that can be used knows.
 func askLeader(ctx context.Context, r process.Ready) error {
-	body, err := get(ctx, "http://"+r.Address+"/v1/status/leader")
-	if err != nil {
-		return err
-	}
 	var leader string
-	if err := json.Unmarshal(body, &leader); err != nil {
+	if err := get(ctx, "http://"+r.Address+"/v1/status/leader", &leader); err != nil {
 		return err
 	}
 	if leader == "" {
@@ -83,14 +63,10 @@ func askLeader(ctx context.Context, r process.Ready) error {
 // askConsulClient asks an agent of a client for its own machine, which the servers know in full when the agent has joined them and
 // told them all about it.
 func askConsulClient(ctx context.Context, r process.Ready) error {
-	body, err := get(ctx, "http://"+r.Address+"/v1/catalog/node/"+r.Name)
-	if err != nil {
-		return err
-	}
 	var answer struct {
 		Node struct{ Meta map[string]string }
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := get(ctx, "http://"+r.Address+"/v1/catalog/node/"+r.Name, &answer); err != nil {
 		return err
 	}
 	// The agent itself adds this one; what the servers see by gossip does not have it.
@@ -106,12 +82,8 @@ func askNomadServer(ctx context.Context, r process.Ready) error {
 	if err := askLeader(ctx, r); err != nil {
 		return err
 	}
-	body, err := get(ctx, "http://"+r.Address+"/.well-known/jwks.json")
-	if err != nil {
-		return err
-	}
 	var answer struct{ Keys []json.RawMessage }
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := get(ctx, "http://"+r.Address+"/.well-known/jwks.json", &answer); err != nil {
 		return err
 	}
 	if len(answer.Keys) == 0 {
@@ -122,15 +94,11 @@ func askNomadServer(ctx context.Context, r process.Ready) error {
 
 // askNomadClient asks an agent of a client whether the servers list it as ready.
 func askNomadClient(ctx context.Context, r process.Ready) error {
-	if _, err := get(ctx, "http://"+r.Address+"/v1/agent/health?type=client"); err != nil {
-		return err
-	}
-	body, err := get(ctx, "http://"+r.Address+"/v1/nodes")
-	if err != nil {
+	if err := get(ctx, "http://"+r.Address+"/v1/agent/health?type=client", nil); err != nil {
 		return err
 	}
 	var nodes []struct{ Name, Status string }
-	if err := json.Unmarshal(body, &nodes); err != nil {
+	if err := get(ctx, "http://"+r.Address+"/v1/nodes", &nodes); err != nil {
 		return err
 	}
 	for _, n := range nodes {
