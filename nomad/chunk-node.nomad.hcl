@@ -21,7 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
+  description = "URL of the archive with the programs, as make dist makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -94,6 +94,11 @@ variable "min_healthy_time" {
   type        = string
   default     = "10s"
   description = "how long a replaced chunk-node must be healthy before the next one is replaced"
+}
+
+locals {
+  # The archive holds a folder of its own name.
+  programs = var.artifact == "" ? var.bin : "local/${trimsuffix(basename(split("?", var.artifact)[0]), ".tar.gz")}"
 }
 
 job "garage-chunk-node" {
@@ -185,7 +190,7 @@ job "garage-chunk-node" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [] : [1]
         content {
-          command = var.artifact == "" ? "${var.bin}/chunk-node" : "local/chunk-node"
+          command = "${local.programs}/chunk-node"
         }
       }
       dynamic "artifact" {

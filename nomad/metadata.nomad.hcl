@@ -21,7 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
+  description = "URL of the archive with the programs, as make dist makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -114,6 +114,11 @@ variable "cql_consistency" {
   description = "QUORUM, or LOCAL_QUORUM in the datacentre that is near"
 }
 
+locals {
+  # The archive holds a folder of its own name.
+  programs = var.artifact == "" ? var.bin : "local/${trimsuffix(basename(split("?", var.artifact)[0]), ".tar.gz")}"
+}
+
 job "garage-metadata" {
   datacenters = var.datacenters
   type        = "service"
@@ -203,7 +208,7 @@ job "garage-metadata" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [] : [1]
         content {
-          command = var.artifact == "" ? "${var.bin}/metadata" : "local/metadata"
+          command = "${local.programs}/metadata"
         }
       }
       dynamic "artifact" {

@@ -21,7 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
+  description = "URL of the archive with the programs, as make dist makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -88,6 +88,11 @@ variable "tags" {
   type        = list(string)
   default     = []
   description = "tags of the service in Consul"
+}
+
+locals {
+  # The archive holds a folder of its own name.
+  programs = var.artifact == "" ? var.bin : "local/${trimsuffix(basename(split("?", var.artifact)[0]), ".tar.gz")}"
 }
 
 job "garage-rebalancer" {
@@ -176,7 +181,7 @@ job "garage-rebalancer" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [] : [1]
         content {
-          command = var.artifact == "" ? "${var.bin}/rebalancer" : "local/rebalancer"
+          command = "${local.programs}/rebalancer"
         }
       }
       dynamic "artifact" {

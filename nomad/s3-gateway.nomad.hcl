@@ -21,7 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
+  description = "URL of the archive with the programs, as make dist makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -97,6 +97,9 @@ variable "ldap" {
 }
 
 locals {
+  # The archive holds a folder of its own name.
+  programs = var.artifact == "" ? var.bin : "local/${trimsuffix(basename(split("?", var.artifact)[0]), ".tar.gz")}"
+
   rule = var.domain == "" ? "PathPrefix(`/`)" : "Host(`${var.domain}`) || HostRegexp(`^.+\\.${replace(var.domain, ".", "\\.")}$`)"
 
   # For Traefik's provider Consul Catalog: the entry points are those of traefik.nomad.hcl.
@@ -201,7 +204,7 @@ job "garage-s3-gateway" {
       dynamic "config" {
         for_each = var.driver == "docker" ? [] : [1]
         content {
-          command = var.artifact == "" ? "${var.bin}/s3-gateway" : "local/s3-gateway"
+          command = "${local.programs}/s3-gateway"
         }
       }
       dynamic "artifact" {
