@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 const (
@@ -72,6 +73,8 @@ const (
 	turned  = "overloaded"
 )
 
+const subsystem = "ldap"
+
 type metrics struct {
 	reachable prometheus.Gauge
 	lookups   *prometheus.CounterVec
@@ -80,9 +83,9 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, p *pool) *metrics {
 	m := &metrics{
-		reachable: prometheus.NewGauge(prometheus.GaugeOpts{Name: "garage_ldap_up", Help: "Whether LDAP answered when it was asked last."}),
-		lookups:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "garage_ldap_lookups_total", Help: "Times that LDAP was asked, by what came of it."}, []string{"result"}),
-		stale:     prometheus.NewCounter(prometheus.CounterOpts{Name: "garage_ldap_served_while_away_total", Help: "Identities that were served from memory because LDAP could not be asked."}),
+		reachable: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "up", Help: "Whether LDAP answered when it was asked last."}),
+		lookups:   prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "lookups_total", Help: "Times that LDAP was asked, by what came of it."}, []string{"result"}),
+		stale:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "served_while_away_total", Help: "Identities that were served from memory because LDAP could not be asked."}),
 	}
 	for _, result := range []string{found, refused, failed, turned} {
 		m.lookups.WithLabelValues(result)
@@ -90,7 +93,7 @@ func newMetrics(r prometheus.Registerer, p *pool) *metrics {
 	m.up(true)
 	if r != nil {
 		r.MustRegister(m.reachable, m.lookups, m.stale,
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "garage_ldap_connections", Help: "Connections to LDAP that are in use."}, func() float64 { return float64(len(p.slots)) }))
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "connections", Help: "Connections to LDAP that are in use."}, func() float64 { return float64(len(p.slots)) }))
 	}
 	return m
 }
