@@ -3,8 +3,8 @@
 // list, delete), not of tables.
 //
 // Start reading at Store. Package memory implements it for tests, the metadata
-// service on Pebble, package remote over gRPC; package metatest is the
-// conformance suite that all of them pass. Package listing has the decisions
+// service on Pebble and on CQL databases, package remote over gRPC; package
+// metatest is the conformance suite that all of them pass. Package listing has the decisions
 // of listings, rules.go those of conditions and of what no store takes.
 //
 // Invariants:
@@ -23,51 +23,23 @@
 //   - What an answer rests on is durable when the answer is given, also if the
 //     call itself changed nothing: above all, what ListGarbage lists.
 //
-// # A store in a database of many machines
+// # What the contract leaves open
 //
-// The contract is such that it can be kept on a database with partitions,
-// quorums, and lightweight transactions on single partitions (CQL), without a
-// lock held across calls. How each promise would be kept there:
+// Everything can be kept in a database with partitions, quorums and lightweight
+// transactions on single partitions, without a lock held across calls; the
+// metadata service's package cql says how it does that. For this
 //
-//   - Buckets and keys: names by lightweight transaction on a row per name. A
-//     bucket's row has a state: DeleteBucket sets it to deleting by lightweight transaction,
-//     then looks at every shard for an object at QUORUM; it goes on, or sets it
-//     back. Every commit reads the state after it wrote its row and, if it is not live,
-//     takes its row back and answers NotFound (Bucket): of a commit and a deletion that race, one sees the other.
-//   - Objects live in shards (hash of the key modulo S); a key is in one shard, so
-//     that its versions are one partition and a replacement one batch.
-//   - PutObject: insert the row with a timestamp from the hybrid clock and read
-//     the newest row of the key at the same time, both at QUORUM; if that is newer, replace the own
-//     row by one above it in one batch before answering. What lies below the
-//     newest row is garbage without being moved: ListGarbage finds it there.
-//     The upload goes from open to completed after the row is written; an upload
-//     that is given up is set to aborted by lightweight transaction, and a writer
-//     whose last progress is old reads it before it answers.
-//   - Repeating a commit finds the attempt in the newest row; repeating a
-//     completion finds the answer in the upload's row, which is kept for a time (TTL)
-//     in place of what ListGarbage forgets here.
-//   - Conditions: claim the key by lightweight transaction, read the newest row,
-//     decide, write, release; the decision is a second lightweight transaction. Conflict is for
-//     a holder that lost its claim.
-//   - DeleteObjects: per key a hidden marker by the protocol of PutObject; the
-//     rows below it are garbage. The answers are independent of each other, so keys go in parallel,
-//     except that a key named twice is deleted in the order of the request.
-//   - List: listing.Merge over one iterator per shard (both sets of shards while
-//     a bucket's shards double), listing.Walk on top; markers and versions below the
-//     newest are stepped over in the iterator, which seeks past a key after 8 of them.
-//   - Uploads: BeginUpload writes one row; AddChunks reads the state and writes
-//     chunk rows in a batch per attempt. Rows that arrive late, after an
-//     abort, are removed by DropGarbage with a write time above any that a writer can
-//     use, and found by long collection if they are later still.
-//   - FinishPart writes a row (upload, number, attempt) whose time is that of
-//     the hybrid clock; the newest of a number is the part, those below it are garbage.
-//   - CompleteUpload: open → completing by lightweight transaction with the list of
-//     parts, then the object's row, then completed with the answer. Whoever finds
-//     completing finishes it: an abort that comes later answers NotFound (Upload).
-//   - ListGarbage: its cursor is a place in a walk over all shards, so it may be any
-//     bytes, a page may be empty and not the last, and new garbage may show only in the next walk. It
-//     reads at QUORUM after what it lists was repaired to be there: durable is what a quorum has.
-//     IDs of garbage name rows, so dropping twice finds nothing and is no error.
-//   - Usage: a row per writer with its own totals; the sum is the total. It is
-//     exact when no write is under way.
+//   - a commit may be refused because its bucket was deleted while it was under
+//     way: NotFound (Bucket), and nothing of it is visible;
+//   - Conflict is for a conditional writer that lost its claim on the key to
+//     another one, and has left nothing;
+//   - a completion may be finished by whoever finds it begun: an abort that
+//     comes later answers NotFound (Upload), a repetition the same version;
+//   - the keys of DeleteObjects are deleted independently of each other, but a
+//     key named twice in the order of the request;
+//   - the cursor of ListGarbage is any bytes, a page may be empty and not the
+//     last, and garbage that is made during a walk may show only in the next.
+//     IDs of garbage name rows: what is dropped twice is no error;
+//   - Usage is exact when no write is under way and no service has crashed;
+//     services that write one key at the same moment may make it drift.
 package meta
