@@ -16,9 +16,9 @@ import (
 
 // Where the certificates between services come from.
 const (
-	SourceConsul = "consul"
-	SourceFiles  = "files"
-	SourceOff    = "off"
+	sourceConsul = "consul"
+	sourceFiles  = "files"
+	sourceOff    = "off"
 )
 
 // Security is how services know each other: with certificates on both sides, from Consul's CA or from files, or not
@@ -36,13 +36,13 @@ func (s Security) source() string {
 	case s.Source != "":
 		return s.Source
 	case s.Config.Enabled():
-		return SourceFiles
+		return sourceFiles
 	}
-	return SourceOff
+	return sourceOff
 }
 
 // FromConsul tells whether the certificates are Consul's.
-func (s Security) FromConsul() bool { return s.source() == SourceConsul }
+func (s Security) FromConsul() bool { return s.source() == sourceConsul }
 
 // ServeConfig is where a service listens for the others, and how they know each other.
 type ServeConfig struct {
@@ -61,9 +61,9 @@ func (s *Security) Validate() error {
 	switch {
 	case named != (s.CA != ""):
 		return config.Invalid("ca", "certificate, key and authority are set together or not at all")
-	case s.Source == SourceFiles && !named:
+	case s.Source == sourceFiles && !named:
 		return config.Invalid("source", "files need cert, key and ca")
-	case s.Source != "" && s.Source != SourceFiles && named:
+	case s.Source != "" && s.Source != sourceFiles && named:
 		return config.Invalid("source", "it is %s, and files are named besides: remove one of the two", s.Source)
 	}
 	return nil
@@ -79,7 +79,7 @@ func (s Security) Identity(logger *slog.Logger) (Identity, error) {
 }
 
 func (s Security) files(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
-	if s.source() != SourceFiles {
+	if s.source() != sourceFiles {
 		return nil, nil, nil
 	}
 	certificate, err := tlsfiles.Load(s.Config, logger, nil)
@@ -104,7 +104,7 @@ func (s Security) files(logger *slog.Logger) (server, client credentials.Transpo
 // CheckAddress refuses an address beyond loopback when there is no TLS and nobody asked for that.
 // setting is what the error names.
 func (s Security) CheckAddress(setting, address string) error {
-	if s.source() != SourceOff || s.Insecure || IsLoopback(address) {
+	if s.source() != sourceOff || s.Insecure || IsLoopback(address) {
 		return nil
 	}
 	return errors.E(errors.Invalid, errors.Setting, setting,

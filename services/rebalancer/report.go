@@ -15,8 +15,8 @@ import (
 	"deuxfleurs.fr/garage/services/rebalancer/leave"
 )
 
-// nodes answers the chunk-nodes. It is a part of Service, whose other methods are the operator's.
-type nodes struct {
+// clusterServer answers the chunk-nodes. It is a part of Service, whose other methods are the operator's.
+type clusterServer struct {
 	clusterv1.UnimplementedClusterServiceServer
 	*Service
 }
@@ -32,14 +32,14 @@ func reporter(node, process []byte) (chunk.NodeID, uuid.UUID, error) {
 }
 
 // Report receives a node's reports until it goes, another stream of it begins, or this instance is no longer the active one.
-func (n *nodes) Report(stream grpc.BidiStreamingServer[clusterv1.ReportRequest, clusterv1.ReportResponse]) error {
+func (n *clusterServer) Report(stream grpc.BidiStreamingServer[clusterv1.ReportRequest, clusterv1.ReportResponse]) error {
 	t, err := n.here()
 	if err != nil {
 		return err
 	}
 	first, err := stream.Recv()
 	if err != nil {
-		return ended(err)
+		return endOfStream(err)
 	}
 	id, process, err := reporter(first.GetNodeId(), first.GetProcess())
 	if err != nil {
@@ -63,7 +63,7 @@ func (n *nodes) Report(stream grpc.BidiStreamingServer[clusterv1.ReportRequest, 
 
 // receive takes the reports as they come. The goroutine that waits for the next ends with the stream, which ends when
 // this returns.
-func (n *nodes) receive(t *term, stream grpc.BidiStreamingServer[clusterv1.ReportRequest, clusterv1.ReportResponse], id chunk.NodeID, serial int) error {
+func (n *clusterServer) receive(t *term, stream grpc.BidiStreamingServer[clusterv1.ReportRequest, clusterv1.ReportResponse], id chunk.NodeID, serial int) error {
 	reports := make(chan *clusterv1.ReportRequest)
 	failed := make(chan error, 1)
 	go func() {
@@ -87,15 +87,15 @@ func (n *nodes) receive(t *term, stream grpc.BidiStreamingServer[clusterv1.Repor
 				return errors.E(errors.Conflict, errors.Node, id.String(), "another stream of it has begun")
 			}
 		case err := <-failed:
-			return ended(err)
+			return endOfStream(err)
 		case <-t.ctx.Done():
 			return errors.Newf(errors.Unavailable, "this rebalancer is no longer the active one")
 		}
 	}
 }
 
-// ended makes the regular end of a stream no error.
-func ended(err error) error {
+// endOfStream makes the regular end of a stream no error.
+func endOfStream(err error) error {
 	if errors.IsTarget(err, io.EOF) || errors.Is(err, errors.Canceled) {
 		return nil
 	}
@@ -103,7 +103,7 @@ func ended(err error) error {
 }
 
 // Leave decides whether a node may stop now.
-func (n *nodes) Leave(ctx context.Context, r *clusterv1.LeaveRequest) (*clusterv1.LeaveResponse, error) {
+func (n *clusterServer) Leave(ctx context.Context, r *clusterv1.LeaveRequest) (*clusterv1.LeaveResponse, error) {
 	t, err := n.here()
 	if err != nil {
 		return nil, err

@@ -104,7 +104,7 @@ func (s *Service) Register(r grpc.ServiceRegistrar) { adminv1.RegisterAdminServi
 // rebalancer, which has checked the operator's token. It is for a service with Consul.
 func (s *Service) RegisterRPC(r grpc.ServiceRegistrar) {
 	s.Register(r)
-	clusterv1.RegisterClusterServiceServer(r, &nodes{Service: s})
+	clusterv1.RegisterClusterServiceServer(r, &clusterServer{Service: s})
 }
 
 // Run lives as long as ctx. With Consul it takes part in the choice of the active instance; else it is that by itself, and

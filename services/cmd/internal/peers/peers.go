@@ -1,6 +1,3 @@
-// Package peers is how the programs of a cluster reach each other: the chunk-nodes of the layout and the
-// metadata services. With Consul both are found there, else they are named in the settings. What it opens is
-// closed with the program.
 package peers
 
 import (
