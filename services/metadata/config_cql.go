@@ -52,8 +52,14 @@ func (c *Config) Validate() error {
 	if c.Store == StoreCQL && len(c.CQL.Hosts) == 0 {
 		return config.Invalid("cql.hosts", "must name at least one node of the database, since metadata.store is cql")
 	}
+	if c.Store == StoreCQL && c.Sweep.Grace < leastGrace {
+		return config.Invalid("sweep.grace", "must be at least %v, since metadata.store is cql: what another service is writing just now, by a clock that is behind, would be taken for garbage", leastGrace)
+	}
 	return nil
 }
+
+// leastGrace is more than a commit takes and the clocks of services that share a database differ.
+const leastGrace = time.Minute
 
 // config reads the files; nil is without TLS.
 func (t CQLTLS) config() (*tls.Config, error) {
