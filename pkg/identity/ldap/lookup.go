@@ -38,6 +38,10 @@ func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []p
 		return identity.Identity{}, []problem{{entry.DN, err}}, nobody
 	}
 	groups, err := c.groups(conn, entry, id.Name)
+	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		// The directory is well: this must not make it count as away, for nobody's sake.
+		return identity.Identity{}, []problem{{entry.DN, errors.Newf(errors.Full, "it belongs to more groups than can be read: %d, or the limit of the LDAP server for the gateway's bind DN", maxGroups)}}, nobody
+	}
 	if err != nil {
 		return identity.Identity{}, nil, errors.Annotate(err, "looking for groups below %s", c.Groups.Base)
 	}
@@ -71,7 +75,7 @@ func (c *Config) groupsOf(conn *ldap.Conn, dns, attributes []string) ([]*ldap.En
 		return nil, err
 	}
 	if len(dns) > maxGroups {
-		return nil, errors.Newf(errors.Unavailable, "an entry belongs to %d groups; at most %d are read", len(dns), maxGroups)
+		return nil, ldap.NewError(ldap.LDAPResultSizeLimitExceeded, errors.Newf(errors.Full, "an entry belongs to %d groups", len(dns)))
 	}
 	var groups []*ldap.Entry
 	for _, text := range dns {

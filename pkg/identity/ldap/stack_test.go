@@ -88,6 +88,24 @@ func TestARevocationTakesEffectWithinTheCacheTime(t *testing.T) {
 	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
 }
 
+// One entry that is not right must not have everybody served from memory.
+func TestWhoBelongsToTooManyGroupsIsNobodyAndTheDirectoryIsNotAway(t *testing.T) {
+	s := newSlapd(t)
+	o, admin := open(t, s.config()), s.admin()
+	for i := range maxGroups + 1 {
+		r := ldap.NewAddRequest(fmt.Sprintf("cn=many-%d,ou=groups,%s", i, suffix), nil)
+		r.Attribute("objectClass", []string{"groupOfNames"})
+		r.Attribute("member", []string{benDN})
+		require.NoError(t, admin.Add(r))
+	}
+	_, err := o.Find(t.Context(), benKey)
+	require.True(t, errors.IsEntity(err, errors.NotFound, errors.AccessKey), "%v", err)
+	require.Contains(t, o.log.String(), "more groups")
+	require.EqualValues(t, 1, o.metric(t, "garage_ldap_up", ""))
+	_, err = o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+}
+
 func TestANewKeyIsKnownWithinTheShorterTime(t *testing.T) {
 	s := newSlapd(t)
 	o, admin := open(t, s.config()), s.admin()
