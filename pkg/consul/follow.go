@@ -38,7 +38,7 @@ func (c *Client) Follow(ctx context.Context, what string, query Query) error {
 			break
 		}
 		c.judge(err)
-		pause := time.Duration(0)
+		var pause time.Duration
 		if err != nil {
 			if failures == 0 && !away(err) {
 				c.log.Error("Consul refuses a query; it is repeated", "query", what, "error", err)
