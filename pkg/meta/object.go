@@ -127,7 +127,8 @@ type Page struct {
 	Objects  []Listed
 	Prefixes []string
 	More     bool
-	// Next is what After is for the next page: the last entry of this one.
+	// Next is what After is for the next page: the last entry of this one, or a key behind it, up to
+	// which there is no other. A page with More may be empty.
 	Next string
 }
 

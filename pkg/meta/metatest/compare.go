@@ -13,7 +13,7 @@ import (
 // Compare runs the same random operations on stores of two kinds: every answer, and what the
 // stores hold at the end, must be the same.
 func Compare(t *testing.T, seed uint64, steps int, a, b Open) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(steps)*200*time.Millisecond)
 	defer cancel()
 	c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	random := NewRandom(seed, c)

@@ -22,6 +22,9 @@ const (
 	lastObjectTo    = `SELECT key FROM objects WHERE bucket_id = ? AND shard = ? AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?`
 	maxListed       = 10_000 // entries of a page; a page of S3 has 1,000
 	statementsAtOne = 1024   // statements of a round under way, more than a round has
+	// maxLooked is about how many rows a page without delimiter looks at: beyond, deleted keys that the sweeper has not
+	// come to would make it slow.
+	maxLooked = 50_000
 )
 
 // List implements meta.Objects.
@@ -33,13 +36,17 @@ func (s *Store) List(ctx context.Context, r meta.List) (meta.Page, error) {
 	q := listing.Query{Prefix: r.Prefix, Delimiter: r.Delimiter, After: r.After, Limit: min(r.Limit, maxListed)}
 	err := s.listed(ctx, r.Bucket, func(shards int) error {
 		var err error
-		page.More, _, err = scan.List(ctx, objectRows{s, r.Bucket}, shards, q, scan.Place{}, func(e listing.Entry, row scan.Row[meta.Listed]) {
+		var looked string
+		page.More, looked, _, err = scan.ListSome(ctx, objectRows{s, r.Bucket}, shards, q, scan.Place{}, maxLooked, func(e listing.Entry, row scan.Row[meta.Listed]) {
 			if e.Prefix != "" {
 				page.Prefixes, page.Next = append(page.Prefixes, e.Prefix), e.Prefix
 				return
 			}
 			page.Objects, page.Next = append(page.Objects, row.Value), row.Key
 		})
+		if looked != "" {
+			page.Next = looked
+		}
 		return err
 	})
 	if err != nil {

@@ -59,9 +59,12 @@ func (a *API) fetchFrom(r *Request, l *listing, startAfter string) error {
 	common := l.prefix + head + l.delimiter
 	ctx, cancel := a.step(r)
 	defer cancel()
-	behind, err := a.Meta.List(ctx, meta.List{Bucket: r.Bucket.ID, Prefix: common, After: startAfter, Limit: 1})
-	if err != nil {
-		return err
+	behind := meta.Page{More: true, Next: startAfter}
+	for len(behind.Objects) == 0 && behind.More {
+		var err error
+		if behind, err = a.Meta.List(ctx, meta.List{Bucket: r.Bucket.ID, Prefix: common, After: behind.Next, Limit: 1}); err != nil {
+			return err
+		}
 	}
 	if len(behind.Objects) == 0 {
 		return a.fetch(r, l, common)
@@ -95,7 +98,7 @@ func (a *API) listObjects(w *Response, r *Request) error {
 	doc.Text("Name", r.Name)
 	doc.Text("Prefix", l.text(l.prefix))
 	doc.Text("Marker", l.text(marker))
-	if l.page.More && l.delimiter != "" { // otherwise the last key is the next marker
+	if l.page.More && (l.delimiter != "" || l.endsBehind()) { // otherwise the last key is the next marker
 		doc.Text("NextMarker", l.text(l.page.Next))
 	}
 	l.write(doc, r)
@@ -140,6 +143,12 @@ func (a *API) listObjectsV2(w *Response, r *Request) error {
 	doc.Close("ListBucketResult")
 	w.set("x-amz-bucket-region", a.Region)
 	return w.xml(http.StatusOK, doc)
+}
+
+// endsBehind says whether the page ends behind its last key, or has none, though there may be more.
+func (l *listing) endsBehind() bool {
+	n := len(l.page.Objects)
+	return n == 0 || l.page.Objects[n-1].Key != l.page.Next
 }
 
 func (l *listing) write(doc *xmlapi.Writer, r *Request) {

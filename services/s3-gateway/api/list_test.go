@@ -1,13 +1,17 @@
 package api_test
 
 import (
+	"context"
 	"encoding/xml"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/services/s3-gateway/api/apitest"
 )
 
@@ -170,6 +174,44 @@ func TestPagesFollowEachOtherWithoutGaps(t *testing.T) {
 		q.Set("marker", l.NextMarker)
 	}
 	require.Equal(t, []string{"dir0/", "dir1/", "dir2/", "dir3/", "dir4/"}, top)
+}
+
+// hiding is a store whose pages without delimiter end where it has looked at two keys, of which it does not show some.
+type hiding struct{ meta.Store }
+
+func (h hiding) List(ctx context.Context, r meta.List) (meta.Page, error) {
+	if r.Delimiter != "" {
+		return h.Store.List(ctx, r)
+	}
+	r.Limit = min(r.Limit, 2)
+	page, err := h.Store.List(ctx, r)
+	page.Objects = slices.DeleteFunc(page.Objects, func(o meta.Listed) bool { return strings.HasSuffix(o.Key, "hidden") })
+	return page, err
+}
+
+func TestPagesMayBeEmptyAndNotTheLast(t *testing.T) {
+	_, c := start(t, apitest.Options{Meta: func(s meta.Store) meta.Store { return hiding{s} }})
+	for _, key := range []string{"a/1-hidden", "a/2-hidden", "a/3-hidden", "a/4-hidden", "a/5", "a/6-hidden", "b", "c-hidden", "d-hidden"} {
+		put(t, c, key, nil)
+	}
+	want := []string{"a/5", "b"}
+	require.Equal(t, want, listAll(t, c, ""))
+	var v1 []string
+	for q := values(); ; {
+		l := list(t, c, q)
+		if v1 = append(v1, l.keys()...); !l.IsTruncated {
+			break
+		}
+		if len(l.Contents) == 0 || l.NextMarker != "" {
+			require.Greater(t, l.NextMarker, q.Get("marker"))
+			q.Set("marker", l.NextMarker)
+			continue
+		}
+		q.Set("marker", l.Contents[len(l.Contents)-1].Key)
+	}
+	require.Equal(t, want, v1)
+	l := list(t, c, values("list-type", "2", "delimiter", "/", "start-after", "a/1"))
+	require.Equal(t, []string{"a/"}, l.CommonPrefixes, "it has a key behind, on a later page")
 }
 
 func TestListingArgumentsAreChecked(t *testing.T) {

@@ -3,6 +3,8 @@ package scan
 import (
 	"bytes"
 	"context"
+	"math"
+	"strings"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta/listing"
@@ -61,8 +63,15 @@ const maxRounds = 64
 // common prefix the row is empty. If behind is not the zero Place, rows before it are not shown.
 // It reports whether there are more entries. Errors are those of the source and the context.
 func List[V any](ctx context.Context, source Source[V], shards int, q listing.Query, behind Place, emit func(listing.Entry, Row[V])) (more bool, cost Cost, err error) {
+	more, _, cost, err = ListSome(ctx, source, shards, q, behind, math.MaxInt, emit)
+	return more, cost, err
+}
+
+// ListSome is List for rows without Sub that, without a delimiter, ends a page, also an empty one, when it has read that many rows or more
+// and does not know the next entry yet. Then there may be more, behind the key looked; it is empty if the page ended otherwise.
+func ListSome[V any](ctx context.Context, source Source[V], shards int, q listing.Query, behind Place, rows int, emit func(listing.Entry, Row[V])) (more bool, looked string, cost Cost, err error) {
 	w := &walk[V]{
-		ctx: ctx, source: source, q: q, known: make([]known[V], shards),
+		ctx: ctx, source: source, q: q, most: rows, known: make([]known[V], shards),
 		front: place{Place: behind}, end: place{last: true}, shown: make(map[string]int), guesses: maxGuesses / 4, found: -maxGuesses, before: -1, perEntry: 1 / float64(shards),
 	}
 	w.q.SeekAtOnce = true
@@ -83,7 +92,7 @@ func List[V any](ctx context.Context, source Source[V], shards int, q listing.Qu
 		}
 		return w.cost.Rounds < maxRounds
 	})
-	return more, w.cost, w.err
+	return more || w.looked != "", w.looked, w.cost, w.err
 }
 
 // walk is a listing under way, and the listing.Iterator over all its shards: where what it comes to is not
@@ -98,6 +107,8 @@ type walk[V any] struct {
 	end    place // nothing is shown from here on
 	err    error
 	cost   Cost
+	most   int    // rows to read until a page may end without a next entry
+	looked string // the last key looked at, if a page ended so
 
 	// What the plans rest on.
 	emitted  int
@@ -137,7 +148,7 @@ func (w *walk[V]) Next() {
 
 // Key implements listing.Iterator.
 func (w *walk[V]) Key() []byte {
-	if w.err != nil {
+	if w.err != nil || w.looked != "" {
 		return nil
 	}
 	return w.merged.Key()
@@ -147,6 +158,11 @@ func (w *walk[V]) Key() []byte {
 func (w *walk[V]) settle() {
 	for w.err == nil {
 		if w.merged.SeekGE([]byte(w.front.Key)); !w.unknown() {
+			return
+		}
+		// All shards are known up to the lowest place that is not: behind the last key that its shard answered.
+		if key, ok := strings.CutSuffix(string(w.current().key), "\x00"); ok && w.q.Delimiter == "" && w.cost.Rows >= w.most {
+			w.looked = key
 			return
 		}
 		w.err = w.round()

@@ -198,6 +198,69 @@ func TestBigPrefixesAreListedAsSmallOnesAre(t *testing.T) {
 	})
 }
 
+func TestPagesThatEndBehindHiddenRowsAreTheListingPutTogether(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := newFake(t, rapid.IntRange(1, 5).Draw(t, "shards"))
+		letters := rapid.SampledFrom(letterSets).Draw(t, "letters")
+		often := rapid.SampledFrom([]int{1, 3, 100}).Draw(t, "often")
+		for range rapid.SampledFrom([]int{0, 5, 60, 600}).Draw(t, "keys") {
+			f.put(version{key: drawKey(t, letters, 5), hidden: rapid.IntRange(0, often).Draw(t, "hidden") != 0})
+		}
+		q := drawQuery(t)
+		all := q
+		all.Limit = 1000
+		want, _ := whole(f.visible(), all)
+		most := rapid.SampledFrom([]int{1, 10, 100}).Draw(t, "most")
+		var got []string
+		for {
+			next := q.After
+			more, looked, cost, err := ListSome(context.Background(), f, len(f.shards), q, Place{}, most, func(e listing.Entry, row Row[string]) {
+				if next = row.Key; e.Prefix != "" {
+					next = e.Prefix
+					got = append(got, next+"*")
+					return
+				}
+				got = append(got, next)
+			})
+			require.NoError(t, err)
+			if looked != "" {
+				require.Empty(t, q.Delimiter)
+				require.True(t, more)
+				require.GreaterOrEqual(t, cost.Rows, most)
+				require.GreaterOrEqual(t, looked, next)
+				next = looked
+			}
+			if !more {
+				break
+			}
+			require.Greater(t, next, q.After)
+			q.After = next
+		}
+		require.Equal(t, want, got, "%+v", all)
+	})
+}
+
+func TestAPageLooksAtABoundedNumberOfHiddenRows(t *testing.T) {
+	f := newFake(t, 16)
+	for i := range 100_000 {
+		key := fmt.Sprintf("%06d", i)
+		s := f.shard(key)
+		f.shards[s] = append(f.shards[s], version{key: key, hidden: i != 90_000})
+	}
+	q, got, pages := listing.Query{Limit: 1000}, []string(nil), 0
+	for more := true; more; pages++ {
+		var cost Cost
+		var err error
+		more, q.After, cost, err = ListSome(context.Background(), f, len(f.shards), q, Place{}, 10_000, func(_ listing.Entry, row Row[string]) {
+			got = append(got, row.Key)
+		})
+		require.NoError(t, err)
+		require.LessOrEqual(t, cost.Rows, 10_000+16*maxPage)
+	}
+	require.Equal(t, []string{"090000"}, got)
+	require.Less(t, pages, 12)
+}
+
 func TestUploadsOfOneKeyAreEachShown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := newFake(t, rapid.IntRange(1, 4).Draw(t, "shards"))
