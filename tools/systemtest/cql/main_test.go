@@ -142,9 +142,14 @@ func open(t *testing.T, c cql.Config) *cql.Store {
 	return s
 }
 
+// shortLease is for stores that are alone in their keyspace, and delete many buckets.
+const shortLease = lease / 5
+
 // empty opens a store with nothing in it.
 func empty(t *testing.T, c clock.Clock) *cql.Store {
-	s := open(t, config(c))
+	alone := config(c)
+	alone.Lease = shortLease
+	s := open(t, alone)
 	session, err := connect()
 	require.NoError(t, err)
 	defer session.Close()

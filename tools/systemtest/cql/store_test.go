@@ -4,6 +4,7 @@ package cql
 
 import (
 	"context"
+	"flag"
 	"testing"
 
 	"github.com/google/uuid"
@@ -14,6 +15,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta/memory"
 	"deuxfleurs.fr/garage/pkg/meta/metatest"
 )
+
+// steps is how many operations are compared; a soak run takes 20,000.
+var steps = flag.Int("steps", 500, "random operations that are compared with another store")
 
 func TestTheStoreKeepsItsContractWhileANodeIsAway(t *testing.T) {
 	n := third(t)
@@ -62,7 +66,7 @@ func (c *counted) List(ctx context.Context, r meta.List) (meta.Page, error) {
 func TestRandomOperationsAgreeWhileANodeIsKilledAndStarted(t *testing.T) {
 	n := third(t)
 	var c *counted
-	metatest.Compare(t, 1, 600,
+	metatest.Compare(t, 1, *steps,
 		func(t *testing.T, clock clock.Clock) meta.Store {
 			c = &counted{Store: empty(t, clock), when: map[int]func(){60: n.kill, 120: n.boot}}
 			return c

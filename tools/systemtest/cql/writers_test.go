@@ -4,6 +4,7 @@ package cql
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -39,8 +40,8 @@ func writers(t *testing.T, step func(ctx context.Context, name string)) []*cql.S
 	return stores
 }
 
-// steps are the places between two steps of a conditional write.
-var steps = []string{"claimed", "read", "decided", "written", "release"}
+// places are those between two steps of a conditional write.
+var places = []string{"claimed", "read", "decided", "written", "release"}
 
 // pause is a holder that stops at a step, until it is told to go on.
 type pause struct {
@@ -80,7 +81,7 @@ func TestAHolderOfAClaimMayPauseBetweenAnyTwoSteps(t *testing.T) {
 	}
 	slots := make(chan struct{}, 20)
 	var cases sync.WaitGroup
-	for _, step := range steps {
+	for _, step := range places {
 		for what, operation := range operations {
 			for who, other := range others {
 				cases.Go(func() {
@@ -111,6 +112,9 @@ func TestAHolderOfAClaimMayPauseBetweenAnyTwoSteps(t *testing.T) {
 	h.check()
 }
 
+// each is how many operations a client does; a soak run takes 300.
+var each = flag.Int("each", 60, "operations of each of the clients whose history is checked")
+
 func TestConditionalAndOtherWritersAreLinearizableUnderFaults(t *testing.T) {
 	n := third(t)
 	var calls, paused sync.Map
@@ -123,7 +127,6 @@ func TestConditionalAndOtherWritersAreLinearizableUnderFaults(t *testing.T) {
 		}
 	})
 	h := newHistory(t, stores[0])
-	const each = 60
 	clients := 3 * len(stores)
 	var done atomic.Int64
 	var work sync.WaitGroup
@@ -131,7 +134,7 @@ func TestConditionalAndOtherWritersAreLinearizableUnderFaults(t *testing.T) {
 		work.Go(func() {
 			rnd := rand.New(rand.NewPCG(7, uint64(i)))
 			last := make(map[string]string)
-			for range each {
+			for range *each {
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				s, key := stores[i%len(stores)], fmt.Sprint("k", rnd.IntN(5))
 				match := meta.Condition{IfMatch: []string{last[key]}}
@@ -160,13 +163,13 @@ func TestConditionalAndOtherWritersAreLinearizableUnderFaults(t *testing.T) {
 	}
 	faults := []func(){n.pause, n.resume, n.kill, n.boot}
 	for i, fault := range faults {
-		after := int64((i + 1) * clients * each / (len(faults) + 2))
-		require.Eventually(t, func() bool { return done.Load() >= after }, 2*time.Minute, 10*time.Millisecond)
+		after := int64((i + 1) * clients * *each / (len(faults) + 2))
+		require.Eventually(t, func() bool { return done.Load() >= after }, 10*time.Minute, 10*time.Millisecond)
 		fault()
 	}
 	work.Wait()
 	h.check()
-	for _, step := range steps {
+	for _, step := range places {
 		_, ok := paused.Load(step)
 		require.True(t, ok, "no holder was paused at %q", step)
 	}
