@@ -18,14 +18,14 @@ import (
 
 // Ports of the services, before the offset.
 const (
-	portS3        = 3900
-	portChunkNode = 3901
-	portMetadata  = 3902
-	portAdmin     = 3903 // of the rebalancers, and of Traefik in front of them
-	portPeers     = 3904 // of the rebalancers, for other services
-	portS3TLS     = 3943
-	portPing      = 3944 // Traefik's own state
-	adminOffset   = 10   // chunk-node and metadata serve administration that much higher
+	portS3         = 3900
+	portChunkNode  = 3901
+	portMetadata   = 3902
+	portAdmin      = 3903 // of the rebalancers, and of Traefik in front of them
+	portRebalancer = 3904 // for other services
+	portS3TLS      = 3943
+	portPing       = 3944 // Traefik's own state
+	adminOffset    = 10   // chunk-node and metadata serve administration that much higher
 )
 
 // traefikAddress is where Traefik listens: one address for clients, whichever node runs it.
@@ -111,7 +111,7 @@ func (c *Cluster) jobs(bin, traefik string, tokens map[string]string) ([]job, er
 		}), secrets("metadata")},
 		{JobRebalancer, "rebalancer", with(map[string]any{
 			"instances": two,
-			"ports":     map[string]int{"rpc": portPeers + offset, "admin": portAdmin + offset},
+			"ports":     map[string]int{"rpc": portRebalancer + offset, "admin": portAdmin + offset},
 			"tags": []string{
 				"traefik.enable=true",
 				"traefik.tcp.routers.garage-admin.entrypoints=admin",
