@@ -255,6 +255,23 @@ func TestABucketThatExistsAfterARepeatIsTheCallersIfItHasItsID(t *testing.T) {
 	}
 }
 
+func TestARepeatedDeletionLeavesAnotherBucketOfTheNameAlone(t *testing.T) {
+	old, other := uuid.New(), uuid.New()
+	first := serveBucket(t, "127.0.0.1:0", old[:], nil)
+	address := first.listener.Addr().String()
+	second := make(chan *fake, 1)
+	first.answer = func(ctx context.Context, _ int) error {
+		go func() {
+			first.server.Stop()
+			second <- serveBucket(t, address, other[:], well)
+		}()
+		<-ctx.Done()
+		return nil
+	}
+	require.NoError(t, connect(t, first).DeleteBucket(context.Background(), "b"))
+	require.Zero(t, (<-second).count())
+}
+
 func TestWhatARepeatedCallFindsIsUnderstood(t *testing.T) {
 	ctx := context.Background()
 	exists := errors.E(errors.AlreadyExists, errors.Upload, "", "it exists")
