@@ -72,16 +72,18 @@ func (f *fixture) bucket() string {
 	return name
 }
 
-// until tries until it succeeds.
+// until tries until it succeeds, for at most three minutes.
 func (f *fixture) until(what string, try func() error) {
 	f.Helper()
+	ctx, cancel := context.WithTimeout(f.ctx, 3*time.Minute)
+	defer cancel()
 	for {
 		err := try()
 		if err == nil {
 			return
 		}
 		select {
-		case <-f.ctx.Done():
+		case <-ctx.Done():
 			require.NoError(f, err, "waiting until %s", what)
 		case <-time.After(20 * time.Millisecond):
 		}
