@@ -83,9 +83,7 @@ func (s *Store) selection(ctx context.Context, u *uploadRow) (selection, error) 
 }
 
 // CompleteUpload implements meta.Uploads.
-func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (_ meta.Version, err error) {
-	ctx, end := s.observer.begin(ctx, "CompleteUpload")
-	defer func() { end(err) }()
+func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Version, error) {
 	if err := c.Check(); err != nil {
 		return meta.Version{}, err
 	}

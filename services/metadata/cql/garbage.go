@@ -55,8 +55,6 @@ func (b walkedBucket) deleted() bool { return b.state == stateDeleted }
 // they read: it is as durable as what was acknowledged. Before should lie at least as far back as clocks differ and
 // writes take: see doc.go.
 func (s *Store) ListGarbage(ctx context.Context, r meta.ListGarbage) (_ []meta.Garbage, _ []byte, err error) {
-	ctx, end := s.observer.begin(ctx, "ListGarbage")
-	defer func() { end(err) }()
 	if err := meta.CheckLimit(r.Limit); err != nil {
 		return nil, nil, err
 	}
@@ -200,8 +198,6 @@ func (w *walk) full() bool { return len(w.page) >= w.r.Limit }
 
 // DropGarbage implements meta.Garbages.
 func (s *Store) DropGarbage(ctx context.Context, ids ...[]byte) (err error) {
-	ctx, end := s.observer.begin(ctx, "DropGarbage")
-	defer func() { end(err) }()
 	entries := make([]garbageID, len(ids))
 	for i, id := range ids {
 		if entries[i], err = parseGarbageID(id); err != nil {
