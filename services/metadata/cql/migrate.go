@@ -3,7 +3,6 @@ package cql
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -233,9 +232,4 @@ func (s *Store) readCluster(ctx context.Context) (uuid.UUID, error) {
 	var id uuid.UUID
 	_, err := s.one(ctx, []any{&id}, readCluster)
 	return id, err
-}
-
-// local says whether a quorum of the own datacentre is enough.
-func (c Config) local() bool {
-	return c.Consistency == "LOCAL_QUORUM" || c.Consistency == "" && strings.TrimSpace(c.Datacenter) != ""
 }

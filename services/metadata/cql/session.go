@@ -30,18 +30,13 @@ func (c Config) cluster(keyspace string) (*gocql.ClusterConfig, error) {
 	}
 	cc := gocql.NewCluster(c.Hosts...)
 	cc.Keyspace = keyspace
-	local := c.Datacenter != ""
 	switch c.Consistency {
-	case "":
-	case "QUORUM":
-		local = false
-	case "LOCAL_QUORUM":
-		local = true
+	case "", "QUORUM", "LOCAL_QUORUM":
 	default:
 		return nil, errors.E(errors.Invalid, errors.Setting, "metadata.cql.consistency", "it is QUORUM or LOCAL_QUORUM, not %q", c.Consistency)
 	}
 	cc.Consistency, cc.SerialConsistency = gocql.Quorum, gocql.Serial
-	if local {
+	if c.local() {
 		cc.Consistency, cc.SerialConsistency = gocql.LocalQuorum, gocql.LocalSerial
 	}
 	fallback := gocql.RoundRobinHostPolicy()
@@ -65,6 +60,11 @@ func (c Config) cluster(keyspace string) (*gocql.ClusterConfig, error) {
 		cc.SslOpts = &gocql.SslOptions{Config: c.TLS, EnableHostVerification: !c.TLS.InsecureSkipVerify}
 	}
 	return cc, nil
+}
+
+// local says whether a quorum of the own datacentre is enough.
+func (c Config) local() bool {
+	return c.Consistency == "LOCAL_QUORUM" || c.Consistency == "" && c.Datacenter != ""
 }
 
 // reconnect is the time between two tries to reach a node that is away.
