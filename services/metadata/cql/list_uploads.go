@@ -4,13 +4,9 @@ import (
 	"context"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/proto"
 
-	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
-	"deuxfleurs.fr/garage/pkg/meta/convert"
 	"deuxfleurs.fr/garage/pkg/meta/listing"
-	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 	"deuxfleurs.fr/garage/services/metadata/cql/scan"
 )
 
@@ -94,17 +90,9 @@ func (r uploadRows) ask(ctx context.Context, a scan.Ask, answer *scan.Answer[met
 		if begin == nil || state != uploadOpen {
 			return true, nil // one that was not begun is the trace of a write that came late
 		}
-		u, err := decodeListedUpload(upload)
+		u, err := decodeUpload(upload)
 		u.UploadRef = meta.UploadRef{Bucket: r.bucket, Key: answer.Key, ID: idOf(id)}
 		answer.Rows = append(answer.Rows, scan.Row[meta.Upload]{Key: answer.Key, Sub: answer.Sub, Value: u})
 		return true, err
 	}, cql, append(args, a.Limit)...)
-}
-
-func decodeListedUpload(b []byte) (meta.Upload, error) {
-	var p metadatav1.Upload
-	if err := proto.Unmarshal(b, &p); err != nil {
-		return meta.Upload{}, errors.Wrap(errors.Corrupted, err, "a record of an upload is damaged")
-	}
-	return convert.UploadFrom(&p)
 }

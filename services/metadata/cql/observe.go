@@ -95,7 +95,7 @@ func (o *observer) begin(ctx context.Context, operation string) (_ context.Conte
 	}
 }
 
-// observers sets what watches the statements of the session.
+// observers sets what watches the statements of the session and, in tests, what makes its connections.
 func (s *Store) observers(c *gocql.ClusterConfig) {
 	c.QueryObserver, c.BatchObserver = s.observer, s.observer
 	if s.config.dialer != nil {

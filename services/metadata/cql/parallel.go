@@ -11,7 +11,7 @@ import (
 // wide bounds the statements that one call runs at the same time.
 const wide = 32
 
-// together runs the functions at the same time, as one wait, and returns their errors joined; the first
+// together runs the functions at the same time, as one wait, and returns the first of their errors; an
 // error does not stop the others, so that what is in doubt afterwards is as little as can be.
 func together(fs ...func() error) error {
 	errs := make([]error, len(fs))

@@ -92,13 +92,21 @@ func (u *uploadRow) scan(scan func(...any) error) error {
 	return err
 }
 
+// decodeUpload reads the column upload of either table.
+func decodeUpload(record []byte) (meta.Upload, error) {
+	var p metadatav1.Upload
+	if err := proto.Unmarshal(record, &p); err != nil {
+		return meta.Upload{}, errors.Wrap(errors.Corrupted, err, "the record of an upload is damaged")
+	}
+	return convert.UploadFrom(&p)
+}
+
 // decode is what meta says of the upload.
 func (u *uploadRow) decode() (meta.Upload, error) {
-	var p metadatav1.Upload
-	if err := proto.Unmarshal(u.upload, &p); err != nil {
-		return meta.Upload{}, errors.Wrap(errors.Corrupted, err, "the row of the upload %v is damaged", u.id)
+	up, err := decodeUpload(u.upload)
+	if err != nil {
+		return meta.Upload{}, errors.Annotate(err, "the row of the upload %v", u.id)
 	}
-	up, err := convert.UploadFrom(&p)
 	switch u.state {
 	case uploadCompleting:
 		up.State = meta.Completing
@@ -107,7 +115,7 @@ func (u *uploadRow) decode() (meta.Upload, error) {
 	case uploadAborting, uploadAborted:
 		up.State = meta.Aborted
 	}
-	return up, err
+	return up, nil
 }
 
 // drop removes the row for good.
