@@ -105,8 +105,11 @@ func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*
 		return all[id]
 	}
 	for _, i := range s.cluster.consul.Watch(consul.ServiceChunkNode).Instances() {
-		if i.NodeID != (chunk.NodeID{}) {
-			n := get(i.NodeID)
+		if i.NodeID == (chunk.NodeID{}) {
+			continue
+		}
+		// A node that moved to another machine is still listed, critical, where it was.
+		if n := get(i.NodeID); n.instance == nil || i.Healthy {
 			n.instance, n.machine = &i, i.Machine
 		}
 	}

@@ -137,7 +137,8 @@ func (t *term) mayLeave(q leave.Question) leave.Answer {
 func (s *Service) members(t *term) map[chunk.NodeID]leave.Member {
 	healthy := map[chunk.NodeID]bool{}
 	for _, i := range s.cluster.consul.Watch(consul.ServiceChunkNode).Instances() {
-		healthy[i.NodeID] = i.Healthy
+		// A node that moved to another machine is still listed, critical, where it was.
+		healthy[i.NodeID] = healthy[i.NodeID] || i.Healthy
 	}
 	members := map[chunk.NodeID]leave.Member{}
 	now := s.deps.Clock.Now()
