@@ -67,6 +67,7 @@ type watcher struct {
 	work    sync.WaitGroup
 
 	refused map[string]bool // addresses whose refusal was said
+	copied  bool            // two programs have the ID of the node
 }
 
 // ResolveNow implements resolver.Resolver. What Consul says is followed all the time.
@@ -82,6 +83,7 @@ func (r *watcher) run(ctx context.Context) {
 	var last []string
 	for {
 		view := r.watch.View()
+		r.lookForCopies(view.Instances)
 		addresses := r.accepted(choose(view.Instances, r.node))
 		switch {
 		case len(addresses) > 0 && !slices.Equal(addresses, last):
@@ -96,6 +98,20 @@ func (r *watcher) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// lookForCopies says when there are two of a node.
+func (r *watcher) lookForCopies(instances []Instance) {
+	var at []string
+	for _, i := range instances {
+		if r.node != uuid.Nil && i.NodeID == r.node && i.Healthy {
+			at = append(at, i.Address)
+		}
+	}
+	if len(at) > 1 && !r.copied {
+		r.client.log.Error("two programs have the same node ID, and only one of them is used: has a node just moved, or was its data folder copied?", "of", r.service, "id", r.node, "addresses", at, "used", slices.Min(at))
+	}
+	r.copied = len(at) > 1
 }
 
 func (r *watcher) update(addresses []string) {
@@ -138,7 +154,7 @@ func (r *watcher) accepted(addresses []string) []string {
 	})
 }
 
-// choose are the addresses of one node, healthy or not, since only it will do; or, without one, those of all
+// choose is the address of one node, healthy or not, since only it will do; or, without one, those of all
 // healthy instances. If none is healthy they are all tried: it may be Consul that is not well.
 func choose(instances []Instance, node uuid.UUID) []string {
 	var healthy, all []string
@@ -151,8 +167,13 @@ func choose(instances []Instance, node uuid.UUID) []string {
 			healthy = append(healthy, i.Address)
 		}
 	}
-	if len(healthy) > 0 {
-		return healthy
+	switch {
+	case len(healthy) == 0:
+		return all
+	case node != uuid.Nil:
+		// A second process of a node, on a copy of its data folder, must not get some of what is meant for it: it
+		// would be missing on the other. All programs choose the same.
+		return []string{slices.Min(healthy)}
 	}
-	return all
+	return healthy
 }

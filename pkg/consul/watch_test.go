@@ -36,4 +36,7 @@ func TestWhichInstancesAreUsed(t *testing.T) {
 	other.Address = "c"
 	other.Healthy = false
 	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of a node registered twice the healthy one")
+	other.Healthy = true
+	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of two that are well always the same")
+	require.Equal(t, []string{"c", "a"}, choose([]Instance{other, well}, uuid.Nil), "which matters to nobody else")
 }
