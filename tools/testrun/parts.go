@@ -108,7 +108,7 @@ func parts() []part {
 		}},
 		{"people-nodes", "who LDAP knows, over S3, on separate processes", 6 * time.Minute, false, []step{suite("people", "nodes", 5*time.Minute)}},
 		{"cql", "the metadata store on a real Cassandra", 15 * time.Minute, false, []step{
-			onStack(stackTest("services", "-timeout", "14m", "./metadata/cql/..."), "cassandra"),
+			onStack(stackTest("services", "-timeout", "14m", "./metadata", "./metadata/cql/..."), "cassandra"),
 		}},
 		{"cql-three", "the metadata store on three nodes that fail, its history checked", 12 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/cql/..."), "cassandra", "--cql-nodes", "3"),
