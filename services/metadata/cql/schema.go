@@ -108,7 +108,7 @@ var migrations = []migration{
 			etag blob,
 			PRIMARY KEY (upload_id, number, modified, attempt_id)
 		) WITH CLUSTERING ORDER BY (number ASC, modified DESC, attempt_id ASC)`,
-		// Rows have the write time chunkWrite, deletions of the partition chunkDrop:
+		// Rows have the write time 1, whoever writes them, deletions of the partition 2:
 		// whatever comes late stays deleted.
 		`CREATE TABLE IF NOT EXISTS chunks (
 			attempt_id blob,
@@ -191,10 +191,4 @@ const (
 	uploadCompleted  = 2
 	uploadAborting   = 3 // is looked at for a commit under way
 	uploadAborted    = 4
-)
-
-// Write times of rows that are the same whoever writes them: what deletes them is above whenever they were written.
-const (
-	chunkWrite = 1
-	chunkDrop  = 2
 )

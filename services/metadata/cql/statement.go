@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/gocql/gocql"
-	"github.com/scylladb/gocqlx/v2"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 )
@@ -74,8 +73,7 @@ func (s *Store) batch(ctx context.Context, statements ...statement) error {
 }
 
 func (s *Store) query(ctx context.Context, cql string, args []any) *gocql.Query {
-	var q *gocqlx.Queryx = s.db.ContextQuery(ctx, cql, nil).Bind(args...)
-	return q.Query.DefaultTimestamp(false)
+	return s.db.ContextQuery(ctx, cql, nil).Bind(args...).Query.DefaultTimestamp(false)
 }
 
 // failed gives a driver's error a kind: what is the database's or the way's to

@@ -150,7 +150,6 @@ func TestTwoServicesEndOneUploadAtOnce(t *testing.T) {
 			}()
 		}
 		go func() { aborted <- f.b.AbortUpload(f.ctx, r) }()
-		committed := false
 		for range 4 {
 			if err := <-answers; err == nil {
 				continue
@@ -158,7 +157,7 @@ func TestTwoServicesEndOneUploadAtOnce(t *testing.T) {
 		}
 		abort := <-aborted
 		o, err := f.a.Object(f.ctx, f.bucket, key)
-		committed = err == nil
+		committed := err == nil
 		attempts, _ := f.garbage(f.a, meta.ListGarbage{})
 		again, _ := f.garbage(f.b, meta.ListGarbage{})
 		require.Equal(t, attempts, again)
