@@ -65,7 +65,7 @@ func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[str
 
 // batch runs writes to one partition, which may be repeated, at once and whole.
 func (s *Store) batch(ctx context.Context, statements ...statement) error {
-	b := s.db.Session.NewBatch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
+	b := s.db.Session.Batch(gocql.UnloggedBatch).WithContext(ctx).DefaultTimestamp(false)
 	for _, st := range statements {
 		b.Entries = append(b.Entries, gocql.BatchEntry{Stmt: st.cql, Args: st.args, Idempotent: true})
 	}
