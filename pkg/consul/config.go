@@ -7,14 +7,15 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/rpc"
 )
 
-// Names of the services in Consul.
+// Names of the services in Consul, which issues their certificates for these names.
 const (
-	ServiceGateway    = "garage-s3-gateway"
-	ServiceMetadata   = "garage-metadata"
-	ServiceChunkNode  = "garage-chunk-node"
-	ServiceRebalancer = "garage-rebalancer"
+	ServiceGateway    = rpc.ServiceGateway
+	ServiceMetadata   = rpc.ServiceMetadata
+	ServiceChunkNode  = rpc.ServiceChunkNode
+	ServiceRebalancer = rpc.ServiceRebalancer
 )
 
 // Config is what a program says about itself in Consul. Where Consul is and who asks comes from Consul's own

@@ -96,39 +96,39 @@ func check(t *testing.T, s *Server, creds credentials.TransportCredentials) erro
 
 func TestServicesAreWhoTheirCertificatesSay(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
-	s := listen(t, Mesh(ours.service(t, metadata)))
+	s := listen(t, Mesh(ours.service(t, ServiceMetadata)))
 	call := func(i *issuer, to string) error { return check(t, s, Mesh(i).For(to)) }
-	require.NoError(t, call(ours.service(t, gateway), metadata))
-	require.NoError(t, call(ours.named(t, time.Now().Add(time.Hour), "spiffe://"+domain+"/ap/p/ns/default/dc/dc1/svc/"+gateway), metadata), "an admin partition is named too")
+	require.NoError(t, call(ours.service(t, ServiceGateway), ServiceMetadata))
+	require.NoError(t, call(ours.named(t, time.Now().Add(time.Hour), "spiffe://"+domain+"/ap/p/ns/default/dc/dc1/svc/"+ServiceGateway), ServiceMetadata), "an admin partition is named too")
 	require.Error(t, check(t, s, nil), "plain text")
 
 	for name, i := range map[string]*issuer{
-		"another authority":         theirs.service(t, gateway),
-		"another trust domain":      ours.named(t, time.Now().Add(time.Hour), "spiffe://other.consul/ns/default/dc/dc1/svc/"+gateway),
-		"expired":                   ours.named(t, time.Now().Add(-time.Hour), uriOf(gateway)),
+		"another authority":         theirs.service(t, ServiceGateway),
+		"another trust domain":      ours.named(t, time.Now().Add(time.Hour), "spiffe://other.consul/ns/default/dc/dc1/svc/"+ServiceGateway),
+		"expired":                   ours.named(t, time.Now().Add(-time.Hour), uriOf(ServiceGateway)),
 		"no name":                   ours.named(t, time.Now().Add(time.Hour)),
-		"two names":                 ours.named(t, time.Now().Add(time.Hour), uriOf(gateway), uriOf(metadata)),
+		"two names":                 ours.named(t, time.Now().Add(time.Hour), uriOf(ServiceGateway), uriOf(ServiceMetadata)),
 		"not a service":             ours.named(t, time.Now().Add(time.Hour), "spiffe://"+domain+"/agent/client/dc/dc1/id/x"),
-		"https instead of spiffe":   ours.named(t, time.Now().Add(time.Hour), "https://"+domain+"/ns/default/dc/dc1/svc/"+gateway),
+		"https instead of spiffe":   ours.named(t, time.Now().Add(time.Hour), "https://"+domain+"/ns/default/dc/dc1/svc/"+ServiceGateway),
 		"a service that is unknown": ours.service(t, "traefik"),
 	} {
-		require.Error(t, call(i, metadata), name)
+		require.Error(t, call(i, ServiceMetadata), name)
 	}
-	err := call(ours.service(t, gateway), chunkNode)
+	err := call(ours.service(t, ServiceGateway), ServiceChunkNode)
 	require.ErrorContains(t, err, "garage-metadata answers where garage-chunk-node should")
-	mine := theirs.service(t, gateway)
-	mine.leaf = ours.service(t, gateway).leaf
-	require.Error(t, call(mine, metadata), "the server is not of an authority that the client trusts")
+	mine := theirs.service(t, ServiceGateway)
+	mine.leaf = ours.service(t, ServiceGateway).leaf
+	require.Error(t, call(mine, ServiceMetadata), "the server is not of an authority that the client trusts")
 }
 
 func TestCallsThatAServiceIsNotMeantToMakeAreRefused(t *testing.T) {
 	a := newAuthority(t)
-	s := listen(t, Mesh(a.service(t, metadata)))
+	s := listen(t, Mesh(a.service(t, ServiceMetadata)))
 	for _, c := range []struct {
 		caller string
 		kind   errors.Kind
-	}{{gateway, errors.NotImplemented}, {rebalancer, errors.NotImplemented}, {chunkNode, errors.PermissionDenied}, {"traefik", errors.PermissionDenied}} {
-		conn, err := Dial(s.Addr().String(), Mesh(a.service(t, c.caller)).For(metadata), nil)
+	}{{ServiceGateway, errors.NotImplemented}, {ServiceRebalancer, errors.NotImplemented}, {ServiceChunkNode, errors.PermissionDenied}, {"traefik", errors.PermissionDenied}} {
+		conn, err := Dial(s.Addr().String(), Mesh(a.service(t, c.caller)).For(ServiceMetadata), nil)
 		require.NoError(t, err)
 		_, err = metadatav1.NewMetadataServiceClient(conn).GetBucket(context.Background(), &metadatav1.GetBucketRequest{})
 		require.Equal(t, c.kind, errors.KindOf(err), "%s: %v", c.caller, err)
@@ -162,28 +162,28 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 			require.True(t, strings.HasPrefix(service, "garage-"))
 		}
 	}
-	require.False(t, mayCall(gateway, "/garage.metadata.v1.MetadataService/CreateKey"))
-	require.True(t, mayCall(rebalancer, "/garage.metadata.v1.MetadataService/CreateKey"))
-	require.True(t, mayCall(metadata, "/garage.chunknode.v1.ChunkNodeService/Delete"))
-	require.False(t, mayCall(metadata, "/garage.chunknode.v1.ChunkNodeService/Get"))
-	require.False(t, mayCall(metadata, "/garage.metadata.v1.MetadataService/GetObject"))
-	require.False(t, mayCall(gateway, "/garage.unknown.v1.Service/Method"))
-	require.False(t, mayCall(gateway, "nonsense"))
+	require.False(t, mayCall(ServiceGateway, "/garage.metadata.v1.MetadataService/CreateKey"))
+	require.True(t, mayCall(ServiceRebalancer, "/garage.metadata.v1.MetadataService/CreateKey"))
+	require.True(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Delete"))
+	require.False(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Get"))
+	require.False(t, mayCall(ServiceMetadata, "/garage.metadata.v1.MetadataService/GetObject"))
+	require.False(t, mayCall(ServiceGateway, "/garage.unknown.v1.Service/Method"))
+	require.False(t, mayCall(ServiceGateway, "nonsense"))
 }
 
 func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
 	before, after := newAuthority(t), newAuthority(t)
-	server, client := before.service(t, metadata), before.service(t, gateway)
+	server, client := before.service(t, ServiceMetadata), before.service(t, ServiceGateway)
 	s := listen(t, Mesh(server))
-	creds := Mesh(client).For(metadata)
+	creds := Mesh(client).For(ServiceMetadata)
 	conn, err := Dial(s.Addr().String(), creds, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
 	_, err = healthv1.NewHealthClient(conn).Check(context.Background(), &healthv1.HealthCheckRequest{})
 	require.NoError(t, err)
-	server.become(after.service(t, metadata))
+	server.become(after.service(t, ServiceMetadata))
 	require.Error(t, check(t, s, creds), "a client of the authority before")
-	client.become(after.service(t, gateway))
+	client.become(after.service(t, ServiceGateway))
 	require.NoError(t, check(t, s, creds))
 	_, err = healthv1.NewHealthClient(conn).Check(context.Background(), &healthv1.HealthCheckRequest{})
 	require.NoError(t, err, "what is connected stays")

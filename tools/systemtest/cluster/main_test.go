@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"deuxfleurs.fr/garage/tools/cluster/local"
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/httpjson"
 	"deuxfleurs.fr/garage/tools/s3client"
 	"deuxfleurs.fr/garage/tools/systemtest/load"
 )
@@ -227,12 +227,7 @@ func (f *fixture) returns(job string, pid, instances int) {
 
 // healthy asks a process whether it can serve.
 func healthy(p *deploy.Process) bool {
-	resp, err := http.Get("http://" + p.Admin + "/healthz")
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	return httpjson.Call(context.Background(), http.MethodGet, "http://"+p.Admin+"/healthz", nil, nil, nil) == nil
 }
 
 // away stops a process of the stack meanwhile, and returns when it is ready again.
@@ -266,10 +261,8 @@ func (f *fixture) instances(service string) []instance {
 	f.Helper()
 	env, err := f.cluster.Stack().Env()
 	require.NoError(f, err)
-	resp, err := http.Get(env["GARAGE_STACK_CONSUL"] + "/v1/health/service/" + service + "?passing")
-	require.NoError(f, err)
-	defer resp.Body.Close()
 	var all []instance
-	require.NoError(f, json.NewDecoder(resp.Body).Decode(&all))
+	url := env["GARAGE_STACK_CONSUL"] + "/v1/health/service/" + service + "?passing"
+	require.NoError(f, httpjson.Call(f.Context(), http.MethodGet, url, nil, nil, &all))
 	return all
 }

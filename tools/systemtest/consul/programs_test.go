@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/httpjson"
 	"deuxfleurs.fr/garage/tools/s3client"
 )
 
@@ -202,15 +203,7 @@ func (p *program) ready() {
 			require.Fail(p.run.t, p.name+" has ended", "%s", bytes.TrimSpace(text[max(0, len(text)-2000):]))
 		default:
 		}
-		answer, err := http.Get("http://" + p.admin + "/healthz")
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return fmt.Errorf("its health is %s", answer.Status)
-		}
-		return nil
+		return httpjson.Call(p.run.t.Context(), http.MethodGet, "http://"+p.admin+"/healthz", nil, nil, nil)
 	})
 }
 
