@@ -228,6 +228,7 @@ job "garage-s3-gateway" {
         GARAGE_LOG_FORMAT                = "json"
         GARAGE_MEMORY                    = "${floor(var.resources.memory / 3)}MiB"
         GARAGE_RPC_TLS_SOURCE            = var.rpc_tls
+        GARAGE_S3_INLINE                 = "1KiB" # of the database's rows; larger bodies go to the chunk-nodes
         GARAGE_S3_LISTEN                 = "${var.address}:$${NOMAD_PORT_s3}"
         GARAGE_S3_REGION                 = var.region
         GARAGE_S3_ROOT_DOMAINS           = var.domain

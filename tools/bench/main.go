@@ -30,7 +30,7 @@ type options struct {
 
 func main() {
 	var o options
-	pflag.StringSliceVar(&o.targets, "target", []string{deploy.Standalone}, "what to start and measure: standalone, standalone-nosync, nodes, nodes-nosync, none")
+	pflag.StringSliceVar(&o.targets, "target", []string{deploy.Standalone}, "what to start and measure: standalone, nodes, cluster, the first two with -nosync, none")
 	pflag.StringArrayVar(&o.endpoints, "endpoint", nil, "another endpoint to measure in turns: NAME=URL,ACCESS,SECRET[,REGION[,PID+PID]]")
 	pflag.StringSliceVar(&o.rows, "row", nil, "rows to measure: a name or the beginning of names; all when empty")
 	pflag.IntSliceVar(&o.clients, "clients", []int{1, 8, 64}, "numbers of clients")
@@ -104,7 +104,15 @@ func run(ctx context.Context, o options) (err error) {
 				return err
 			}
 			if len(e.processes) > 0 {
-				fmt.Printf("%s: %d processes, %d MB resident before any load\n", e.name, len(e.processes), u.Resident/1_000_000)
+				fmt.Printf("%s: %d processes, %d MB resident before any load", e.name, len(e.processes), u.Resident/1_000_000)
+				for _, p := range e.processes {
+					u, err := p.Usage()
+					if err != nil {
+						return err
+					}
+					fmt.Printf(", %s %d", p.Name, u.Resident/1_000_000)
+				}
+				fmt.Println()
 			}
 		}
 	}

@@ -22,8 +22,8 @@ type target struct {
 	processes []*deploy.Process
 	// signed says that payloads are part of the signatures.
 	signed bool
-	// garage says that the ways bodies take are known.
-	garage bool
+	// inline is the size up to which bodies are kept in the metadata; zero if the ways that bodies take are not known.
+	inline int
 	close  func() error
 }
 
@@ -41,7 +41,10 @@ func startGarage(ctx context.Context, name, dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: name, endpoint: d.Endpoint, processes: d.Processes(), garage: true, close: d.Close}
+	t := &target{name: name, endpoint: d.Endpoint, processes: d.Processes(), inline: 4 << 10, close: d.Close}
+	if kind == deploy.Cluster {
+		t.inline = 1 << 10 // rows of the database are dearer
+	}
 	return t, t.makeBucket(ctx)
 }
 
@@ -109,9 +112,9 @@ func (t *target) resetPeak() error {
 // way says where a body of this size goes by default.
 func (t *target) way(size int) string {
 	switch {
-	case !t.garage || size == 0:
+	case t.inline == 0 || size == 0:
 		return ""
-	case size <= 4<<10:
+	case size <= t.inline:
 		return "inline"
 	case size < 32<<10:
 		return "index"

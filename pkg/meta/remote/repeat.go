@@ -53,7 +53,7 @@ var effects = map[string]effect{
 	"GetInfo": read, "GetBucket": read, "ListBuckets": read, "GetUsage": read, "GetObject": read, "ListChunks": read,
 	"ListObjects": read, "GetUpload": read, "ListParts": read, "ListUploads": read, "GetKey": read, "ListKeys": read,
 
-	"SetGrant": same, "BeginPart": same, "AddChunks": same, "RecordProgress": same, "CompleteUpload": same, "DropGarbage": same,
+	"BeginPart": same, "AddChunks": same, "RecordProgress": same, "CompleteUpload": same, "DropGarbage": same,
 	"BeginUpload": found, "CreateBucket": found,
 	"DeleteBucket": removed, "DeleteKey": removed,
 	"FinishPart": unsure, "AbortUpload": unsure,
