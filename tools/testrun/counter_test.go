@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +90,22 @@ func TestChoosing(t *testing.T) {
 	require.Equal(t, []string{"unit"}, names(chosen))
 	_, err = choose(parts(), []string{"nonsense"}, false)
 	require.Error(t, err)
+}
+
+// Each of the two waits for a file that the other makes.
+func TestPartsOnTheStackRunBesideTheOthers(t *testing.T) {
+	waiting := func(mine, other string, more ...string) []step {
+		return []step{command(append([]string{"sh", "-c", "touch " + mine + "; until [ -e " + other + " ]; do sleep 0.01; done"}, more...)...)}
+	}
+	r := runner{root: t.TempDir(), logs: t.TempDir(), out: &oneByOne{to: io.Discard}, begin: time.Now()}
+	results := r.all(t.Context(), []part{
+		{name: "alone", limit: time.Minute, steps: waiting("a", "b")},
+		{name: "stacked", limit: time.Minute, steps: waiting("b", "a", "stack")},
+		{name: "build", limit: time.Minute, steps: []step{command("sh", "-c", "! [ -e a ] && ! [ -e b ]")}},
+	})
+	for i, name := range []string{"alone", "stacked", "build"} {
+		require.Equal(t, name, results[i].name)
+		require.NoError(t, results[i].err, name)
+		require.Equal(t, counts{passed: 1}, results[i].counts, name)
+	}
 }

@@ -1,5 +1,5 @@
-// Command testrun is behind "make test": it runs the named parts of the tests one after the other, each within a time limit, and ends
-// with one line that counts them.
+// Command testrun is behind "make test": it runs the named parts of the tests, each within a time limit, and ends with one line
+// that counts them. The parts run one after the other, those on real parts of the stack beside the others.
 //
 //	go run ./tools/testrun                 # all parts
 //	go run ./tools/testrun unit s3-nodes   # some; "s3" means all that begin with it

@@ -56,7 +56,7 @@ func run(ctx context.Context, names []string, list, quick bool) error {
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return err
 	}
-	r := runner{root: root, logs: logs, out: os.Stdout, begin: time.Now()}
+	r := runner{root: root, logs: logs, out: &oneByOne{to: os.Stdout}, begin: time.Now()}
 	summary, err := os.Create(filepath.Join(logs, "summary"))
 	if err != nil {
 		return err

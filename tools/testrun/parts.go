@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"deuxfleurs.fr/garage/tools/deploy"
 )
 
 // part is a named share of the tests.
@@ -55,6 +57,20 @@ func onStack(s step, options ...string) step {
 
 func stackTest(dir string, args ...string) step {
 	return goTest(dir, append([]string{"-count=1", "-tags", "stack"}, args...)...)
+}
+
+// stacked tells whether the part needs what the part stack-install installs.
+func (p part) stacked() bool {
+	return slices.ContainsFunc(p.steps, func(s step) bool {
+		return slices.ContainsFunc(s.argv, func(arg string) bool {
+			return arg == "stack" || arg == deploy.Cluster || arg == "./systemtest/people" || strings.HasSuffix(arg, "bin/stack")
+		})
+	})
+}
+
+// programs tells whether the part needs the programs that the part build makes.
+func (p part) programs() bool {
+	return p.stacked() || slices.ContainsFunc(p.steps, func(s step) bool { return slices.Contains(s.argv, "-deployment") })
 }
 
 func command(argv ...string) step { return step{dir: ".", argv: argv} }
@@ -140,11 +156,8 @@ func choose(all []part, names []string, quick bool) ([]part, error) {
 		for _, p := range all {
 			if p.name == name || strings.HasPrefix(p.name, name+"-") {
 				wanted[p.name], found = true, true
-				for _, s := range p.steps {
-					stack := strings.HasSuffix(s.argv[0], "bin/stack") || slices.Contains(s.argv, "stack") || slices.Contains(s.argv, "cluster")
-					wanted["build"] = wanted["build"] || stack || slices.Contains(s.argv, "-deployment")
-					wanted["stack-install"] = wanted["stack-install"] || stack
-				}
+				wanted["build"] = wanted["build"] || p.programs()
+				wanted["stack-install"] = wanted["stack-install"] || p.stacked()
 			}
 		}
 		if !found {

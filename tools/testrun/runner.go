@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,6 +23,18 @@ type runner struct {
 	root, logs string
 	out        io.Writer
 	begin      time.Time
+}
+
+// oneByOne is a writer that several may write to at the same time.
+type oneByOne struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (o *oneByOne) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.to.Write(p)
 }
 
 // result is what became of a part.
@@ -32,21 +46,51 @@ type result struct {
 	log string
 }
 
-// all runs the parts in their order. A part that fails does not keep the others from running.
+// all runs the parts: those that need real parts of the stack, which mostly wait for them, beside the others, each in
+// their order, once the programs are built. A part that fails does not keep the others from running.
 func (r runner) all(ctx context.Context, chosen []part) []result {
-	var results []result
+	results := make([]result, len(chosen))
+	var first, alone, stacked []int
 	for i, p := range chosen {
-		fmt.Fprintf(r.out, "[%s] %d/%d %s: %s\n", clock(time.Since(r.begin)), i+1, len(chosen), p.name, p.about)
-		res := r.part(ctx, p)
-		results = append(results, res)
-		state := "ok"
-		if res.err != nil || res.failed > 0 {
-			state = "FAILED"
-			fmt.Fprintf(r.out, "--- %s failed: %v; the end of %s:\n%s\n", p.name, res.err, res.log, tail(res.log, 80))
+		switch {
+		case p.name == "build":
+			first = append(first, i)
+		case p.stacked():
+			stacked = append(stacked, i)
+		default:
+			alone = append(alone, i)
 		}
-		fmt.Fprintf(r.out, "[%s] %d/%d %s: %s in %v (%v)\n", clock(time.Since(r.begin)), i+1, len(chosen), p.name, state, res.took.Round(time.Second), res.counts)
 	}
+	var begun atomic.Int32
+	lane := func(indexes []int) {
+		for _, i := range indexes {
+			results[i] = r.told(ctx, chosen[i], fmt.Sprintf("%d/%d %s", begun.Add(1), len(chosen), chosen[i].name))
+		}
+	}
+	lane(first)
+	var lanes sync.WaitGroup
+	lanes.Go(func() { lane(alone) })
+	lanes.Go(func() { lane(stacked) })
+	lanes.Wait()
 	return results
+}
+
+// told runs a part and says how it goes.
+func (r runner) told(ctx context.Context, p part, name string) result {
+	r.say("%s: %s\n", name, p.about)
+	res := r.part(ctx, p)
+	state := "ok"
+	if res.err != nil || res.failed > 0 {
+		state = "FAILED"
+		r.say("%s failed: %v; the end of %s:\n%s\n", name, res.err, res.log, tail(res.log, 80))
+	}
+	r.say("%s: %s in %v (%v)\n", name, state, res.took.Round(time.Second), res.counts)
+	return res
+}
+
+// say prints one message, in one write.
+func (r runner) say(format string, args ...any) {
+	fmt.Fprintf(r.out, "[%s] "+format, append([]any{clock(time.Since(r.begin))}, args...)...)
 }
 
 func (r runner) part(ctx context.Context, p part) (res result) {
@@ -129,7 +173,7 @@ func (r runner) step(ctx context.Context, name string, s step, env []string, log
 		return counts{}, err
 	}
 	counter := newCounter(log, func(line string) {
-		fmt.Fprintf(r.out, "[%s] %s: %s\n", clock(time.Since(r.begin)), name, line)
+		r.say("%s: %s\n", name, line)
 	})
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 16<<20)
