@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/tools/deploy"
 )
 
 func awsVersions(t *testing.T, test func(t *testing.T, s *shell, aws func(args ...string) string, program string)) {
@@ -101,7 +103,11 @@ func TestAWSCLILowLevel(t *testing.T) {
 		head := api("head-object", "--key", "a/b")
 		require.Equal(t, put["ETag"], head["ETag"])
 		require.Equal(t, "text/x", head["ContentType"])
-		require.Equal(t, map[string]any{"k": "v", "other": "w"}, head["Metadata"])
+		metadata := map[string]any{"k": "v", "other": "w"}
+		if deploy.Kind() == deploy.Cluster {
+			metadata = map[string]any{"K": "v", "Other": "w"} // Traefik's spelling of headers.
+		}
+		require.Equal(t, metadata, head["Metadata"])
 		api("get-object", "--key", "a/b", "--range", "bytes=10-19", "part")
 		info, err := os.Stat(s.path("part"))
 		require.NoError(t, err)

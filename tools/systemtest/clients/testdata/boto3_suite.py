@@ -31,7 +31,8 @@ assert put["ETag"] == '"%s"' % hashlib.md5(body).hexdigest()
 assert any(name.startswith("Checksum") for name in put), put
 got = s3.get_object(Bucket=bucket, Key="key")
 assert got["Body"].read() == body
-assert got["Metadata"] == {"a": "b"}
+# A proxy may spell the names of headers in its own way.
+assert {name.lower(): value for name, value in got["Metadata"].items()} == {"a": "b"}
 assert any(name.startswith("ChecksumCRC") for name in got), got
 for algorithm in "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256":
     try:
