@@ -1,16 +1,9 @@
 package metadata
 
 import (
-	"context"
 	"path/filepath"
-	"time"
 
-	"github.com/google/uuid"
-
-	"deuxfleurs.fr/garage/pkg/clock"
-	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
-	"deuxfleurs.fr/garage/services/metadata/cql"
 	"deuxfleurs.fr/garage/services/metadata/pebble"
 )
 
@@ -26,11 +19,7 @@ type database interface {
 // open opens the store that the settings name.
 func open(c Config, d Deps, onGarbage func()) (meta.Store, database, error) {
 	if c.Store == StoreCQL {
-		s, err := openCQL(c.CQL, d, onGarbage)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s.Measured(), s, nil
+		return openCQL(c.CQL, d, onGarbage)
 	}
 	s, err := pebble.Open(pebble.Config{
 		Dir: filepath.Join(d.Folder, "metadata"), FS: d.FS, ClusterID: d.ClusterID, NoSync: !c.Fsync,
@@ -38,36 +27,4 @@ func open(c Config, d Deps, onGarbage func()) (meta.Store, database, error) {
 		Clock: d.Clock, Random: d.Random, Logger: d.Logger,
 	})
 	return s, s, err
-}
-
-// retryOpen is the time between two tries to reach the database.
-const retryOpen = time.Second
-
-// openCQL waits for a database that does not answer yet, as when all of a cluster is started at once.
-func openCQL(c CQL, d Deps, onGarbage func()) (*cql.Store, error) {
-	if d.NodeID == uuid.Nil {
-		return nil, errors.Newf(errors.Invalid, "the metadata service needs its node's ID for a store that several share")
-	}
-	secured, err := c.TLS.config()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.Patience)
-	defer cancel()
-	for tries := 1; ; tries++ {
-		s, err := cql.Open(ctx, cql.Config{
-			Hosts: c.Hosts, Keyspace: c.Keyspace, Replication: c.Replication, Datacenter: c.Datacenter, Consistency: c.Consistency,
-			User: c.User, Password: c.Password, TLS: secured, Timeout: c.Timeout, ClusterID: d.ClusterID, Writer: d.NodeID,
-			OnGarbage: onGarbage, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Registry: d.Registry,
-		})
-		if err == nil || !errors.Is(err, errors.Unavailable) {
-			return s, err
-		}
-		if tries == 1 {
-			d.Logger.Warn("the metadata database is not there yet; it is tried again", "for", c.Patience, "error", err)
-		}
-		if clock.Sleep(ctx, clock.System{}, retryOpen) != nil {
-			return nil, err
-		}
-	}
 }
