@@ -131,14 +131,7 @@ func (d *Deployment) Wait(ctx context.Context) error {
 	return d.poll(ctx, "S3", func() error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		resp, err := client.Do(ctx, s3client.Request{Method: "GET"})
-		if err != nil {
-			return err
-		}
-		if resp.Status != 200 {
-			return fmt.Errorf("ListBuckets answered %d %s: %s", resp.Status, resp.Code, resp.Message)
-		}
-		return nil
+		return client.Ready(ctx)
 	})
 }
 

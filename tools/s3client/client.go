@@ -96,6 +96,18 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	return out, nil
 }
 
+// Ready asks for the list of buckets; the error says why it was not given.
+func (c *Client) Ready(ctx context.Context) error {
+	resp, err := c.Do(ctx, Request{Method: "GET"})
+	if err != nil {
+		return err
+	}
+	if resp.Status != http.StatusOK {
+		return fmt.Errorf("ListBuckets answered %d %s: %s", resp.Status, resp.Code, resp.Message)
+	}
+	return nil
+}
+
 // Open sends the request and leaves the body of the answer to the caller.
 func (c *Client) Open(ctx context.Context, r Request) (*http.Response, error) {
 	req, err := c.Build(r)

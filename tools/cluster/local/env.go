@@ -75,16 +75,7 @@ func (c *Cluster) Wait(ctx context.Context) error {
 	}
 	client := s3client.New(endpoint, 1)
 	defer client.HTTP.CloseIdleConnections()
-	return poll(ctx, 2*time.Minute, "S3 through Traefik", func(ctx context.Context) error {
-		resp, err := client.Do(ctx, s3client.Request{Method: "GET"})
-		if err != nil {
-			return err
-		}
-		if resp.Status != 200 {
-			return fmt.Errorf("ListBuckets answered %d %s: %s", resp.Status, resp.Code, resp.Message)
-		}
-		return nil
-	})
+	return poll(ctx, 2*time.Minute, "S3 through Traefik", client.Ready)
 }
 
 // poll tries until it succeeds.
