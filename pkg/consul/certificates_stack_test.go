@@ -27,12 +27,15 @@ func (p *program) issued(t *testing.T, service, path string) *Certificates {
 	return c
 }
 
-func file(t *testing.T) string { return filepath.Join(t.TempDir(), CertificateFile) }
+// file is where a program keeps the certificate of a service.
+func (p *program) file(service string) string {
+	return filepath.Join(p.folder, service+"-"+CertificateFile)
+}
 
 func TestCallsGoOnWhileTheAuthorityIsReplaced(t *testing.T) {
 	connect(t)
 	p := start(t, "garage")
-	forServer, forClient := p.issued(t, ServiceMetadata, file(t)), p.issued(t, ServiceGateway, file(t))
+	forServer, forClient := p.issued(t, ServiceMetadata, p.file(ServiceMetadata)), p.issued(t, ServiceGateway, p.file(ServiceGateway))
 	s := server(t, rpc.Mesh(forServer))
 	creds := rpc.Mesh(forClient).For(ServiceMetadata)
 	conn, err := rpc.Dial(s.Addr().String(), creds, nil)
@@ -88,8 +91,9 @@ func rotate(t *testing.T, p *program) {
 
 func TestACertificateIsKeptForAConsulThatIsAway(t *testing.T) {
 	between := connect(t)
-	path := file(t)
-	before := start(t, "garage").issued(t, ServiceMetadata, path)
+	first := start(t, "garage")
+	path := first.file(ServiceMetadata)
+	before := first.issued(t, ServiceMetadata, path)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -115,7 +119,7 @@ func TestACertificateIsKeptForAConsulThatIsAway(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
 	waiting := start(t, "garage")
 	done := make(chan *Certificates)
-	go func() { done <- waiting.issued(t, ServiceGateway, file(t)) }()
+	go func() { done <- waiting.issued(t, ServiceGateway, waiting.file(ServiceGateway)) }()
 	eventually(t, waiting.log.has("waiting for Consul"), "it says that it waits")
 	between.set(false, false)
 	require.NotNil(t, <-done)
@@ -124,7 +128,7 @@ func TestACertificateIsKeptForAConsulThatIsAway(t *testing.T) {
 func TestThePolicyOfConsulIsLookedAt(t *testing.T) {
 	connect(t)
 	p := start(t, "garage")
-	p.issued(t, ServiceMetadata, file(t))
+	p.issued(t, ServiceMetadata, p.file(ServiceMetadata))
 	const warning = "gives service certificates to anybody who asks"
 	if os.Getenv("GARAGE_STACK_CONSUL_TOKEN") == "" {
 		eventually(t, p.log.has(warning), "Consul without access rules proves nothing")

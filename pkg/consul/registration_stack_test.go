@@ -31,6 +31,7 @@ type program struct {
 	*Client
 	registry *prometheus.Registry
 	log      *lines
+	folder   string
 }
 
 // lines is a log that a test reads.
@@ -56,7 +57,8 @@ func (l *lines) has(text string) func() bool {
 // start makes a client whose keys are its own.
 func start(t *testing.T, prefix string) *program {
 	t.Helper()
-	p := &program{registry: prometheus.NewRegistry(), log: &lines{}}
+	// The folder is made first, so that it goes after the client, which writes to it until it is closed.
+	p := &program{registry: prometheus.NewRegistry(), log: &lines{}, folder: t.TempDir()}
 	c, err := New(Config{Prefix: prefix}, Deps{Clock: clock.System{}, Logger: slog.New(slog.NewTextHandler(p.log, nil)), Registry: p.registry})
 	require.NoError(t, err)
 	p.Client = c

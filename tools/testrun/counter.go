@@ -30,6 +30,8 @@ type counter struct {
 	output map[string]*strings.Builder
 	// failedTests counts the failed tests of a package, to tell a package that failed without any.
 	failedTests map[string]int
+	// failures is what was said of each failure, for the end of the report.
+	failures []string
 }
 
 func newCounter(log io.Writer, say func(string)) *counter {
@@ -68,10 +70,10 @@ func (c *counter) event(line []byte) {
 		case e.Test != "":
 			c.failed++
 			c.failedTests[e.Package]++
-			c.say("FAILED " + e.Test + " of " + e.Package)
+			c.fail("FAILED " + e.Test + " of " + e.Package)
 		case c.failedTests[e.Package] == 0:
 			c.failed++
-			c.say("FAILED " + e.Package)
+			c.fail("FAILED " + e.Package)
 		}
 	case "skip":
 		if e.Test == "" {
@@ -80,7 +82,7 @@ func (c *counter) event(line []byte) {
 		if out := c.output[id]; out == nil || !reason.MatchString(out.String()) {
 			c.failed++
 			c.failedTests[e.Package]++
-			c.say("SKIPPED WITHOUT A REASON, which counts as failed: " + e.Test + " of " + e.Package)
+			c.fail("SKIPPED WITHOUT A REASON, which counts as failed: " + e.Test + " of " + e.Package)
 			break
 		}
 		c.skipped++
@@ -88,4 +90,10 @@ func (c *counter) event(line []byte) {
 		return
 	}
 	delete(c.output, id)
+}
+
+// fail says a failure now, and again at the end.
+func (c *counter) fail(what string) {
+	c.failures = append(c.failures, what)
+	c.say(what)
 }

@@ -26,7 +26,17 @@ func report(out io.Writer, results []result, took time.Duration) error {
 		fmt.Fprintf(&b, "%-20s %8s %8d %8d %8d%s\n", r.name, clock(r.took), r.passed, r.failed, r.skipped, state)
 		sum.add(r.counts)
 	}
-	fmt.Fprintf(&b, "%-20s %8s\n\n%v\n", "all", clock(took), sum)
+	fmt.Fprintf(&b, "%-20s %8s\n\n", "all", clock(took))
+	// Where only the end of the output is kept, it must say what failed.
+	for _, r := range results {
+		for _, failure := range r.failures {
+			fmt.Fprintf(&b, "%s: %s\n", r.name, failure)
+		}
+		if r.err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", r.name, r.err)
+		}
+	}
+	fmt.Fprintf(&b, "%v\n", sum)
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return err
 	}

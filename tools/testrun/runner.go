@@ -42,8 +42,9 @@ type result struct {
 	name string
 	took time.Duration
 	counts
-	err error
-	log string
+	err      error
+	failures []string // each failed test, in words
+	log      string
 }
 
 // all runs the parts: those that need real parts of the stack, which mostly wait for them, beside the others, each in
@@ -119,8 +120,9 @@ func (r runner) part(ctx context.Context, p part) (res result) {
 	defer func() { res.err = errors.Join(res.err, endLeftovers(id, log), os.RemoveAll(temporary)) }()
 	for _, s := range p.steps {
 		fmt.Fprintf(log, "$ (%s) %s %s\n", s.dir, strings.Join(s.env, " "), strings.Join(s.argv, " "))
-		counted, err := r.step(ctx, p.name, s, []string{runEnv + "=" + id, "TMPDIR=" + temporary}, log)
+		counted, failures, err := r.step(ctx, p.name, s, []string{runEnv + "=" + id, "TMPDIR=" + temporary}, log)
 		res.add(counted)
+		res.failures = append(res.failures, failures...)
 		if ctx.Err() != nil {
 			err = fmt.Errorf("the time limit of %v: %w", p.limit, ctx.Err())
 		}
@@ -131,15 +133,15 @@ func (r runner) part(ctx context.Context, p part) (res result) {
 	return res
 }
 
-func (r runner) step(ctx context.Context, name string, s step, env []string, log io.Writer) (counts, error) {
+func (r runner) step(ctx context.Context, name string, s step, env []string, log io.Writer) (counts, []string, error) {
 	before, err := r.fingerprint(s)
 	if err != nil {
-		return counts{}, err
+		return counts{}, nil, err
 	}
 	if s.every {
 		packages, err := r.packages(ctx, s)
 		if err != nil {
-			return counts{}, err
+			return counts{}, nil, err
 		}
 		s.argv = append(slices.Clone(s.argv), packages...)
 	}
@@ -153,24 +155,24 @@ func (r runner) step(ctx context.Context, name string, s step, env []string, log
 	if !s.tests {
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := cmd.Run(); err != nil {
-			return counts{failed: 1}, err
+			return counts{failed: 1}, nil, err
 		}
 		after, err := r.fingerprint(s)
 		if err == nil && after != before {
 			err = fmt.Errorf("the files in %s have changed: run the command and commit what it makes", s.unchanged)
 		}
 		if err != nil {
-			return counts{failed: 1}, err
+			return counts{failed: 1}, nil, err
 		}
-		return counts{passed: 1}, nil
+		return counts{passed: 1}, nil, nil
 	}
 	cmd.Stderr = log
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
-		return counts{}, err
+		return counts{}, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return counts{}, err
+		return counts{}, nil, err
 	}
 	counter := newCounter(log, func(line string) {
 		r.say("%s: %s\n", name, line)
@@ -180,7 +182,7 @@ func (r runner) step(ctx context.Context, name string, s step, env []string, log
 	for lines.Scan() {
 		counter.event(lines.Bytes())
 	}
-	return counter.counts, errors.Join(lines.Err(), cmd.Wait())
+	return counter.counts, counter.failures, errors.Join(lines.Err(), cmd.Wait())
 }
 
 // packages lists the packages of the step's module, without those it excepts.
