@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -15,6 +16,11 @@ import (
 type Ref struct {
 	Attempt uuid.UUID
 	Offset  uint64
+}
+
+// AppendBinary appends the 16 bytes of the attempt and the offset in 8, most significant first: what is compared and put in order.
+func (r Ref) AppendBinary(b []byte) ([]byte, error) {
+	return binary.BigEndian.AppendUint64(append(b, r.Attempt[:]...), r.Offset), nil
 }
 
 func (r Ref) String() string { return fmt.Sprintf("%v@%d", r.Attempt, r.Offset) }
@@ -80,6 +86,10 @@ type NodeID = uuid.UUID
 type Node interface {
 	Store
 
+	// PutFor is Put on a node that does not own the chunk and stands in for an owner that is away: that it owes the
+	// chunk to owner is as durable as the chunk when Stored is answered.
+	PutFor(ctx context.Context, h Hash, data *buffer.Buffer, ref Ref, owner NodeID) (Outcome, error)
+
 	// Owe tells the node, which has the chunk, that another owner did not get
 	// it: the debt is kept on disk until it is paid. ref is the reference that
 	// the owner lacks.
@@ -111,6 +121,13 @@ type NodeStatus struct {
 	ReadOnly    bool   // nearly full, or a disk failed
 	Problem     string // why it is read-only, or empty
 	Disks       []DiskStatus
+
+	Layout  uint64 // number of the layout it has adopted: it answers no request of an older one; 0: none
+	Walked  uint64 // number of the last layout of which it has handed over all that belongs to others; 0: none
+	Foreign int64  // chunks in partitions that it does not own in that layout
+	Wanted  int64  // chunks of which it lacks a good copy and looks for one
+	Trashed int64  // bytes in the trash
+	Tasks   []TaskStatus
 }
 
 // DiskStatus describes one disk of a node.

@@ -53,9 +53,9 @@ func (c *counted) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, re
 	return outcome, err
 }
 
-// PutVerified implements chunk.VerifiedPutter.
-func (c *counted) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	outcome, err := c.Store.PutVerified(ctx, h, data, ref)
+// PutVerifiedFor implements server.Node.
+func (c *counted) PutVerifiedFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
+	outcome, err := c.Store.PutVerifiedFor(ctx, h, data, ref, owner)
 	c.written(data, err)
 	return outcome, err
 }

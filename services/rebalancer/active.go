@@ -71,7 +71,7 @@ type cluster struct {
 	once   sync.Once
 
 	mu   sync.Mutex
-	last *kv.Published // the layout that was published last; nil: none
+	last *layout.Placement // the layout that was published last; nil: none
 
 	changing sync.Mutex // one change of the layout at a time
 
@@ -90,7 +90,7 @@ func newCluster(d Deps) *cluster {
 }
 
 // published is the layout that Consul had last; nil: none.
-func (c *cluster) published() *kv.Published {
+func (c *cluster) published() *layout.Placement {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
@@ -137,7 +137,7 @@ func (s *Service) runCluster(ctx context.Context) {
 	work.Go(func() {
 		s.ended(ctx, c.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
 			c.mu.Lock()
-			c.last = &kv.Published{Layout: l, Assignment: a}
+			c.last = &layout.Placement{Layout: l, Assignment: a}
 			c.mu.Unlock()
 			s.deps.Logger.Info("layout in force", "number", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
 		}))

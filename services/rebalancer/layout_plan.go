@@ -24,19 +24,19 @@ func (s *Service) ApplyLayout(ctx context.Context, r *adminv1.ApplyLayoutRequest
 }
 
 // next is the layout that would follow, and what it would do.
-func next(seen kv.Snapshot) (kv.Published, plan.Plan, error) {
+func next(seen kv.Snapshot) (layout.Placement, plan.Plan, error) {
 	if seen.Staged.Empty() {
-		return kv.Published{}, plan.Plan{}, nothingStaged()
+		return layout.Placement{}, plan.Plan{}, nothingStaged()
 	}
 	after, err := seen.Staged.Apply(seen.Layout())
 	if err != nil {
-		return kv.Published{}, plan.Plan{}, errors.Annotate(err, "what is staged makes no layout yet")
+		return layout.Placement{}, plan.Plan{}, errors.Annotate(err, "what is staged makes no layout yet")
 	}
 	owners, err := layout.Assign(seen.Assignment(), after)
 	if err != nil {
-		return kv.Published{}, plan.Plan{}, err
+		return layout.Placement{}, plan.Plan{}, err
 	}
-	return kv.Published{Layout: after, Assignment: owners}, plan.Make(seen.Layout(), seen.Assignment(), after, owners), nil
+	return layout.Placement{Layout: after, Assignment: owners}, plan.Make(seen.Layout(), seen.Assignment(), after, owners), nil
 }
 
 // obstacle is why a plan cannot be applied, or empty. The first layout has nothing to move.

@@ -184,6 +184,15 @@ func (n *Node) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref c
 	return o, err
 }
 
+// PutFor implements chunk.Node; it counts as a Put.
+func (n *Node) PutFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (o chunk.Outcome, err error) {
+	err = n.run(ctx, Put, h, func() error {
+		o, err = n.next.PutFor(ctx, h, data, ref, owner)
+		return err
+	})
+	return o, err
+}
+
 // PutRef implements chunk.Store.
 func (n *Node) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (o chunk.Outcome, err error) {
 	err = n.run(ctx, PutRef, h, func() error {

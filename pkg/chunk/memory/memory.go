@@ -88,6 +88,15 @@ func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 	return chunk.Stored, nil
 }
 
+// PutFor implements chunk.Node.
+func (s *Store) PutFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
+	outcome, err := s.Put(ctx, h, data, ref)
+	if err != nil || outcome != chunk.Stored {
+		return outcome, err
+	}
+	return outcome, s.Owe(ctx, h, ref, owner)
+}
+
 // PutRef implements chunk.Store.
 func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
 	if err := ctx.Err(); err != nil {

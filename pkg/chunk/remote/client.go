@@ -118,6 +118,15 @@ func (c *Client) failed(err error) error {
 
 // Put implements chunk.Store.
 func (c *Client) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref)}, h)
+}
+
+// PutFor implements chunk.Node.
+func (c *Client) PutFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
+	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref), StandInFor: owner[:]}, h)
+}
+
+func (c *Client) put(ctx context.Context, data *buffer.Buffer, header *chunknodev1.PutHeader, h chunk.Hash) (chunk.Outcome, error) {
 	if err := checkSize(h, data); err != nil {
 		return 0, err
 	}
@@ -127,7 +136,6 @@ func (c *Client) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref
 	if err != nil {
 		return 0, c.failed(err)
 	}
-	header := &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref)}
 	var answer chunknodev1.PutResponse
 	if err := exchange(stream, header, data, &answer); err != nil {
 		return 0, c.failed(err)

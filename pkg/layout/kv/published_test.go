@@ -17,7 +17,7 @@ func node(i int) layout.Node {
 	return layout.Node{ID: id, Zone: "zone-" + string(rune('a'+i%3)), Capacity: 1 << 40, Tokens: 100}
 }
 
-func published(t *testing.T, number uint64, nodes int) Published {
+func published(t *testing.T, number uint64, nodes int) layout.Placement {
 	t.Helper()
 	var all []layout.Node
 	for i := range nodes {
@@ -27,7 +27,7 @@ func published(t *testing.T, number uint64, nodes int) Published {
 	require.NoError(t, err)
 	a, err := layout.Assign(nil, l)
 	require.NoError(t, err)
-	return Published{Layout: l, Assignment: a}
+	return layout.Placement{Layout: l, Assignment: a}
 }
 
 // widened is the assignment of the first nodes of a layout as one of the whole layout, whose other nodes own nothing.
@@ -51,7 +51,7 @@ func TestAPublishedLayoutIsReadAsItWasWritten(t *testing.T) {
 	p := published(t, 7, 5)
 	b, err := p.MarshalBinary()
 	require.NoError(t, err)
-	var again Published
+	var again layout.Placement
 	require.NoError(t, again.UnmarshalBinary(b))
 	require.Equal(t, p, again)
 }
@@ -64,18 +64,18 @@ func TestDamagedLayoutsAreRefused(t *testing.T) {
 		if n > 2000 && n < len(b)-100 && n%97 != 0 {
 			continue
 		}
-		var read Published
+		var read layout.Placement
 		err := read.UnmarshalBinary(b[:n])
 		require.True(t, errors.Is(err, errors.Corrupted), "cut to %d bytes: %v", n, err)
 	}
-	for name, mixed := range map[string]Published{
+	for name, mixed := range map[string]layout.Placement{
 		"number": {Layout: p.Layout, Assignment: published(t, 8, 5).Assignment},
 		"nodes":  {Layout: p.Layout, Assignment: published(t, 7, 4).Assignment},
 		"copies": {Layout: p.Layout, Assignment: published(t, 7, 2).Assignment},
 	} {
 		b, err := mixed.MarshalBinary()
 		require.NoError(t, err)
-		var read Published
+		var read layout.Placement
 		require.True(t, errors.Is(read.UnmarshalBinary(b), errors.Corrupted), name)
 	}
 }

@@ -44,7 +44,7 @@ type Lock struct {
 
 // Snapshot is the layout and what is staged, as they were at one moment.
 type Snapshot struct {
-	Current *Published // nil: no layout was published yet
+	Current *layout.Placement // nil: no layout was published yet
 	Staged  layout.Change
 
 	current, staged uint64 // when each was last changed, as Consul counts; 0: it is not there
@@ -103,20 +103,20 @@ func (s *Store) Read(ctx context.Context) (Snapshot, error) {
 }
 
 // Get returns a layout of the history by its number. Kinds: NotFound; Unavailable; Corrupted.
-func (s *Store) Get(ctx context.Context, number uint64) (Published, error) {
+func (s *Store) Get(ctx context.Context, number uint64) (layout.Placement, error) {
 	pair, _, err := s.consul.API().KV().Get(s.key(number), (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil {
-		return Published{}, away(err, "reading layout %d", number)
+		return layout.Placement{}, away(err, "reading layout %d", number)
 	}
 	if pair == nil {
-		return Published{}, errors.E(errors.NotFound, errors.Layout, strconv.FormatUint(number, 10), "Consul has no key %s", s.key(number))
+		return layout.Placement{}, errors.E(errors.NotFound, errors.Layout, strconv.FormatUint(number, 10), "Consul has no key %s", s.key(number))
 	}
-	var p Published
+	var p layout.Placement
 	if err := p.UnmarshalBinary(pair.Value); err != nil {
-		return Published{}, errors.Annotate(err, "Consul's key %s", s.key(number))
+		return layout.Placement{}, errors.Annotate(err, "Consul's key %s", s.key(number))
 	}
 	if p.Layout.Number != number {
-		return Published{}, damaged(nil, "Consul's key %s holds number %d", s.key(number), p.Layout.Number)
+		return layout.Placement{}, errors.E(errors.Corrupted, errors.Layout, "", "Consul's key %s holds number %d", s.key(number), p.Layout.Number)
 	}
 	return p, nil
 }
@@ -162,11 +162,11 @@ func (s *Store) Stage(ctx context.Context, lock Lock, seen Snapshot, change layo
 // Publish puts a layout in force and removes what is staged, if nothing was changed since seen was read. lock may
 // be the zero Lock. Kinds: Conflict; Invalid if the number does not follow; Full; Unavailable: the layout may or may not
 // have been published then.
-func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p Published) error {
+func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p layout.Placement) error {
 	if want := seen.Layout().Number + 1; p.Layout.Number != want {
 		return errors.E(errors.Invalid, errors.Layout, strconv.FormatUint(p.Layout.Number, 10), "the next layout has the number %d", want)
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return err
 	}
 	value, err := p.MarshalBinary()

@@ -57,16 +57,16 @@ func assign(i int) func(layout.Change, layout.Layout) (layout.Change, error) {
 }
 
 // apply publishes what is staged.
-func apply(ctx context.Context, s *Store, lock Lock, seen Snapshot) (Published, error) {
+func apply(ctx context.Context, s *Store, lock Lock, seen Snapshot) (layout.Placement, error) {
 	l, err := seen.Staged.Apply(seen.Layout())
 	if err != nil {
-		return Published{}, err
+		return layout.Placement{}, err
 	}
 	a, err := layout.Assign(seen.Assignment(), l)
 	if err != nil {
-		return Published{}, err
+		return layout.Placement{}, err
 	}
-	p := Published{Layout: l, Assignment: a}
+	p := layout.Placement{Layout: l, Assignment: a}
 	return p, s.Publish(ctx, lock, seen, p)
 }
 
@@ -219,7 +219,7 @@ func TestTheLargestLayoutFitsConsul(t *testing.T) {
 	require.NoError(t, err)
 	a, err := layout.Assign(nil, small)
 	require.NoError(t, err)
-	p := Published{Layout: l, Assignment: widened(t, a, l)}
+	p := layout.Placement{Layout: l, Assignment: widened(t, a, l)}
 	seen, err := s.Read(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, s.Publish(t.Context(), Lock{}, seen, p))

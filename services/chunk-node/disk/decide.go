@@ -23,7 +23,10 @@ func (c *changes) decide(o *op) error {
 		return err
 	}
 	o.outcome, o.discarded = e.Outcome, e.Discard
-	return c.apply(o, r, next, e)
+	if err := c.apply(o, r, next, e); err != nil || o.owner == (chunk.NodeID{}) || e.Outcome != chunk.Stored {
+		return err
+	}
+	return c.debt(o) // a stand-in's, as durable as what it stores
 }
 
 // ask calls the rule for the op.
@@ -212,7 +215,7 @@ func (c *changes) debt(o *op) error {
 			return err
 		}
 	}
-	if owed == (o.kind == opOwe) {
+	if owed == (o.kind != opPaid) {
 		return nil
 	}
 	if c.debts == nil {

@@ -130,8 +130,21 @@ func (s *Store) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 	return s.PutVerified(ctx, h, data, ref)
 }
 
+// PutFor implements chunk.Node.
+func (s *Store) PutFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
+	if err := check(ctx, h, data, true); err != nil {
+		return 0, err
+	}
+	return s.PutVerifiedFor(ctx, h, data, ref, owner)
+}
+
 // PutVerified implements chunk.VerifiedPutter.
 func (s *Store) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
+	return s.PutVerifiedFor(ctx, h, data, ref, chunk.NodeID{})
+}
+
+// PutVerifiedFor is PutFor without looking whether data has the hash h; it is PutVerified if the owner is the zero NodeID.
+func (s *Store) PutVerifiedFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
 	if err := check(ctx, h, data, false); err != nil {
 		return 0, err
 	}
@@ -142,11 +155,11 @@ func (s *Store) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buff
 	defer s.leave()
 	// A chunk that is there needs only the reference; the writer looks again.
 	if c, err := entryOf(v.db, h); err == nil && c.Place != state.Nowhere {
-		if outcome, err := v.putRef(ctx, h, ref); err != nil || outcome != chunk.SendData {
+		if outcome, err := v.putRef(ctx, h, ref, owner); err != nil || outcome != chunk.SendData {
 			return outcome, err
 		}
 	}
-	o := &op{kind: opPut, hash: h, ref: ref}
+	o := &op{kind: opPut, hash: h, ref: ref, owner: owner}
 	if err := s.store(ctx, v, o, data); err != nil {
 		return 0, err
 	}
@@ -208,11 +221,11 @@ func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.
 		return 0, err
 	}
 	defer s.leave()
-	return v.putRef(ctx, h, ref)
+	return v.putRef(ctx, h, ref, chunk.NodeID{})
 }
 
-func (v *volume) putRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	o := &op{kind: opPutRef, hash: h, ref: ref}
+func (v *volume) putRef(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
+	o := &op{kind: opPutRef, hash: h, ref: ref, owner: owner}
 	err := v.submit(ctx, o)
 	return o.outcome, err
 }

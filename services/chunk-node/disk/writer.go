@@ -31,7 +31,7 @@ type op struct {
 	kind       opKind
 	hash       chunk.Hash
 	ref        chunk.Ref
-	owner      chunk.NodeID // opOwe, opPaid
+	owner      chunk.NodeID // opOwe, opPaid; opPut, opPutRef: whom the node stands in for
 	offered    content      // opPut, opRepair
 	temporary  string       // file of the offered content, if it is to be a file
 	compressed bool         // opFound: which form of file was seen

@@ -24,6 +24,8 @@ import (
 type Node interface {
 	chunk.Node
 	chunk.VerifiedPutter
+	// PutVerifiedFor is PutFor without looking whether data has the hash h; it is PutVerified if the owner is the zero NodeID.
+	PutVerifiedFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error)
 	// RepairVerified is Repair without looking whether data has the hash h.
 	RepairVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error
 }
@@ -119,12 +121,18 @@ func (s *server) Put(stream grpc.ClientStreamingServer[chunknodev1.PutRequest, c
 	if err != nil {
 		return err
 	}
+	var owner chunk.NodeID
+	if first.StandInFor != nil {
+		if owner, err = uuid.FromBytes(first.StandInFor); err != nil {
+			return errors.Wrap(errors.Invalid, err, "the owner that the node stands in for")
+		}
+	}
 	h, b, err := s.receive(stream, first.Hash, first.Length)
 	if err != nil {
 		return err
 	}
 	defer b.Release()
-	outcome, err := s.node.PutVerified(stream.Context(), h, b, ref)
+	outcome, err := s.node.PutVerifiedFor(stream.Context(), h, b, ref, owner)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ package chunknodev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -73,6 +74,119 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{0}
+}
+
+type Task int32
+
+const (
+	Task_TASK_UNSPECIFIED     Task = 0
+	Task_TASK_REBALANCE       Task = 1
+	Task_TASK_REPAIR          Task = 2
+	Task_TASK_SCRUB           Task = 3
+	Task_TASK_COLLECTION      Task = 4
+	Task_TASK_LONG_COLLECTION Task = 5
+)
+
+// Enum value maps for Task.
+var (
+	Task_name = map[int32]string{
+		0: "TASK_UNSPECIFIED",
+		1: "TASK_REBALANCE",
+		2: "TASK_REPAIR",
+		3: "TASK_SCRUB",
+		4: "TASK_COLLECTION",
+		5: "TASK_LONG_COLLECTION",
+	}
+	Task_value = map[string]int32{
+		"TASK_UNSPECIFIED":     0,
+		"TASK_REBALANCE":       1,
+		"TASK_REPAIR":          2,
+		"TASK_SCRUB":           3,
+		"TASK_COLLECTION":      4,
+		"TASK_LONG_COLLECTION": 5,
+	}
+)
+
+func (x Task) Enum() *Task {
+	p := new(Task)
+	*p = x
+	return p
+}
+
+func (x Task) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Task) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_chunknode_v1_chunk_node_proto_enumTypes[1].Descriptor()
+}
+
+func (Task) Type() protoreflect.EnumType {
+	return &file_garage_chunknode_v1_chunk_node_proto_enumTypes[1]
+}
+
+func (x Task) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Task.Descriptor instead.
+func (Task) EnumDescriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{1}
+}
+
+type TaskState int32
+
+const (
+	TaskState_TASK_STATE_UNSPECIFIED TaskState = 0
+	TaskState_TASK_STATE_IDLE        TaskState = 1
+	TaskState_TASK_STATE_RUNNING     TaskState = 2
+	TaskState_TASK_STATE_STOPPED     TaskState = 3
+	TaskState_TASK_STATE_STUCK       TaskState = 4
+)
+
+// Enum value maps for TaskState.
+var (
+	TaskState_name = map[int32]string{
+		0: "TASK_STATE_UNSPECIFIED",
+		1: "TASK_STATE_IDLE",
+		2: "TASK_STATE_RUNNING",
+		3: "TASK_STATE_STOPPED",
+		4: "TASK_STATE_STUCK",
+	}
+	TaskState_value = map[string]int32{
+		"TASK_STATE_UNSPECIFIED": 0,
+		"TASK_STATE_IDLE":        1,
+		"TASK_STATE_RUNNING":     2,
+		"TASK_STATE_STOPPED":     3,
+		"TASK_STATE_STUCK":       4,
+	}
+)
+
+func (x TaskState) Enum() *TaskState {
+	p := new(TaskState)
+	*p = x
+	return p
+}
+
+func (x TaskState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TaskState) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_chunknode_v1_chunk_node_proto_enumTypes[2].Descriptor()
+}
+
+func (TaskState) Type() protoreflect.EnumType {
+	return &file_garage_chunknode_v1_chunk_node_proto_enumTypes[2]
+}
+
+func (x TaskState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TaskState.Descriptor instead.
+func (TaskState) EnumDescriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{2}
 }
 
 // Ref is a reference: an attempt (16 bytes) and an offset in it.
@@ -279,11 +393,13 @@ func (x *GetResponse) GetData() []byte {
 }
 
 type PutHeader struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
-	Length        uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
-	Ref           *Ref                   `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
-	Layout        uint64                 `protobuf:"varint,4,opt,name=layout,proto3" json:"layout,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Hash   []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Length uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	Ref    *Ref                   `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
+	Layout uint64                 `protobuf:"varint,4,opt,name=layout,proto3" json:"layout,omitempty"`
+	// stand_in_for is the ID (16 bytes) of the owner that is away and is owed the chunk; empty for an owner.
+	StandInFor    []byte `protobuf:"bytes,5,opt,name=stand_in_for,json=standInFor,proto3" json:"stand_in_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +460,13 @@ func (x *PutHeader) GetLayout() uint64 {
 		return x.Layout
 	}
 	return 0
+}
+
+func (x *PutHeader) GetStandInFor() []byte {
+	if x != nil {
+		return x.StandInFor
+	}
+	return nil
 }
 
 type PutRequest struct {
@@ -948,6 +1071,12 @@ type StatusResponse struct {
 	ReadOnly      bool                   `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	Problem       string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
 	Disks         []*DiskStatus          `protobuf:"bytes,15,rep,name=disks,proto3" json:"disks,omitempty"`
+	Layout        uint64                 `protobuf:"varint,16,opt,name=layout,proto3" json:"layout,omitempty"`
+	Walked        uint64                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`
+	Foreign       int64                  `protobuf:"varint,18,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted        int64                  `protobuf:"varint,19,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed       int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks         []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1087,6 +1216,48 @@ func (x *StatusResponse) GetDisks() []*DiskStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetWalked() uint64 {
+	if x != nil {
+		return x.Walked
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetForeign() int64 {
+	if x != nil {
+		return x.Foreign
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetWanted() int64 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetTrashed() int64 {
+	if x != nil {
+		return x.Trashed
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetTasks() []*TaskStatus {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
 type DiskStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
@@ -1155,11 +1326,975 @@ func (x *DiskStatus) GetFailed() string {
 	return ""
 }
 
+type GetLayoutsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLayoutsRequest) Reset() {
+	*x = GetLayoutsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLayoutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLayoutsRequest) ProtoMessage() {}
+
+func (x *GetLayoutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLayoutsRequest.ProtoReflect.Descriptor instead.
+func (*GetLayoutsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{19}
+}
+
+type GetLayoutsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// layouts are as layout.Active encodes them; empty: none was adopted yet.
+	Layouts       []byte `protobuf:"bytes,1,opt,name=layouts,proto3" json:"layouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLayoutsResponse) Reset() {
+	*x = GetLayoutsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLayoutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLayoutsResponse) ProtoMessage() {}
+
+func (x *GetLayoutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLayoutsResponse.ProtoReflect.Descriptor instead.
+func (*GetLayoutsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetLayoutsResponse) GetLayouts() []byte {
+	if x != nil {
+		return x.Layouts
+	}
+	return nil
+}
+
+type AdoptLayoutsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Layouts       []byte                 `protobuf:"bytes,1,opt,name=layouts,proto3" json:"layouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptLayoutsRequest) Reset() {
+	*x = AdoptLayoutsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptLayoutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptLayoutsRequest) ProtoMessage() {}
+
+func (x *AdoptLayoutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptLayoutsRequest.ProtoReflect.Descriptor instead.
+func (*AdoptLayoutsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AdoptLayoutsRequest) GetLayouts() []byte {
+	if x != nil {
+		return x.Layouts
+	}
+	return nil
+}
+
+type AdoptLayoutsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// layout is the number of the current one afterwards.
+	Layout        uint64 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptLayoutsResponse) Reset() {
+	*x = AdoptLayoutsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptLayoutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptLayoutsResponse) ProtoMessage() {}
+
+func (x *AdoptLayoutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptLayoutsResponse.ProtoReflect.Descriptor instead.
+func (*AdoptLayoutsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AdoptLayoutsResponse) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+type GetPartitionSumsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partitions    []uint32               `protobuf:"varint,1,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Layout        uint64                 `protobuf:"varint,2,opt,name=layout,proto3" json:"layout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPartitionSumsRequest) Reset() {
+	*x = GetPartitionSumsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPartitionSumsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPartitionSumsRequest) ProtoMessage() {}
+
+func (x *GetPartitionSumsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPartitionSumsRequest.ProtoReflect.Descriptor instead.
+func (*GetPartitionSumsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetPartitionSumsRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *GetPartitionSumsRequest) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+type GetPartitionSumsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sums are 16 bytes for each partition.
+	Sums          []byte `protobuf:"bytes,1,opt,name=sums,proto3" json:"sums,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPartitionSumsResponse) Reset() {
+	*x = GetPartitionSumsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPartitionSumsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPartitionSumsResponse) ProtoMessage() {}
+
+func (x *GetPartitionSumsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPartitionSumsResponse.ProtoReflect.Descriptor instead.
+func (*GetPartitionSumsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetPartitionSumsResponse) GetSums() []byte {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+type GetBucketSumsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Layout        uint64                 `protobuf:"varint,2,opt,name=layout,proto3" json:"layout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBucketSumsRequest) Reset() {
+	*x = GetBucketSumsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBucketSumsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBucketSumsRequest) ProtoMessage() {}
+
+func (x *GetBucketSumsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBucketSumsRequest.ProtoReflect.Descriptor instead.
+func (*GetBucketSumsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetBucketSumsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *GetBucketSumsRequest) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+type GetBucketSumsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sums are 16 bytes for each of the 256 buckets.
+	Sums          []byte `protobuf:"bytes,1,opt,name=sums,proto3" json:"sums,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBucketSumsResponse) Reset() {
+	*x = GetBucketSumsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBucketSumsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBucketSumsResponse) ProtoMessage() {}
+
+func (x *GetBucketSumsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBucketSumsResponse.ProtoReflect.Descriptor instead.
+func (*GetBucketSumsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetBucketSumsResponse) GetSums() []byte {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+type ListEntriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Bucket        uint32                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	After         []byte                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Layout        uint64                 `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEntriesRequest) Reset() {
+	*x = ListEntriesRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEntriesRequest) ProtoMessage() {}
+
+func (x *ListEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEntriesRequest.ProtoReflect.Descriptor instead.
+func (*ListEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListEntriesRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ListEntriesRequest) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *ListEntriesRequest) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ListEntriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListEntriesRequest) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+type Entry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Length        uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	Good          bool                   `protobuf:"varint,3,opt,name=good,proto3" json:"good,omitempty"`
+	Refs          []*Ref                 `protobuf:"bytes,4,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Entry) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Entry) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Entry) GetGood() bool {
+	if x != nil {
+		return x.Good
+	}
+	return false
+}
+
+func (x *Entry) GetRefs() []*Ref {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type ListEntriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEntriesResponse) Reset() {
+	*x = ListEntriesResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEntriesResponse) ProtoMessage() {}
+
+func (x *ListEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEntriesResponse.ProtoReflect.Descriptor instead.
+func (*ListEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListEntriesResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type TaskStatus struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Task   Task                   `protobuf:"varint,1,opt,name=task,proto3,enum=garage.chunknode.v1.Task" json:"task,omitempty"`
+	State  TaskState              `protobuf:"varint,2,opt,name=state,proto3,enum=garage.chunknode.v1.TaskState" json:"state,omitempty"`
+	Layout uint64                 `protobuf:"varint,3,opt,name=layout,proto3" json:"layout,omitempty"`
+	// done and total are partitions (rebalance, repair) or chunks (the others) of this round.
+	Done  int64 `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	Total int64 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	Bytes int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// rate is in bytes a second; 0: no limit.
+	Rate          int64                  `protobuf:"varint,7,opt,name=rate,proto3" json:"rate,omitempty"`
+	Began         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=began,proto3" json:"began,omitempty"`
+	Ended         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	Problems      int64                  `protobuf:"varint,10,opt,name=problems,proto3" json:"problems,omitempty"`
+	Note          string                 `protobuf:"bytes,11,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskStatus) Reset() {
+	*x = TaskStatus{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskStatus) ProtoMessage() {}
+
+func (x *TaskStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskStatus.ProtoReflect.Descriptor instead.
+func (*TaskStatus) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TaskStatus) GetTask() Task {
+	if x != nil {
+		return x.Task
+	}
+	return Task_TASK_UNSPECIFIED
+}
+
+func (x *TaskStatus) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *TaskStatus) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetBegan() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *TaskStatus) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *TaskStatus) GetProblems() int64 {
+	if x != nil {
+		return x.Problems
+	}
+	return 0
+}
+
+func (x *TaskStatus) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+type CommandRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  Task                   `protobuf:"varint,1,opt,name=task,proto3,enum=garage.chunknode.v1.Task" json:"task,omitempty"`
+	Start bool                   `protobuf:"varint,2,opt,name=start,proto3" json:"start,omitempty"`
+	// rate is in bytes a second; 0: as it was; -1: no limit.
+	Rate int64 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	// term is the lock index of the active rebalancer; 0: there is no lock.
+	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandRequest) Reset() {
+	*x = CommandRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandRequest) ProtoMessage() {}
+
+func (x *CommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandRequest.ProtoReflect.Descriptor instead.
+func (*CommandRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CommandRequest) GetTask() Task {
+	if x != nil {
+		return x.Task
+	}
+	return Task_TASK_UNSPECIFIED
+}
+
+func (x *CommandRequest) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
+}
+
+func (x *CommandRequest) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *CommandRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+type CommandResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *TaskStatus            `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandResponse) Reset() {
+	*x = CommandResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandResponse) ProtoMessage() {}
+
+func (x *CommandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandResponse.ProtoReflect.Descriptor instead.
+func (*CommandResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CommandResponse) GetStatus() *TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+type ListDamagedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         []byte                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDamagedRequest) Reset() {
+	*x = ListDamagedRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDamagedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDamagedRequest) ProtoMessage() {}
+
+func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
+func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListDamagedRequest) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ListDamagedRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type Damage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Refs          []*Ref                 `protobuf:"bytes,2,rep,name=refs,proto3" json:"refs,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Tries         int32                  `protobuf:"varint,4,opt,name=tries,proto3" json:"tries,omitempty"`
+	Problem       string                 `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Damage) Reset() {
+	*x = Damage{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Damage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Damage) ProtoMessage() {}
+
+func (x *Damage) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Damage.ProtoReflect.Descriptor instead.
+func (*Damage) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Damage) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Damage) GetRefs() []*Ref {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+func (x *Damage) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Damage) GetTries() int32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *Damage) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type ListDamagedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Damaged       []*Damage              `protobuf:"bytes,1,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDamagedResponse) Reset() {
+	*x = ListDamagedResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDamagedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDamagedResponse) ProtoMessage() {}
+
+func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
+func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListDamagedResponse) GetDamaged() []*Damage {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
 var File_garage_chunknode_v1_chunk_node_proto protoreflect.FileDescriptor
 
 const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\n" +
-	"$garage/chunknode/v1/chunk_node.proto\x12\x13garage.chunknode.v1\"7\n" +
+	"$garage/chunknode/v1/chunk_node.proto\x12\x13garage.chunknode.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n" +
 	"\x03Ref\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\fR\aattempt\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\"8\n" +
@@ -1171,12 +2306,14 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06length\x18\x01 \x01(\rR\x06length\"Y\n" +
 	"\vGetResponse\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1e.garage.chunknode.v1.GetHeaderR\x06header\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"{\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x9d\x01\n" +
 	"\tPutHeader\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12*\n" +
 	"\x03ref\x18\x03 \x01(\v2\x18.garage.chunknode.v1.RefR\x03ref\x12\x16\n" +
-	"\x06layout\x18\x04 \x01(\x04R\x06layout\"X\n" +
+	"\x06layout\x18\x04 \x01(\x04R\x06layout\x12 \n" +
+	"\fstand_in_for\x18\x05 \x01(\fR\n" +
+	"standInFor\"X\n" +
 	"\n" +
 	"PutRequest\x126\n" +
 	"\x06header\x18\x01 \x01(\v2\x1e.garage.chunknode.v1.PutHeaderR\x06header\x12\x12\n" +
@@ -1209,7 +2346,7 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2!.garage.chunknode.v1.RepairHeaderR\x06header\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\x10\n" +
 	"\x0eRepairResponse\"\x0f\n" +
-	"\rStatusRequest\"\xc2\x03\n" +
+	"\rStatusRequest\"\xf5\x04\n" +
 	"\x0eStatusResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x1d\n" +
@@ -1227,18 +2364,102 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x04free\x18\f \x01(\x03R\x04free\x12\x1b\n" +
 	"\tread_only\x18\r \x01(\bR\breadOnly\x12\x18\n" +
 	"\aproblem\x18\x0e \x01(\tR\aproblem\x125\n" +
-	"\x05disks\x18\x0f \x03(\v2\x1f.garage.chunknode.v1.DiskStatusR\x05disks\"h\n" +
+	"\x05disks\x18\x0f \x03(\v2\x1f.garage.chunknode.v1.DiskStatusR\x05disks\x12\x16\n" +
+	"\x06layout\x18\x10 \x01(\x04R\x06layout\x12\x16\n" +
+	"\x06walked\x18\x11 \x01(\x04R\x06walked\x12\x18\n" +
+	"\aforeign\x18\x12 \x01(\x03R\aforeign\x12\x16\n" +
+	"\x06wanted\x18\x13 \x01(\x03R\x06wanted\x12\x18\n" +
+	"\atrashed\x18\x14 \x01(\x03R\atrashed\x125\n" +
+	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\"h\n" +
 	"\n" +
 	"DiskStatus\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x12\n" +
 	"\x04free\x18\x03 \x01(\x03R\x04free\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\tR\x06failed*_\n" +
+	"\x06failed\x18\x04 \x01(\tR\x06failed\"\x13\n" +
+	"\x11GetLayoutsRequest\".\n" +
+	"\x12GetLayoutsResponse\x12\x18\n" +
+	"\alayouts\x18\x01 \x01(\fR\alayouts\"/\n" +
+	"\x13AdoptLayoutsRequest\x12\x18\n" +
+	"\alayouts\x18\x01 \x01(\fR\alayouts\".\n" +
+	"\x14AdoptLayoutsResponse\x12\x16\n" +
+	"\x06layout\x18\x01 \x01(\x04R\x06layout\"Q\n" +
+	"\x17GetPartitionSumsRequest\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\rR\n" +
+	"partitions\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\x04R\x06layout\".\n" +
+	"\x18GetPartitionSumsResponse\x12\x12\n" +
+	"\x04sums\x18\x01 \x01(\fR\x04sums\"L\n" +
+	"\x14GetBucketSumsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\x04R\x06layout\"+\n" +
+	"\x15GetBucketSumsResponse\x12\x12\n" +
+	"\x04sums\x18\x01 \x01(\fR\x04sums\"\x8e\x01\n" +
+	"\x12ListEntriesRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\rR\x06bucket\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\fR\x05after\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06layout\x18\x05 \x01(\x04R\x06layout\"u\n" +
+	"\x05Entry\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
+	"\x04good\x18\x03 \x01(\bR\x04good\x12,\n" +
+	"\x04refs\x18\x04 \x03(\v2\x18.garage.chunknode.v1.RefR\x04refs\"K\n" +
+	"\x13ListEntriesResponse\x124\n" +
+	"\aentries\x18\x01 \x03(\v2\x1a.garage.chunknode.v1.EntryR\aentries\"\xf1\x02\n" +
+	"\n" +
+	"TaskStatus\x12-\n" +
+	"\x04task\x18\x01 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x124\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1e.garage.chunknode.v1.TaskStateR\x05state\x12\x16\n" +
+	"\x06layout\x18\x03 \x01(\x04R\x06layout\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x03R\x05total\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04rate\x18\a \x01(\x03R\x04rate\x120\n" +
+	"\x05began\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x120\n" +
+	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
+	"\bproblems\x18\n" +
+	" \x01(\x03R\bproblems\x12\x12\n" +
+	"\x04note\x18\v \x01(\tR\x04note\"}\n" +
+	"\x0eCommandRequest\x12-\n" +
+	"\x04task\x18\x01 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\bR\x05start\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x03R\x04rate\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\"J\n" +
+	"\x0fCommandResponse\x127\n" +
+	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\"@\n" +
+	"\x12ListDamagedRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\fR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\xac\x01\n" +
+	"\x06Damage\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12,\n" +
+	"\x04refs\x18\x02 \x03(\v2\x18.garage.chunknode.v1.RefR\x04refs\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05tries\x18\x04 \x01(\x05R\x05tries\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"L\n" +
+	"\x13ListDamagedResponse\x125\n" +
+	"\adamaged\x18\x01 \x03(\v2\x1b.garage.chunknode.v1.DamageR\adamaged*_\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eOUTCOME_STORED\x10\x01\x12\x15\n" +
 	"\x11OUTCOME_SEND_DATA\x10\x02\x12\x10\n" +
-	"\fOUTCOME_GONE\x10\x032\xc2\x04\n" +
+	"\fOUTCOME_GONE\x10\x03*\x80\x01\n" +
+	"\x04Task\x12\x14\n" +
+	"\x10TASK_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTASK_REBALANCE\x10\x01\x12\x0f\n" +
+	"\vTASK_REPAIR\x10\x02\x12\x0e\n" +
+	"\n" +
+	"TASK_SCRUB\x10\x03\x12\x13\n" +
+	"\x0fTASK_COLLECTION\x10\x04\x12\x18\n" +
+	"\x14TASK_LONG_COLLECTION\x10\x05*\x82\x01\n" +
+	"\tTaskState\x12\x1a\n" +
+	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fTASK_STATE_IDLE\x10\x01\x12\x16\n" +
+	"\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n" +
+	"\x12TASK_STATE_STOPPED\x10\x03\x12\x14\n" +
+	"\x10TASK_STATE_STUCK\x10\x042\xf9\t\n" +
 	"\x10ChunkNodeService\x12J\n" +
 	"\x03Get\x12\x1f.garage.chunknode.v1.GetRequest\x1a .garage.chunknode.v1.GetResponse0\x01\x12J\n" +
 	"\x03Put\x12\x1f.garage.chunknode.v1.PutRequest\x1a .garage.chunknode.v1.PutResponse(\x01\x12Q\n" +
@@ -1246,7 +2467,15 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06Delete\x12\".garage.chunknode.v1.DeleteRequest\x1a#.garage.chunknode.v1.DeleteResponse\x12H\n" +
 	"\x03Owe\x12\x1f.garage.chunknode.v1.OweRequest\x1a .garage.chunknode.v1.OweResponse\x12S\n" +
 	"\x06Repair\x12\".garage.chunknode.v1.RepairRequest\x1a#.garage.chunknode.v1.RepairResponse(\x01\x12Q\n" +
-	"\x06Status\x12\".garage.chunknode.v1.StatusRequest\x1a#.garage.chunknode.v1.StatusResponseB\xd3\x01\n" +
+	"\x06Status\x12\".garage.chunknode.v1.StatusRequest\x1a#.garage.chunknode.v1.StatusResponse\x12]\n" +
+	"\n" +
+	"GetLayouts\x12&.garage.chunknode.v1.GetLayoutsRequest\x1a'.garage.chunknode.v1.GetLayoutsResponse\x12c\n" +
+	"\fAdoptLayouts\x12(.garage.chunknode.v1.AdoptLayoutsRequest\x1a).garage.chunknode.v1.AdoptLayoutsResponse\x12o\n" +
+	"\x10GetPartitionSums\x12,.garage.chunknode.v1.GetPartitionSumsRequest\x1a-.garage.chunknode.v1.GetPartitionSumsResponse\x12f\n" +
+	"\rGetBucketSums\x12).garage.chunknode.v1.GetBucketSumsRequest\x1a*.garage.chunknode.v1.GetBucketSumsResponse\x12`\n" +
+	"\vListEntries\x12'.garage.chunknode.v1.ListEntriesRequest\x1a(.garage.chunknode.v1.ListEntriesResponse\x12T\n" +
+	"\aCommand\x12#.garage.chunknode.v1.CommandRequest\x1a$.garage.chunknode.v1.CommandResponse\x12`\n" +
+	"\vListDamaged\x12'.garage.chunknode.v1.ListDamagedRequest\x1a(.garage.chunknode.v1.ListDamagedResponseB\xd3\x01\n" +
 	"\x17com.garage.chunknode.v1B\x0eChunkNodeProtoP\x01Z:deuxfleurs.fr/garage/proto/garage/chunknode/v1;chunknodev1\xa2\x02\x03GCX\xaa\x02\x13Garage.Chunknode.V1\xca\x02\x13Garage\\Chunknode\\V1\xe2\x02\x1fGarage\\Chunknode\\V1\\GPBMetadata\xea\x02\x15Garage::Chunknode::V1b\x06proto3"
 
 var (
@@ -1261,60 +2490,106 @@ func file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP() []byte {
 	return file_garage_chunknode_v1_chunk_node_proto_rawDescData
 }
 
-var file_garage_chunknode_v1_chunk_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_garage_chunknode_v1_chunk_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_garage_chunknode_v1_chunk_node_proto_goTypes = []any{
-	(Outcome)(0),           // 0: garage.chunknode.v1.Outcome
-	(*Ref)(nil),            // 1: garage.chunknode.v1.Ref
-	(*GetRequest)(nil),     // 2: garage.chunknode.v1.GetRequest
-	(*GetHeader)(nil),      // 3: garage.chunknode.v1.GetHeader
-	(*GetResponse)(nil),    // 4: garage.chunknode.v1.GetResponse
-	(*PutHeader)(nil),      // 5: garage.chunknode.v1.PutHeader
-	(*PutRequest)(nil),     // 6: garage.chunknode.v1.PutRequest
-	(*PutResponse)(nil),    // 7: garage.chunknode.v1.PutResponse
-	(*PutRefRequest)(nil),  // 8: garage.chunknode.v1.PutRefRequest
-	(*PutRefResponse)(nil), // 9: garage.chunknode.v1.PutRefResponse
-	(*DeleteRequest)(nil),  // 10: garage.chunknode.v1.DeleteRequest
-	(*DeleteResponse)(nil), // 11: garage.chunknode.v1.DeleteResponse
-	(*OweRequest)(nil),     // 12: garage.chunknode.v1.OweRequest
-	(*OweResponse)(nil),    // 13: garage.chunknode.v1.OweResponse
-	(*RepairHeader)(nil),   // 14: garage.chunknode.v1.RepairHeader
-	(*RepairRequest)(nil),  // 15: garage.chunknode.v1.RepairRequest
-	(*RepairResponse)(nil), // 16: garage.chunknode.v1.RepairResponse
-	(*StatusRequest)(nil),  // 17: garage.chunknode.v1.StatusRequest
-	(*StatusResponse)(nil), // 18: garage.chunknode.v1.StatusResponse
-	(*DiskStatus)(nil),     // 19: garage.chunknode.v1.DiskStatus
+	(Outcome)(0),                     // 0: garage.chunknode.v1.Outcome
+	(Task)(0),                        // 1: garage.chunknode.v1.Task
+	(TaskState)(0),                   // 2: garage.chunknode.v1.TaskState
+	(*Ref)(nil),                      // 3: garage.chunknode.v1.Ref
+	(*GetRequest)(nil),               // 4: garage.chunknode.v1.GetRequest
+	(*GetHeader)(nil),                // 5: garage.chunknode.v1.GetHeader
+	(*GetResponse)(nil),              // 6: garage.chunknode.v1.GetResponse
+	(*PutHeader)(nil),                // 7: garage.chunknode.v1.PutHeader
+	(*PutRequest)(nil),               // 8: garage.chunknode.v1.PutRequest
+	(*PutResponse)(nil),              // 9: garage.chunknode.v1.PutResponse
+	(*PutRefRequest)(nil),            // 10: garage.chunknode.v1.PutRefRequest
+	(*PutRefResponse)(nil),           // 11: garage.chunknode.v1.PutRefResponse
+	(*DeleteRequest)(nil),            // 12: garage.chunknode.v1.DeleteRequest
+	(*DeleteResponse)(nil),           // 13: garage.chunknode.v1.DeleteResponse
+	(*OweRequest)(nil),               // 14: garage.chunknode.v1.OweRequest
+	(*OweResponse)(nil),              // 15: garage.chunknode.v1.OweResponse
+	(*RepairHeader)(nil),             // 16: garage.chunknode.v1.RepairHeader
+	(*RepairRequest)(nil),            // 17: garage.chunknode.v1.RepairRequest
+	(*RepairResponse)(nil),           // 18: garage.chunknode.v1.RepairResponse
+	(*StatusRequest)(nil),            // 19: garage.chunknode.v1.StatusRequest
+	(*StatusResponse)(nil),           // 20: garage.chunknode.v1.StatusResponse
+	(*DiskStatus)(nil),               // 21: garage.chunknode.v1.DiskStatus
+	(*GetLayoutsRequest)(nil),        // 22: garage.chunknode.v1.GetLayoutsRequest
+	(*GetLayoutsResponse)(nil),       // 23: garage.chunknode.v1.GetLayoutsResponse
+	(*AdoptLayoutsRequest)(nil),      // 24: garage.chunknode.v1.AdoptLayoutsRequest
+	(*AdoptLayoutsResponse)(nil),     // 25: garage.chunknode.v1.AdoptLayoutsResponse
+	(*GetPartitionSumsRequest)(nil),  // 26: garage.chunknode.v1.GetPartitionSumsRequest
+	(*GetPartitionSumsResponse)(nil), // 27: garage.chunknode.v1.GetPartitionSumsResponse
+	(*GetBucketSumsRequest)(nil),     // 28: garage.chunknode.v1.GetBucketSumsRequest
+	(*GetBucketSumsResponse)(nil),    // 29: garage.chunknode.v1.GetBucketSumsResponse
+	(*ListEntriesRequest)(nil),       // 30: garage.chunknode.v1.ListEntriesRequest
+	(*Entry)(nil),                    // 31: garage.chunknode.v1.Entry
+	(*ListEntriesResponse)(nil),      // 32: garage.chunknode.v1.ListEntriesResponse
+	(*TaskStatus)(nil),               // 33: garage.chunknode.v1.TaskStatus
+	(*CommandRequest)(nil),           // 34: garage.chunknode.v1.CommandRequest
+	(*CommandResponse)(nil),          // 35: garage.chunknode.v1.CommandResponse
+	(*ListDamagedRequest)(nil),       // 36: garage.chunknode.v1.ListDamagedRequest
+	(*Damage)(nil),                   // 37: garage.chunknode.v1.Damage
+	(*ListDamagedResponse)(nil),      // 38: garage.chunknode.v1.ListDamagedResponse
+	(*timestamppb.Timestamp)(nil),    // 39: google.protobuf.Timestamp
 }
 var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
-	3,  // 0: garage.chunknode.v1.GetResponse.header:type_name -> garage.chunknode.v1.GetHeader
-	1,  // 1: garage.chunknode.v1.PutHeader.ref:type_name -> garage.chunknode.v1.Ref
-	5,  // 2: garage.chunknode.v1.PutRequest.header:type_name -> garage.chunknode.v1.PutHeader
+	5,  // 0: garage.chunknode.v1.GetResponse.header:type_name -> garage.chunknode.v1.GetHeader
+	3,  // 1: garage.chunknode.v1.PutHeader.ref:type_name -> garage.chunknode.v1.Ref
+	7,  // 2: garage.chunknode.v1.PutRequest.header:type_name -> garage.chunknode.v1.PutHeader
 	0,  // 3: garage.chunknode.v1.PutResponse.outcome:type_name -> garage.chunknode.v1.Outcome
-	1,  // 4: garage.chunknode.v1.PutRefRequest.ref:type_name -> garage.chunknode.v1.Ref
+	3,  // 4: garage.chunknode.v1.PutRefRequest.ref:type_name -> garage.chunknode.v1.Ref
 	0,  // 5: garage.chunknode.v1.PutRefResponse.outcome:type_name -> garage.chunknode.v1.Outcome
-	1,  // 6: garage.chunknode.v1.DeleteRequest.ref:type_name -> garage.chunknode.v1.Ref
-	1,  // 7: garage.chunknode.v1.OweRequest.ref:type_name -> garage.chunknode.v1.Ref
-	14, // 8: garage.chunknode.v1.RepairRequest.header:type_name -> garage.chunknode.v1.RepairHeader
-	19, // 9: garage.chunknode.v1.StatusResponse.disks:type_name -> garage.chunknode.v1.DiskStatus
-	2,  // 10: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
-	6,  // 11: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
-	8,  // 12: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
-	10, // 13: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
-	12, // 14: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
-	15, // 15: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
-	17, // 16: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
-	4,  // 17: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
-	7,  // 18: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
-	9,  // 19: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
-	11, // 20: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
-	13, // 21: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
-	16, // 22: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
-	18, // 23: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 6: garage.chunknode.v1.DeleteRequest.ref:type_name -> garage.chunknode.v1.Ref
+	3,  // 7: garage.chunknode.v1.OweRequest.ref:type_name -> garage.chunknode.v1.Ref
+	16, // 8: garage.chunknode.v1.RepairRequest.header:type_name -> garage.chunknode.v1.RepairHeader
+	21, // 9: garage.chunknode.v1.StatusResponse.disks:type_name -> garage.chunknode.v1.DiskStatus
+	33, // 10: garage.chunknode.v1.StatusResponse.tasks:type_name -> garage.chunknode.v1.TaskStatus
+	3,  // 11: garage.chunknode.v1.Entry.refs:type_name -> garage.chunknode.v1.Ref
+	31, // 12: garage.chunknode.v1.ListEntriesResponse.entries:type_name -> garage.chunknode.v1.Entry
+	1,  // 13: garage.chunknode.v1.TaskStatus.task:type_name -> garage.chunknode.v1.Task
+	2,  // 14: garage.chunknode.v1.TaskStatus.state:type_name -> garage.chunknode.v1.TaskState
+	39, // 15: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
+	39, // 16: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
+	1,  // 17: garage.chunknode.v1.CommandRequest.task:type_name -> garage.chunknode.v1.Task
+	33, // 18: garage.chunknode.v1.CommandResponse.status:type_name -> garage.chunknode.v1.TaskStatus
+	3,  // 19: garage.chunknode.v1.Damage.refs:type_name -> garage.chunknode.v1.Ref
+	39, // 20: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
+	37, // 21: garage.chunknode.v1.ListDamagedResponse.damaged:type_name -> garage.chunknode.v1.Damage
+	4,  // 22: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
+	8,  // 23: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
+	10, // 24: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
+	12, // 25: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
+	14, // 26: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
+	17, // 27: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
+	19, // 28: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
+	22, // 29: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
+	24, // 30: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
+	26, // 31: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
+	28, // 32: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
+	30, // 33: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
+	34, // 34: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
+	36, // 35: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
+	6,  // 36: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
+	9,  // 37: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
+	11, // 38: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
+	13, // 39: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
+	15, // 40: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
+	18, // 41: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
+	20, // 42: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
+	23, // 43: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
+	25, // 44: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
+	27, // 45: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
+	29, // 46: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
+	32, // 47: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
+	35, // 48: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
+	38, // 49: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
+	36, // [36:50] is the sub-list for method output_type
+	22, // [22:36] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_garage_chunknode_v1_chunk_node_proto_init() }
@@ -1327,8 +2602,8 @@ func file_garage_chunknode_v1_chunk_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_chunknode_v1_chunk_node_proto_rawDesc), len(file_garage_chunknode_v1_chunk_node_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   19,
+			NumEnums:      3,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ChunkNodeService_Get_FullMethodName    = "/garage.chunknode.v1.ChunkNodeService/Get"
-	ChunkNodeService_Put_FullMethodName    = "/garage.chunknode.v1.ChunkNodeService/Put"
-	ChunkNodeService_PutRef_FullMethodName = "/garage.chunknode.v1.ChunkNodeService/PutRef"
-	ChunkNodeService_Delete_FullMethodName = "/garage.chunknode.v1.ChunkNodeService/Delete"
-	ChunkNodeService_Owe_FullMethodName    = "/garage.chunknode.v1.ChunkNodeService/Owe"
-	ChunkNodeService_Repair_FullMethodName = "/garage.chunknode.v1.ChunkNodeService/Repair"
-	ChunkNodeService_Status_FullMethodName = "/garage.chunknode.v1.ChunkNodeService/Status"
+	ChunkNodeService_Get_FullMethodName              = "/garage.chunknode.v1.ChunkNodeService/Get"
+	ChunkNodeService_Put_FullMethodName              = "/garage.chunknode.v1.ChunkNodeService/Put"
+	ChunkNodeService_PutRef_FullMethodName           = "/garage.chunknode.v1.ChunkNodeService/PutRef"
+	ChunkNodeService_Delete_FullMethodName           = "/garage.chunknode.v1.ChunkNodeService/Delete"
+	ChunkNodeService_Owe_FullMethodName              = "/garage.chunknode.v1.ChunkNodeService/Owe"
+	ChunkNodeService_Repair_FullMethodName           = "/garage.chunknode.v1.ChunkNodeService/Repair"
+	ChunkNodeService_Status_FullMethodName           = "/garage.chunknode.v1.ChunkNodeService/Status"
+	ChunkNodeService_GetLayouts_FullMethodName       = "/garage.chunknode.v1.ChunkNodeService/GetLayouts"
+	ChunkNodeService_AdoptLayouts_FullMethodName     = "/garage.chunknode.v1.ChunkNodeService/AdoptLayouts"
+	ChunkNodeService_GetPartitionSums_FullMethodName = "/garage.chunknode.v1.ChunkNodeService/GetPartitionSums"
+	ChunkNodeService_GetBucketSums_FullMethodName    = "/garage.chunknode.v1.ChunkNodeService/GetBucketSums"
+	ChunkNodeService_ListEntries_FullMethodName      = "/garage.chunknode.v1.ChunkNodeService/ListEntries"
+	ChunkNodeService_Command_FullMethodName          = "/garage.chunknode.v1.ChunkNodeService/Command"
+	ChunkNodeService_ListDamaged_FullMethodName      = "/garage.chunknode.v1.ChunkNodeService/ListDamaged"
 )
 
 // ChunkNodeServiceClient is the client API for ChunkNodeService service.
@@ -36,7 +43,8 @@ const (
 //
 // ChunkNodeService stores chunks on one machine. Its rules are those of
 // chunk.Node in pkg/chunk. Every request carries the number of the layout it
-// was computed with (0: none).
+// was computed with (0: none): a node that has adopted another one refuses it,
+// with an error that names its own number, and either side hands over the newer layouts.
 type ChunkNodeServiceClient interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
@@ -48,6 +56,17 @@ type ChunkNodeServiceClient interface {
 	// Repair takes frames like Put; the header has no reference.
 	Repair(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RepairRequest, RepairResponse], error)
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// GetLayouts tells the layouts that the node has adopted.
+	GetLayouts(ctx context.Context, in *GetLayoutsRequest, opts ...grpc.CallOption) (*GetLayoutsResponse, error)
+	// AdoptLayouts hands the node layouts; it adopts them if they are newer than its own, durably.
+	AdoptLayouts(ctx context.Context, in *AdoptLayoutsRequest, opts ...grpc.CallOption) (*AdoptLayoutsResponse, error)
+	// GetPartitionSums, GetBucketSums and ListEntries are how owners compare what they hold.
+	GetPartitionSums(ctx context.Context, in *GetPartitionSumsRequest, opts ...grpc.CallOption) (*GetPartitionSumsResponse, error)
+	GetBucketSums(ctx context.Context, in *GetBucketSumsRequest, opts ...grpc.CallOption) (*GetBucketSumsResponse, error)
+	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
+	// Command starts or stops background work; ListDamaged names chunks without a good copy here.
+	Command(ctx context.Context, in *CommandRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
 }
 
 type chunkNodeServiceClient struct {
@@ -143,13 +162,84 @@ func (c *chunkNodeServiceClient) Status(ctx context.Context, in *StatusRequest, 
 	return out, nil
 }
 
+func (c *chunkNodeServiceClient) GetLayouts(ctx context.Context, in *GetLayoutsRequest, opts ...grpc.CallOption) (*GetLayoutsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetLayoutsResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_GetLayouts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) AdoptLayouts(ctx context.Context, in *AdoptLayoutsRequest, opts ...grpc.CallOption) (*AdoptLayoutsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdoptLayoutsResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_AdoptLayouts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) GetPartitionSums(ctx context.Context, in *GetPartitionSumsRequest, opts ...grpc.CallOption) (*GetPartitionSumsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPartitionSumsResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_GetPartitionSums_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) GetBucketSums(ctx context.Context, in *GetBucketSumsRequest, opts ...grpc.CallOption) (*GetBucketSumsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetBucketSumsResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_GetBucketSums_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEntriesResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_ListEntries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) Command(ctx context.Context, in *CommandRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_Command_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *chunkNodeServiceClient) ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDamagedResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_ListDamaged_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ChunkNodeServiceServer is the server API for ChunkNodeService service.
 // All implementations must embed UnimplementedChunkNodeServiceServer
 // for forward compatibility.
 //
 // ChunkNodeService stores chunks on one machine. Its rules are those of
 // chunk.Node in pkg/chunk. Every request carries the number of the layout it
-// was computed with (0: none).
+// was computed with (0: none): a node that has adopted another one refuses it,
+// with an error that names its own number, and either side hands over the newer layouts.
 type ChunkNodeServiceServer interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(*GetRequest, grpc.ServerStreamingServer[GetResponse]) error
@@ -161,6 +251,17 @@ type ChunkNodeServiceServer interface {
 	// Repair takes frames like Put; the header has no reference.
 	Repair(grpc.ClientStreamingServer[RepairRequest, RepairResponse]) error
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// GetLayouts tells the layouts that the node has adopted.
+	GetLayouts(context.Context, *GetLayoutsRequest) (*GetLayoutsResponse, error)
+	// AdoptLayouts hands the node layouts; it adopts them if they are newer than its own, durably.
+	AdoptLayouts(context.Context, *AdoptLayoutsRequest) (*AdoptLayoutsResponse, error)
+	// GetPartitionSums, GetBucketSums and ListEntries are how owners compare what they hold.
+	GetPartitionSums(context.Context, *GetPartitionSumsRequest) (*GetPartitionSumsResponse, error)
+	GetBucketSums(context.Context, *GetBucketSumsRequest) (*GetBucketSumsResponse, error)
+	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
+	// Command starts or stops background work; ListDamaged names chunks without a good copy here.
+	Command(context.Context, *CommandRequest) (*CommandResponse, error)
+	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
 	mustEmbedUnimplementedChunkNodeServiceServer()
 }
 
@@ -191,6 +292,27 @@ func (UnimplementedChunkNodeServiceServer) Repair(grpc.ClientStreamingServer[Rep
 }
 func (UnimplementedChunkNodeServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) GetLayouts(context.Context, *GetLayoutsRequest) (*GetLayoutsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLayouts not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) AdoptLayouts(context.Context, *AdoptLayoutsRequest) (*AdoptLayoutsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdoptLayouts not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) GetPartitionSums(context.Context, *GetPartitionSumsRequest) (*GetPartitionSumsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPartitionSums not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) GetBucketSums(context.Context, *GetBucketSumsRequest) (*GetBucketSumsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetBucketSums not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) Command(context.Context, *CommandRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Command not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
 }
 func (UnimplementedChunkNodeServiceServer) mustEmbedUnimplementedChunkNodeServiceServer() {}
 func (UnimplementedChunkNodeServiceServer) testEmbeddedByValue()                          {}
@@ -310,6 +432,132 @@ func _ChunkNodeService_Status_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ChunkNodeService_GetLayouts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLayoutsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).GetLayouts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_GetLayouts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).GetLayouts(ctx, req.(*GetLayoutsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_AdoptLayouts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdoptLayoutsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).AdoptLayouts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_AdoptLayouts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).AdoptLayouts(ctx, req.(*AdoptLayoutsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_GetPartitionSums_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPartitionSumsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).GetPartitionSums(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_GetPartitionSums_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).GetPartitionSums(ctx, req.(*GetPartitionSumsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_GetBucketSums_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetBucketSumsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).GetBucketSums(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_GetBucketSums_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).GetBucketSums(ctx, req.(*GetBucketSumsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_ListEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).ListEntries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_ListEntries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).ListEntries(ctx, req.(*ListEntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_Command_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommandRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).Command(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_Command_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).Command(ctx, req.(*CommandRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ChunkNodeService_ListDamaged_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDamagedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).ListDamaged(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_ListDamaged_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).ListDamaged(ctx, req.(*ListDamagedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ChunkNodeService_ServiceDesc is the grpc.ServiceDesc for ChunkNodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -332,6 +580,34 @@ var ChunkNodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _ChunkNodeService_Status_Handler,
+		},
+		{
+			MethodName: "GetLayouts",
+			Handler:    _ChunkNodeService_GetLayouts_Handler,
+		},
+		{
+			MethodName: "AdoptLayouts",
+			Handler:    _ChunkNodeService_AdoptLayouts_Handler,
+		},
+		{
+			MethodName: "GetPartitionSums",
+			Handler:    _ChunkNodeService_GetPartitionSums_Handler,
+		},
+		{
+			MethodName: "GetBucketSums",
+			Handler:    _ChunkNodeService_GetBucketSums_Handler,
+		},
+		{
+			MethodName: "ListEntries",
+			Handler:    _ChunkNodeService_ListEntries_Handler,
+		},
+		{
+			MethodName: "Command",
+			Handler:    _ChunkNodeService_Command_Handler,
+		},
+		{
+			MethodName: "ListDamaged",
+			Handler:    _ChunkNodeService_ListDamaged_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -74,7 +74,7 @@ func (f *follower) apply(l layout.Layout, a *layout.Assignment) {
 
 // keep writes a layout. That it could not costs nothing before the next start.
 func (f *follower) keep(l layout.Layout, a *layout.Assignment) {
-	content, err := kv.Published{Layout: l, Assignment: a}.MarshalBinary()
+	content, err := layout.Placement{Layout: l, Assignment: a}.MarshalBinary()
 	if err == nil {
 		err = datafolder.WriteFile(f.path, content, 0o600)
 	}
@@ -93,7 +93,7 @@ func (f *follower) recall() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return // the log says already that Consul does not answer
 	}
-	var p kv.Published
+	var p layout.Placement
 	if err == nil {
 		err = p.UnmarshalBinary(content)
 	}
