@@ -19,7 +19,7 @@ type database interface {
 // open opens the store that the settings name.
 func open(c Config, d Deps, onGarbage func()) (meta.Store, database, error) {
 	if c.Store == StoreCQL {
-		return openCQL(c.CQL, d, onGarbage)
+		return openCQL(c, d, onGarbage)
 	}
 	s, err := pebble.Open(pebble.Config{
 		Dir: filepath.Join(d.Folder, "metadata"), FS: d.FS, ClusterID: d.ClusterID, NoSync: !c.Fsync,

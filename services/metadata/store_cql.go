@@ -17,11 +17,16 @@ import (
 // retryOpen is the time between two tries to reach the database.
 const retryOpen = time.Second
 
+// skewOfGrace is the part of the sweeper's grace that a clock may be wrong: two services are twice as far from each
+// other, and half of it is left for what a write takes.
+const skewOfGrace = 4
+
 // openCQL waits for a database that does not answer yet, as when all of a cluster is started at once.
-func openCQL(c CQL, d Deps, onGarbage func()) (meta.Store, database, error) {
+func openCQL(all Config, d Deps, onGarbage func()) (meta.Store, database, error) {
 	if d.NodeID == uuid.Nil {
 		return nil, nil, errors.Newf(errors.Invalid, "the metadata service needs its node's ID for a store that several share")
 	}
+	c := all.CQL
 	secured, err := c.TLS.config()
 	if err != nil {
 		return nil, nil, err
@@ -32,6 +37,7 @@ func openCQL(c CQL, d Deps, onGarbage func()) (meta.Store, database, error) {
 		s, err := cql.Open(ctx, cql.Config{
 			Hosts: c.Hosts, Keyspace: c.Keyspace, Replication: c.Replication, Datacenter: c.Datacenter, Consistency: c.Consistency,
 			User: c.User, Password: c.Password, TLS: secured, Timeout: c.Timeout, ClusterID: d.ClusterID, Writer: d.NodeID,
+			MaxSkew: all.Sweep.Grace / skewOfGrace,
 			OnGarbage: onGarbage, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Registry: d.Registry,
 		})
 		if err == nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // openCQL refuses: the driver of the database is for machines of 64 bits only.
-func openCQL(CQL, Deps, func()) (meta.Store, database, error) {
+func openCQL(Config, Deps, func()) (meta.Store, database, error) {
 	return nil, nil, errors.E(errors.Invalid, errors.Setting, "metadata.store",
 		"cql needs a machine of 64 bits: run the metadata services on others, this one can be chunk-node, gateway and rebalancer")
 }

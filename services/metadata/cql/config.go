@@ -37,6 +37,9 @@ type Config struct {
 	// Lease is how long a bucket or an upload that was seen open counts as open; zero is 1 s. All
 	// services of a keyspace must have the same.
 	Lease time.Duration
+	// MaxSkew is how far Clock may be from the database's for what Measured gives to serve: at most a quarter of the age at which
+	// ListGarbage.Before lets go, as two services may be twice as far from each other, and a commit takes time. Zero: any.
+	MaxSkew time.Duration
 	// OnGarbage, if not nil, is called when a write made garbage. It must not wait.
 	OnGarbage func()
 	// Clock gives the timestamps of versions; leases are measured on the machine's clock.

@@ -64,6 +64,14 @@
 // began after the row was inserted, and the row moves above it. And a commit that was answered with an error and could not be taken back may show at
 // any later time, also above a conditional write that was decided without it.
 //
+// # Clocks
+//
+// What is removed for good is removed by its age, by the clock of the service that sweeps. A commit through a service whose clock
+// is behind that one by more than the grace would write below it, and be lost. So each service compares its clock
+// with the database's, at the start and every minute, and reckons between by its monotonic clock (skew.go): while it is
+// further away than a quarter of the grace it serves nothing, says so, and goes on by itself when the clocks are right.
+// Of several database nodes the middle clock counts; how far these are from each other adds to what services may differ.
+//
 // # Buckets
 //
 // bucket_ids decides whether a bucket takes writes; the name points to it. Creation: the ID's row, the name, live.

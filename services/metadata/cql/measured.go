@@ -8,25 +8,28 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
-// measured is a meta.Store that tells an observer of each operation.
+// measured is a meta.Store that tells an observer of each operation, and refuses them while the clock is wrong.
 type measured struct {
 	meta.Store
 	observer *observer
+	skew     *skew
 }
 
 // run measures an operation.
 func run[T any](ctx context.Context, m measured, name string, operation func(ctx context.Context) (T, error)) (T, error) {
 	ctx, end := m.observer.begin(ctx, name)
-	v, err := operation(ctx)
+	var v T
+	err := m.skew.problem()
+	if err == nil {
+		v, err = operation(ctx)
+	}
 	end(err)
 	return v, err
 }
 
 // do measures an operation that answers nothing.
 func do(ctx context.Context, m measured, name string, operation func(ctx context.Context) error) error {
-	ctx, end := m.observer.begin(ctx, name)
-	err := operation(ctx)
-	end(err)
+	_, err := run(ctx, m, name, func(ctx context.Context) (struct{}, error) { return struct{}{}, operation(ctx) })
 	return err
 }
 
@@ -169,11 +172,14 @@ func (m measured) Info(ctx context.Context) (meta.Info, error) {
 
 // ListGarbage implements meta.Garbages.
 func (m measured) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Garbage, []byte, error) {
-	ctx, end := m.observer.begin(ctx, "ListGarbage")
-	garbage, next, err := m.Store.ListGarbage(ctx, r)
-	end(err)
+	var next []byte
+	garbage, err := run(ctx, m, "ListGarbage", func(ctx context.Context) (garbage []meta.Garbage, err error) {
+		garbage, next, err = m.Store.ListGarbage(ctx, r)
+		return garbage, err
+	})
 	return garbage, next, err
 }
 
-// Measured is the store with its operations counted: what a service serves.
-func (s *Store) Measured() meta.Store { return measured{s, s.observer} }
+// Measured is the store with its operations counted, and refused with Unavailable while the clock is further than MaxSkew
+// from the database's: what a service serves.
+func (s *Store) Measured() meta.Store { return measured{s, s.observer, &s.skew} }

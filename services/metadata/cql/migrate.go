@@ -116,7 +116,13 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := s.migrate(ctx, migrations); err != nil {
 		return err
 	}
-	return s.identify(ctx)
+	if err := s.identify(ctx); err != nil {
+		return err
+	}
+	if s.skew.due() {
+		return s.measureSkew(ctx)
+	}
+	return nil
 }
 
 // migrate applies what the schema lacks, one step after the other; other services that start wait for it.

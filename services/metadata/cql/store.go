@@ -33,6 +33,7 @@ type Store struct {
 	buckets bucketCache
 	usage   totals
 	problem atomic.Pointer[error]
+	skew    skew
 	ended   endings
 	begun   begunCache
 
@@ -78,6 +79,7 @@ func newStore(c Config) *Store {
 	s := &Store{
 		config: c, clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage,
 		keys: newStripes(keyStripes), ended: endings{queue: make(chan endedUpload, endedQueue)}, serialReads: gocql.Serial, observer: newObserver(),
+		skew: skew{clock: c.Clock, most: c.MaxSkew},
 	}
 	s.running, s.stop = context.WithCancel(context.Background())
 	return s
@@ -121,12 +123,12 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Problem says why the store cannot serve, as far as the last look at the database shows, or is nil.
+// Problem says why the store cannot serve, as far as the last look at the database and its clock shows, or is nil.
 func (s *Store) Problem() error {
 	if p := s.problem.Load(); p != nil {
 		return *p
 	}
-	return nil
+	return s.skew.problem()
 }
 
 // Writable says why what adds metadata is refused, or is nil.
@@ -139,16 +141,16 @@ const lookEvery = time.Second
 func (s *Store) watch() {
 	for clock.Sleep(s.running, clock.System{}, lookEvery) == nil {
 		ctx, cancel := context.WithTimeout(s.running, s.config.Timeout)
-		_, err := s.readCluster(ctx)
+		err := s.lookAround(ctx)
 		cancel()
 		if s.running.Err() != nil {
 			return
 		}
-		if before := s.Problem(); (before == nil) != (err == nil) {
+		if before := s.problem.Load(); (before == nil) != (err == nil) {
 			if err != nil {
-				s.log.Error("the metadata database does not serve; it is tried again all the time", "error", err)
+				s.log.Error("metadata cannot be served; it is tried again all the time", "error", err)
 			} else {
-				s.log.Info("the metadata database serves again")
+				s.log.Info("metadata is served again")
 			}
 		}
 		if err == nil {
@@ -157,6 +159,19 @@ func (s *Store) watch() {
 			s.problem.Store(&err)
 		}
 	}
+}
+
+// lookAround sees whether the database answers and its clock and the one here are near enough.
+func (s *Store) lookAround(ctx context.Context) error {
+	if _, err := s.readCluster(ctx); err != nil {
+		return err
+	}
+	if s.skew.due() || s.skew.problem() != nil {
+		if err := s.measureSkew(ctx); err != nil {
+			return err
+		}
+	}
+	return s.skew.problem()
 }
 
 func (s *Store) now() time.Time { return s.clock.Now().UTC().Truncate(time.Microsecond) }
