@@ -1,0 +1,18 @@
+// Package heal keeps what a chunk-node holds as the layout wants it: it hands over what belongs to other nodes (walk.go),
+// pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go), and
+// reads everything to find what went bad (scrub.go).
+//
+// Invariants:
+//
+//   - A chunk is dropped only when every owner in the current layout has just said that it holds the chunk with each of the
+//     references that are live here, and nothing changed here meanwhile, neither the references nor the adopted layout (drop.go).
+//   - A reference goes to another node before or with the data, never after it was removed here: one that was removed is
+//     answered by Gone, and is then removed here too.
+//   - What is found missing or bad is on disk (Local.Want, Local.Verify) before anything is done about it.
+//   - A walk counts as finished only if it began after every request of an older layout had ended here.
+//   - Each task is sequential code: it starts no goroutine, waits only on the clock, on peers and on the local store, and takes
+//     no random number but from its source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each.
+//   - Every task is bounded in rate, and goes on where it was after a restart.
+//
+// Start reading at Local and Peers, which are all it works with.
+package heal
