@@ -41,8 +41,8 @@ type Buckets interface {
 	ListBuckets(ctx context.Context, r ListBuckets) (BucketPage, error)
 	// DeleteBucket removes an empty bucket and its uploads. Kinds: NotFound
 	// (Bucket); NotEmpty (Bucket) if it holds an object. A commit into it that
-	// comes later fails with NotFound (Bucket).
-	DeleteBucket(ctx context.Context, name string) error
+	// comes later fails with NotFound (Bucket). Another bucket that has its name by now stays.
+	DeleteBucket(ctx context.Context, bucket uuid.UUID) error
 	// SetGrant gives a key, person or group exactly these rights on a bucket; no rights
 	// removes the grant, also that of a key that is gone. Only a key must exist: who is in
 	// LDAP is not known here. Kinds: NotFound (Bucket, AccessKey).

@@ -70,7 +70,11 @@ func (s *Service) GetBucket(ctx context.Context, r *adminv1.GetBucketRequest) (*
 
 // DeleteBucket removes an empty bucket.
 func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketRequest) (*adminv1.DeleteBucketResponse, error) {
-	if err := s.deps.Store.DeleteBucket(ctx, r.GetName()); err != nil {
+	b, err := s.deps.Store.Bucket(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.deps.Store.DeleteBucket(ctx, b.ID); err != nil {
 		return nil, err
 	}
 	s.deps.Logger.InfoContext(ctx, "bucket deleted", "bucket", r.GetName())

@@ -92,9 +92,9 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 }
 
 // DeleteBucket implements meta.Store.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
+func (s *Store) DeleteBucket(ctx context.Context, bucket uuid.UUID) error {
 	defer s.buckets.forget()
-	return s.Store.DeleteBucket(ctx, name)
+	return s.Store.DeleteBucket(ctx, bucket)
 }
 
 // SetGrant implements meta.Store.

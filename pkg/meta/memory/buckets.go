@@ -75,17 +75,17 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 }
 
 // DeleteBucket implements meta.Buckets.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
+func (s *Store) DeleteBucket(ctx context.Context, bucket uuid.UUID) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	b, err := s.named(name)
+	b, err := s.find(bucket)
 	if err != nil {
 		return err
 	}
-	if len(s.buckets[b.ID].objects) > 0 {
-		return errors.E(errors.NotEmpty, errors.Bucket, name, "it holds objects; delete them first")
+	if len(b.objects) > 0 {
+		return errors.E(errors.NotEmpty, errors.Bucket, b.Name, "it holds objects; delete them first")
 	}
 	for id, u := range s.uploads {
 		if u.Bucket == b.ID {
@@ -94,7 +94,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 		}
 	}
 	maps.DeleteFunc(s.completed, func(_ uuid.UUID, c *completion) bool { return c.upload.Bucket == b.ID })
-	delete(s.names, name)
+	delete(s.names, b.Name)
 	delete(s.buckets, b.ID)
 	return nil
 }

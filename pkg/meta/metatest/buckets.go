@@ -23,7 +23,7 @@ var bucketTests = map[string]func(*suite){
 	"A name is taken once": func(s *suite) {
 		s.is(s.CreateBucket(s.ctx, meta.Bucket{ID: uuid.New(), Name: "photos"}), errors.AlreadyExists, errors.Bucket)
 		s.is(s.CreateBucket(s.ctx, meta.Bucket{ID: s.bucket, Name: "other"}), errors.AlreadyExists, errors.Bucket)
-		require.NoError(s, s.DeleteBucket(s.ctx, "photos"))
+		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
 		s.createBucket("photos")
 	},
 	"Buckets are listed in order and by key": func(s *suite) {
@@ -70,17 +70,25 @@ var bucketTests = map[string]func(*suite){
 	},
 	"A bucket with an object stays": func(s *suite) {
 		s.inline("k", "x")
-		s.is(s.DeleteBucket(s.ctx, "photos"), errors.NotEmpty, errors.Bucket)
+		s.is(s.DeleteBucket(s.ctx, s.bucket), errors.NotEmpty, errors.Bucket)
 		_, err := s.DeleteObjects(s.ctx, s.bucket, []meta.Delete{{Key: "k"}})
 		require.NoError(s, err)
-		require.NoError(s, s.DeleteBucket(s.ctx, "photos"))
-		s.is(s.DeleteBucket(s.ctx, "photos"), errors.NotFound, errors.Bucket)
+		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
+		s.is(s.DeleteBucket(s.ctx, s.bucket), errors.NotFound, errors.Bucket)
+	},
+	"A deletion that is repeated leaves another bucket of the name alone": func(s *suite) {
+		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
+		other := s.createBucket("photos")
+		s.is(s.DeleteBucket(s.ctx, s.bucket), errors.NotFound, errors.Bucket)
+		b, err := s.Bucket(s.ctx, "photos")
+		require.NoError(s, err)
+		require.Equal(s, other, b.ID)
 	},
 	"A deleted bucket takes nothing and its uploads are garbage": func(s *suite) {
 		single, multi := s.begin("single", false), s.begin("multi", true)
 		p := s.commit(single, 3)
 		part := s.part(multi, 1, 1)
-		require.NoError(s, s.DeleteBucket(s.ctx, "photos"))
+		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
 		_, err := s.PutObject(s.ctx, p)
 		s.is(err, errors.NotFound, errors.Bucket)
 		_, err = s.PutObject(s.ctx, put(s.bucket, "k", "x"))

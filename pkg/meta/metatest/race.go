@@ -101,11 +101,10 @@ var raceTests = map[string]func(*suite){
 	},
 	"A bucket's deletion and a commit that race leave no object without bucket": func(s *suite) {
 		for round := range rounds {
-			name := fmt.Sprint("b", round)
-			id := s.createBucket(name)
+			id := s.createBucket(fmt.Sprint("b", round))
 			errs := race(
 				func() error { _, err := s.PutObject(s.ctx, put(id, "k", "x")); return err },
-				func() error { return s.DeleteBucket(s.ctx, name) },
+				func() error { return s.DeleteBucket(s.ctx, id) },
 			)
 			if errs[0] == nil {
 				s.is(errs[1], errors.NotEmpty, errors.Bucket)
@@ -218,12 +217,12 @@ var raceTests = map[string]func(*suite){
 	"A bucket's deletion and a begin of an upload that race leave no upload without bucket": func(s *suite) {
 		want := make(map[uuid.UUID]bool)
 		for round := range rounds {
-			name := fmt.Sprint("b", round)
-			ref := meta.UploadRef{Bucket: s.createBucket(name), Key: "k", ID: uuid.New()}
+			id := s.createBucket(fmt.Sprint("b", round))
+			ref := meta.UploadRef{Bucket: id, Key: "k", ID: uuid.New()}
 			multipart := round%2 == 0
 			errs := race(
 				func() error { return s.BeginUpload(s.ctx, meta.Upload{UploadRef: ref, Multipart: multipart}) },
-				func() error { return s.DeleteBucket(s.ctx, name) },
+				func() error { return s.DeleteBucket(s.ctx, id) },
 			)
 			require.NoError(s, errs[1])
 			s.is(s.Progress(s.ctx, ref), errors.NotFound, errors.Upload)

@@ -174,7 +174,7 @@ func (r *Random) draw() Op {
 		return r.createBucket()
 	case n < 2:
 		b := r.bucket()
-		return Op{"delete bucket " + b.Name, func(ctx context.Context, s *Subject) (any, error) { return nil, s.DeleteBucket(ctx, b.Name) }}
+		return Op{"delete bucket " + b.Name, func(ctx context.Context, s *Subject) (any, error) { return nil, s.DeleteBucket(ctx, b.ID) }}
 	case n < 6:
 		return r.keys()
 	case n < 24:

@@ -43,8 +43,8 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 }
 
 // DeleteBucket implements meta.Buckets.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
-	_, err := s.client.DeleteBucket(ctx, &metadatav1.DeleteBucketRequest{Name: []byte(name)})
+func (s *Store) DeleteBucket(ctx context.Context, bucket uuid.UUID) error {
+	_, err := s.client.DeleteBucket(ctx, &metadatav1.DeleteBucketRequest{Bucket: bucket[:]})
 	return err
 }
 

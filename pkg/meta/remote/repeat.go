@@ -98,10 +98,6 @@ func (r repeater) call(ctx context.Context, method string, req, reply any, cc *g
 		// Who has begun an upload knows that it is open, and another would have to look.
 		ctx = rpc.WithAffinity(ctx, upload)
 	}
-	bucket, err := deletedBucket(ctx, req, cc)
-	if err != nil {
-		return err
-	}
 	deadline := r.clock.Now().Add(patience)
 	refused, sent := 0, false
 	for failures := 0; ; failures++ {
@@ -131,29 +127,7 @@ func (r repeater) call(ctx context.Context, method string, req, reply any, cc *g
 		if r.clock.Now().Add(wait).After(deadline) || clock.Sleep(ctx, r.clock, wait) != nil {
 			return err
 		}
-		if sent && bucket != nil {
-			switch now, err := deletedBucket(ctx, req, cc); {
-			case status.Code(err) == codes.NotFound, err == nil && !bytes.Equal(now, bucket):
-				return nil // what was to go has gone
-			case err != nil:
-				return err
-			}
-		}
 	}
-}
-
-// deletedBucket is the ID of the bucket that a call deletes, or nil. It is deleted by its name, which may be that
-// of somebody else's new bucket when the call is repeated.
-func deletedBucket(ctx context.Context, req any, cc *grpc.ClientConn) ([]byte, error) {
-	d, ok := req.(*metadatav1.DeleteBucketRequest)
-	if !ok {
-		return nil, nil
-	}
-	r, err := metadatav1.NewMetadataServiceClient(cc).GetBucket(ctx, &metadatav1.GetBucketRequest{Name: d.GetName()})
-	if err != nil {
-		return nil, errors.ToStatus(err)
-	}
-	return r.GetBucket().GetId(), nil
 }
 
 // try makes the call once, in a shorter time if it may hang.

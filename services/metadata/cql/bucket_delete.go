@@ -15,6 +15,7 @@ const (
 	startDelete = `UPDATE bucket_ids SET state = ?, deleter = ?, since = ? WHERE id = ? IF state = ?`
 	takeDelete  = `UPDATE bucket_ids SET deleter = ?, since = ? WHERE id = ? IF state = ? AND deleter = ?`
 	endDelete   = `UPDATE bucket_ids SET state = ?, since = ? WHERE id = ? IF state = ? AND deleter = ?`
+	readName    = `SELECT name FROM bucket_ids WHERE id = ?`
 	readDelete  = `SELECT state, deleter, since FROM bucket_ids WHERE id = ?`
 	shardKinds  = `SELECT key, kind FROM objects WHERE bucket_id = ? AND shard = ?`
 )
@@ -24,22 +25,15 @@ const (
 // will ask for the state before it is acknowledged. Then this looks, and decides
 // by a transaction on its own name as deleter, so that one that was thought
 // dead changes nothing. The name goes last; whoever finds it with an ID that is deleted removes it.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
+func (s *Store) DeleteBucket(ctx context.Context, id uuid.UUID) error {
 	me, err := s.newID()
 	if err != nil {
 		return err
 	}
 	for {
-		row, found, err := s.named(ctx, name)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return noName(name)
-		}
-		b, err := s.awaitLive(ctx, row.ID)
+		b, err := s.awaitLive(ctx, id)
 		if errors.Is(err, errors.NotFound) {
-			return errors.Join(s.dropName(ctx, name, row.ID), noName(name))
+			return s.deletedBefore(ctx, id, err)
 		}
 		if err != nil {
 			return err
@@ -49,7 +43,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 			return err
 		}
 		if !empty {
-			return notEmpty(name)
+			return notEmpty(b.name)
 		}
 		s.buckets.forget(b.id)
 		started, _, err := s.cas(ctx, startDelete, stateDeleting, me, at(time.Now()), b.id, stateLive)
@@ -61,6 +55,21 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 		}
 		return s.decideDeletion(ctx, b, me)
 	}
+}
+
+// deletedBefore frees the name of a bucket that is deleted, should a crash have left it, and answers that there is no such bucket.
+func (s *Store) deletedBefore(ctx context.Context, id uuid.UUID, noBucket error) error {
+	var name string
+	found, err := s.one(ctx, []any{&name}, readName, id)
+	if err != nil {
+		return err
+	}
+	if found {
+		if err := s.dropName(ctx, name, id); err != nil {
+			return err
+		}
+	}
+	return noBucket
 }
 
 func notEmpty(name string) error {

@@ -37,8 +37,8 @@ func TestBucketsAndKeys(t *testing.T) {
 	b, err = s.Bucket(ctx, "photos")
 	require.NoError(t, err)
 	require.Empty(t, b.Grants)
-	require.NoError(t, s.DeleteBucket(ctx, "photos"))
-	require.True(t, errors.Is(s.DeleteBucket(ctx, "photos"), errors.NotFound))
+	require.NoError(t, s.DeleteBucket(ctx, b.ID))
+	require.True(t, errors.Is(s.DeleteBucket(ctx, b.ID), errors.NotFound))
 	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: uuid.New(), Name: "photos"}))
 	info, err := s.Info(ctx)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestADeletionThatCrashedIsTakenOver(t *testing.T) {
 		_, err = s.PutObject(ctx, inline(id, "l", "x"))
 		// The row that the writer left lets the deletion find the bucket in use.
 		require.NoError(t, err)
-		require.True(t, errors.Is(s.DeleteBucket(ctx, name), errors.NotEmpty))
+		require.True(t, errors.Is(s.DeleteBucket(ctx, id), errors.NotEmpty))
 	}
 	// One that decided and did not get to free the name.
 	id := uuid.New()

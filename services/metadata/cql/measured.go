@@ -49,8 +49,8 @@ func (m measured) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Buc
 }
 
 // DeleteBucket implements meta.Buckets.
-func (m measured) DeleteBucket(ctx context.Context, name string) error {
-	return do(ctx, m, "DeleteBucket", func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, name) })
+func (m measured) DeleteBucket(ctx context.Context, bucket uuid.UUID) error {
+	return do(ctx, m, "DeleteBucket", func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, bucket) })
 }
 
 // SetGrant implements meta.Buckets.

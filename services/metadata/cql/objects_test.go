@@ -52,7 +52,7 @@ func TestObjects(t *testing.T) {
 	u, err := s.Usage(ctx, id)
 	require.NoError(t, err)
 	require.Zero(t, u)
-	require.NoError(t, s.DeleteBucket(ctx, "b-"+id.String()))
+	require.NoError(t, s.DeleteBucket(ctx, id))
 	_, err = s.PutObject(ctx, inline(id, "k", "one"))
 	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Bucket))
 }

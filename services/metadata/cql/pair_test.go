@@ -42,8 +42,8 @@ func (p *pair) Bucket(ctx context.Context, name string) (meta.Bucket, error) {
 func (p *pair) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.BucketPage, error) {
 	return p.next().ListBuckets(ctx, r)
 }
-func (p *pair) DeleteBucket(ctx context.Context, name string) error {
-	return p.next().DeleteBucket(ctx, name)
+func (p *pair) DeleteBucket(ctx context.Context, bucket uuid.UUID) error {
+	return p.next().DeleteBucket(ctx, bucket)
 }
 
 func (p *pair) SetGrant(ctx context.Context, bucket uuid.UUID, g meta.Grant) error {

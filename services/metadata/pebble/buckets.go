@@ -139,20 +139,20 @@ func (s *Store) ListBuckets(ctx context.Context, r meta.ListBuckets) (meta.Bucke
 }
 
 // DeleteBucket implements meta.Buckets.
-func (s *Store) DeleteBucket(ctx context.Context, name string) error {
+func (s *Store) DeleteBucket(ctx context.Context, id uuid.UUID) error {
 	t, err := s.administer(ctx, frees)
 	if err != nil {
 		return err
 	}
 	defer s.admin.Unlock()
-	b, err := s.named(name)
-	if err != nil {
-		return t.decided(err)
+	b := s.find(id)
+	if b == nil {
+		return t.decided(noBucket(id))
 	}
 	b.Lock()
 	// The lock is held until the deletion is durable: no commit may find the bucket after it.
 	defer b.Unlock()
-	id := b.record.Load().ID
+	name := b.record.Load().Name
 	empty := true
 	objects := row(tableListed, id[:])
 	if err := s.scan(objects, nil, func(_, _ []byte) (bool, error) { empty = false; return false, nil }); err != nil {

@@ -51,7 +51,8 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 	ref := func(key string) meta.UploadRef { return meta.UploadRef{Bucket: bucket, Key: key, ID: uuid.New()} }
 	single, multi, attempt := ref("single"), ref("multi"), uuid.New()
 	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "b"}))
-	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: uuid.New(), Name: "empty"}))
+	empty := uuid.New()
+	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: empty, Name: "empty"}))
 	require.NoError(t, s.CreateKey(ctx, key))
 	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{Grantee: key.AccessKey, Rights: identity.Read}))
 	require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: single}))
@@ -94,7 +95,7 @@ func TestTheReserveIsKeptForDeletions(t *testing.T) {
 	require.NoError(t, s.DropGarbage(ctx, garbage[0].ID, garbage[1].ID))
 	require.NoError(t, s.SetGrant(ctx, bucket, meta.Grant{Grantee: key.AccessKey}))
 	require.NoError(t, s.DeleteKey(ctx, key.AccessKey))
-	require.NoError(t, s.DeleteBucket(ctx, "empty"))
+	require.NoError(t, s.DeleteBucket(ctx, empty))
 
 	room(s.room.floor - 1)
 	_, err = s.DeleteObjects(ctx, bucket, []meta.Delete{{Key: "k"}})

@@ -38,7 +38,11 @@ func (s *server) ListBuckets(ctx context.Context, r *metadatav1.ListBucketsReque
 }
 
 func (s *server) DeleteBucket(ctx context.Context, r *metadatav1.DeleteBucketRequest) (*metadatav1.DeleteBucketResponse, error) {
-	return &metadatav1.DeleteBucketResponse{}, s.store.DeleteBucket(ctx, string(r.GetName()))
+	id, err := convert.IDFrom(r.GetBucket())
+	if err != nil {
+		return nil, err
+	}
+	return &metadatav1.DeleteBucketResponse{}, s.store.DeleteBucket(ctx, id)
 }
 
 func (s *server) SetGrant(ctx context.Context, r *metadatav1.SetGrantRequest) (*metadatav1.SetGrantResponse, error) {

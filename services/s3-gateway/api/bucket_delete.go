@@ -6,7 +6,7 @@ import "net/http"
 func (a *API) deleteBucket(w *Response, r *Request) error {
 	ctx, cancel := a.step(r)
 	defer cancel()
-	err := a.Meta.DeleteBucket(ctx, r.Name)
+	err := a.Meta.DeleteBucket(ctx, r.Bucket.ID)
 	a.buckets.drop(r.Name)
 	if err != nil {
 		return err

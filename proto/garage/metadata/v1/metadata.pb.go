@@ -424,7 +424,7 @@ func (x *ListBucketsResponse) GetMore() bool {
 
 type DeleteBucketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Bucket        []byte                 `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -459,9 +459,9 @@ func (*DeleteBucketRequest) Descriptor() ([]byte, []int) {
 	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *DeleteBucketRequest) GetName() []byte {
+func (x *DeleteBucketRequest) GetBucket() []byte {
 	if x != nil {
-		return x.Name
+		return x.Bucket
 	}
 	return nil
 }
@@ -2989,9 +2989,9 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"access_key\"_\n" +
 	"\x13ListBucketsResponse\x124\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1a.garage.metadata.v1.BucketR\abuckets\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\")\n" +
-	"\x13DeleteBucketRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\fR\x04name\"\x16\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"9\n" +
+	"\x13DeleteBucketRequest\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\fR\x06bucketJ\x04\b\x01\x10\x02R\x04name\"\x16\n" +
 	"\x14DeleteBucketResponse\"Z\n" +
 	"\x0fSetGrantRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\fR\x06bucket\x12/\n" +
