@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 )
 
@@ -45,37 +44,4 @@ func widened(t *testing.T, a *layout.Assignment, l layout.Layout) *layout.Assign
 	made := new(layout.Assignment)
 	require.NoError(t, made.UnmarshalBinary(wide))
 	return made
-}
-
-func TestAPublishedLayoutIsReadAsItWasWritten(t *testing.T) {
-	p := published(t, 7, 5)
-	b, err := p.MarshalBinary()
-	require.NoError(t, err)
-	var again layout.Placement
-	require.NoError(t, again.UnmarshalBinary(b))
-	require.Equal(t, p, again)
-}
-
-func TestDamagedLayoutsAreRefused(t *testing.T) {
-	p := published(t, 7, 5)
-	b, err := p.MarshalBinary()
-	require.NoError(t, err)
-	for n := range len(b) {
-		if n > 2000 && n < len(b)-100 && n%97 != 0 {
-			continue
-		}
-		var read layout.Placement
-		err := read.UnmarshalBinary(b[:n])
-		require.True(t, errors.Is(err, errors.Corrupted), "cut to %d bytes: %v", n, err)
-	}
-	for name, mixed := range map[string]layout.Placement{
-		"number": {Layout: p.Layout, Assignment: published(t, 8, 5).Assignment},
-		"nodes":  {Layout: p.Layout, Assignment: published(t, 7, 4).Assignment},
-		"copies": {Layout: p.Layout, Assignment: published(t, 7, 2).Assignment},
-	} {
-		b, err := mixed.MarshalBinary()
-		require.NoError(t, err)
-		var read layout.Placement
-		require.True(t, errors.Is(read.UnmarshalBinary(b), errors.Corrupted), name)
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/consul/api"
 
@@ -29,6 +30,9 @@ type Store struct {
 	consul *consul.Client
 	log    *slog.Logger
 	prefix string
+
+	mu   sync.Mutex
+	last inForce // what was read last: published layouts do not change
 }
 
 // New makes a Store.
@@ -42,12 +46,14 @@ type Lock struct {
 	Session string
 }
 
-// Snapshot is the layout and what is staged, as they were at one moment.
+// Snapshot is the layouts in force and what is staged, as they were at one moment.
 type Snapshot struct {
-	Current *layout.Placement // nil: no layout was published yet
-	Staged  layout.Change
+	Active *layout.Active // nil: no layout was published yet
+	Staged layout.Change
+	Lost   []Lost // nodes that the operator has given up, sorted by ID
 
-	current, staged uint64 // when each was last changed, as Consul counts; 0: it is not there
+	// When each was last changed, as Consul counts; 0: it is not there.
+	current, staged, oldest, lost uint64
 }
 
 // Revision changes whenever the layout or what is staged does.
@@ -55,51 +61,124 @@ func (s Snapshot) Revision() uint64 { return max(s.current, s.staged) }
 
 // Layout is the current layout, or the zero Layout.
 func (s Snapshot) Layout() layout.Layout {
-	if s.Current == nil {
+	if s.Active == nil {
 		return layout.Layout{}
 	}
-	return s.Current.Layout
+	return s.Active.Current().Layout
 }
 
 // Assignment is the current assignment, or nil.
 func (s Snapshot) Assignment() *layout.Assignment {
-	if s.Current == nil {
+	if s.Active == nil {
 		return nil
 	}
-	return s.Current.Assignment
+	return s.Active.Current().Assignment
 }
 
 // Read returns what is in force and what is staged. Kinds: Unavailable; Corrupted.
 func (s *Store) Read(ctx context.Context) (Snapshot, error) {
-	ok, answer, _, err := s.consul.API().KV().Txn(api.KVTxnOps{
-		{Verb: api.KVGetOrEmpty, Key: s.prefix + "current"},
-		{Verb: api.KVGetOrEmpty, Key: s.prefix + "staged"},
-	}, (&api.QueryOptions{}).WithContext(ctx))
+	all, err := s.values(ctx, "current", "oldest", "staged", "lost")
 	if err != nil {
-		return Snapshot{}, away(err, "reading the layout")
+		return Snapshot{}, err
 	}
-	if !ok || len(answer.Results) != 2 {
-		return Snapshot{}, errors.E(errors.Unavailable, errors.Layout, "", "Consul did not read it: %s", reasons(answer))
-	}
-	current, staged := answer.Results[0], answer.Results[1]
-	snapshot := Snapshot{current: current.ModifyIndex, staged: staged.ModifyIndex}
+	current, oldest, staged, lost := all[0], all[1], all[2], all[3]
+	snapshot := Snapshot{current: current.ModifyIndex, oldest: oldest.ModifyIndex, staged: staged.ModifyIndex, lost: lost.ModifyIndex}
 	if snapshot.staged != 0 {
 		if err := json.Unmarshal(staged.Value, &snapshot.Staged); err != nil {
 			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %sstaged cannot be read (%v): delete it, or run: garage layout drop", s.prefix, err)
 		}
 	}
-	if snapshot.current != 0 {
-		number, err := s.number(current.Value)
-		if err != nil {
-			return Snapshot{}, err
+	if snapshot.lost != 0 {
+		if err := json.Unmarshal(lost.Value, &snapshot.Lost); err != nil {
+			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %slost cannot be read (%v): delete it, and declare the nodes lost again", s.prefix, err)
 		}
-		published, err := s.Get(ctx, number)
-		if err != nil {
-			return Snapshot{}, err
-		}
-		snapshot.Current = &published
 	}
-	return snapshot, nil
+	snapshot.Active, err = s.active(ctx, current, oldest)
+	return snapshot, err
+}
+
+// values reads keys of the layout's folder at one moment. One that is not there has a ModifyIndex of 0. Kinds: Unavailable.
+func (s *Store) values(ctx context.Context, names ...string) ([]*api.KVPair, error) {
+	operations := make(api.KVTxnOps, len(names))
+	for i, n := range names {
+		operations[i] = &api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: s.prefix + n}
+	}
+	ok, answer, _, err := s.consul.API().KV().Txn(operations, (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return nil, away(err, "reading the layout")
+	}
+	if !ok || len(answer.Results) != len(names) {
+		return nil, errors.E(errors.Unavailable, errors.Layout, "", "Consul did not read it: %s", reasons(answer))
+	}
+	return answer.Results, nil
+}
+
+// inForce is the layouts that two keys name, and when the key of the current one was made: not later than these layouts.
+type inForce struct {
+	active *layout.Active
+	made   uint64
+}
+
+// active reads the layouts from the oldest to the current one; nil if there is none. Where Consul has no oldest, the current one is alone.
+func (s *Store) active(ctx context.Context, current, oldest *api.KVPair) (*layout.Active, error) {
+	if current.ModifyIndex == 0 {
+		return nil, nil
+	}
+	to, err := s.number(current)
+	if err != nil {
+		return nil, err
+	}
+	from := to
+	if oldest.ModifyIndex != 0 {
+		if from, err = s.number(oldest); err != nil {
+			return nil, err
+		}
+	}
+	if from > to || to-from >= layout.MaxActive {
+		return nil, errors.E(errors.Corrupted, errors.Layout, "", "Consul's keys %scurrent and %soldest say that the layouts from %d to %d are in force", s.prefix, s.prefix, from, to)
+	}
+	known := s.known(current.CreateIndex)
+	if known != nil && known.Number() == to && known.Oldest() == from {
+		return known, nil
+	}
+	var all []layout.Placement
+	for number := from; number <= to; number++ {
+		p, err := s.placement(ctx, known, number)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	a, err := layout.NewActive(all...)
+	if err != nil {
+		return nil, errors.Wrap(errors.Corrupted, err, "the layouts in Consul")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = inForce{active: a, made: current.CreateIndex}
+	return a, nil
+}
+
+// known is what was read last, if the key of the current layout is still the one that was made at that index: Consul's store
+// was not emptied since.
+func (s *Store) known(made uint64) *layout.Active {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last.made != made {
+		return nil
+	}
+	return s.last.active
+}
+
+func (s *Store) placement(ctx context.Context, known *layout.Active, number uint64) (layout.Placement, error) {
+	if known != nil {
+		for _, p := range known.Placements() {
+			if p.Layout.Number == number {
+				return p, nil
+			}
+		}
+	}
+	return s.Get(ctx, number)
 }
 
 // Get returns a layout of the history by its number. Kinds: NotFound; Unavailable; Corrupted.
@@ -160,14 +239,17 @@ func (s *Store) Stage(ctx context.Context, lock Lock, seen Snapshot, change layo
 }
 
 // Publish puts a layout in force and removes what is staged, if nothing was changed since seen was read. lock may
-// be the zero Lock. Kinds: Conflict; Invalid if the number does not follow; Full; Unavailable: the layout may or may not
-// have been published then.
+// be the zero Lock. The layouts in force before stay so. Kinds: Conflict; Invalid if the number does not follow; PreconditionFailed if
+// layout.MaxActive are in force; Full; Unavailable: the layout may or may not have been published then.
 func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p layout.Placement) error {
 	if want := seen.Layout().Number + 1; p.Layout.Number != want {
 		return errors.E(errors.Invalid, errors.Layout, strconv.FormatUint(p.Layout.Number, 10), "the next layout has the number %d", want)
 	}
 	if err := p.Check(); err != nil {
 		return err
+	}
+	if why := seen.Crowded(); why != "" {
+		return errors.E(errors.PreconditionFailed, errors.Layout, strconv.FormatUint(p.Layout.Number, 10), "%s", why)
 	}
 	value, err := p.MarshalBinary()
 	if err != nil {
@@ -184,6 +266,13 @@ func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p layout.
 		operations = append(operations, &api.KVTxnOp{Verb: api.KVDeleteCAS, Key: s.prefix + "staged", Index: seen.staged})
 	} else {
 		operations = append(operations, &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: s.prefix + "staged"})
+	}
+	if seen.oldest == 0 {
+		oldest := p.Layout.Number
+		if seen.Active != nil {
+			oldest = seen.Active.Oldest()
+		}
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVCAS, Key: s.prefix + "oldest", Value: strconv.AppendUint(nil, oldest, 10), Index: 0})
 	}
 	return s.change(ctx, lock, operations, "publishing the layout")
 }
@@ -228,10 +317,10 @@ func reasons(answer *api.KVTxnResponse) string {
 
 func (s *Store) key(number uint64) string { return s.prefix + strconv.FormatUint(number, 10) }
 
-func (s *Store) number(value []byte) (uint64, error) {
-	number, err := strconv.ParseUint(string(value), 10, 64)
+func (s *Store) number(pair *api.KVPair) (uint64, error) {
+	number, err := strconv.ParseUint(string(pair.Value), 10, 64)
 	if err != nil || number == 0 {
-		return 0, errors.E(errors.Corrupted, errors.Layout, "", "Consul's key %scurrent holds %q instead of the number of a layout", s.prefix, value)
+		return 0, errors.E(errors.Corrupted, errors.Layout, "", "Consul's key %s holds %q instead of the number of a layout", pair.Key, pair.Value)
 	}
 	return number, nil
 }

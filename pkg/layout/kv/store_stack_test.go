@@ -74,7 +74,7 @@ func TestALayoutIsStagedPublishedAndRemembered(t *testing.T) {
 	s, _ := open(t)
 	empty, err := s.Read(t.Context())
 	require.NoError(t, err)
-	require.Nil(t, empty.Current)
+	require.Nil(t, empty.Active)
 	require.True(t, empty.Staged.Empty())
 	stage(t, s, assign(1), assign(2), assign(3))
 	staged, err := s.Read(t.Context())
@@ -86,7 +86,7 @@ func TestALayoutIsStagedPublishedAndRemembered(t *testing.T) {
 	require.NoError(t, err)
 	now, err := s.Read(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, first, *now.Current)
+	require.Equal(t, first, now.Active.Current())
 	require.True(t, now.Staged.Empty())
 
 	stage(t, s, assign(4))
@@ -185,7 +185,7 @@ func TestWatchersGetTheLayoutInForceAndEachNewOne(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Watch(ctx, func(l layout.Layout, _ *layout.Assignment) { numbers <- l.Number })
+		done <- s.Watch(ctx, func(a *layout.Active) { numbers <- a.Number() })
 	}()
 	for want := uint64(1); want <= 3; want++ {
 		stage(t, s, assign(int(want)), func(c layout.Change, l layout.Layout) (layout.Change, error) { return c.WithReplication(1, l) })
@@ -225,5 +225,5 @@ func TestTheLargestLayoutFitsConsul(t *testing.T) {
 	require.NoError(t, s.Publish(t.Context(), Lock{}, seen, p))
 	again, err := s.Read(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, p, *again.Current)
+	require.Equal(t, p, again.Active.Current())
 }

@@ -9,56 +9,57 @@ import (
 	"deuxfleurs.fr/garage/pkg/layout"
 )
 
-// Watch calls apply, one call at a time, for the layout in force and for each newer one that is published (of
-// several in a short time perhaps only for the last) until ctx ends, whose error it returns. While Consul is away
-// nothing is called: the last layout stays.
-func (s *Store) Watch(ctx context.Context, apply func(layout.Layout, *layout.Assignment)) error {
+// Watch calls apply, one call at a time, for the layouts in force and whenever newer ones are (layout.Active.Newer: one was
+// published, or old ones were retired; of several changes in a short time perhaps only for the last) until ctx ends, whose error it
+// returns. While Consul is away nothing is called: the last layouts stay.
+func (s *Store) Watch(ctx context.Context, apply func(*layout.Active)) error {
 	f := follower{store: s, apply: apply}
 	return s.consul.Follow(ctx, "the layout", func(options *api.QueryOptions) (*api.QueryMeta, error) {
-		pair, meta, err := s.consul.API().KV().Get(s.prefix+"current", options)
+		// The names of all keys: they are few and small, and the answer comes when any of them changes.
+		_, meta, err := s.consul.API().KV().Keys(s.prefix, "", options)
 		if err != nil {
 			return nil, err
 		}
-		return meta, f.look(ctx, pair)
+		return meta, f.look(ctx)
 	})
 }
 
-// follower hands over each layout once.
+// follower hands over the layouts in force once.
 type follower struct {
-	store  *Store
-	apply  func(layout.Layout, *layout.Assignment)
-	number uint64 // of the last layout that was handed over
+	store *Store
+	apply func(*layout.Active)
+	last  *layout.Active // what was handed over
 }
 
-// look hands over the layout that the current key names. It fails only with what may be otherwise when it is tried again.
-func (f *follower) look(ctx context.Context, current *api.KVPair) error {
-	log := f.store.log
-	if current == nil {
-		if f.number != 0 {
-			log.Error("Consul has no layout any more; the last one stays in force", "key", f.store.prefix+"current", "layout", f.number)
-		}
-		return nil
-	}
-	number, err := f.store.number(current.Value)
+// look hands over what is in force, if it is newer. It fails only with what may be otherwise when it is tried again.
+func (f *follower) look(ctx context.Context) error {
+	all, err := f.store.values(ctx, "current", "oldest")
 	if err != nil {
-		log.Error("the layout that is in force is not known; the last one stays", "layout", f.number, "error", err)
-		return nil
-	}
-	if number < f.number {
-		log.Error("Consul has a layout that is older than the last one, which stays in force", "consul", number, "layout", f.number)
-	}
-	if number <= f.number {
-		return nil
-	}
-	published, err := f.store.Get(ctx, number)
-	switch {
-	case errors.Is(err, errors.NotFound) || errors.Is(err, errors.Corrupted):
-		log.Error("the layout that is in force cannot be read; the last one stays", "layout", f.number, "error", err)
-		return nil
-	case err != nil:
 		return err
 	}
-	f.number = number
-	f.apply(published.Layout, published.Assignment)
+	active, err := f.store.active(ctx, all[0], all[1])
+	log := f.store.log.With("layout", f.number())
+	switch {
+	case errors.Is(err, errors.NotFound) || errors.Is(err, errors.Corrupted):
+		log.Error("the layouts in force cannot be read; the last ones stay", "error", err)
+	case err != nil:
+		return err
+	case active == nil && f.last != nil:
+		log.Error("Consul has no layout any more; the last ones stay in force", "key", f.store.prefix+"current")
+	case active == nil:
+	case active.Newer(f.last):
+		f.last = active
+		f.apply(active)
+	case f.last.Newer(active):
+		log.Error("Consul has layouts that are older than the last ones, which stay in force", "consul", active.Number())
+	}
 	return nil
+}
+
+// number is that of the layout handed over last.
+func (f *follower) number() uint64 {
+	if f.last == nil {
+		return 0
+	}
+	return f.last.Number()
 }
