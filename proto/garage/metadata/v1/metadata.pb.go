@@ -2961,6 +2961,102 @@ func (*DropGarbageResponse) Descriptor() ([]byte, []int) {
 	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{57}
 }
 
+type FindAttemptsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	Everywhere    bool                   `protobuf:"varint,2,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindAttemptsRequest) Reset() {
+	*x = FindAttemptsRequest{}
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindAttemptsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindAttemptsRequest) ProtoMessage() {}
+
+func (x *FindAttemptsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindAttemptsRequest.ProtoReflect.Descriptor instead.
+func (*FindAttemptsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *FindAttemptsRequest) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *FindAttemptsRequest) GetEverywhere() bool {
+	if x != nil {
+		return x.Everywhere
+	}
+	return false
+}
+
+type FindAttemptsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      []*Attempt             `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindAttemptsResponse) Reset() {
+	*x = FindAttemptsResponse{}
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindAttemptsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindAttemptsResponse) ProtoMessage() {}
+
+func (x *FindAttemptsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindAttemptsResponse.ProtoReflect.Descriptor instead.
+func (*FindAttemptsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *FindAttemptsResponse) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
 var File_garage_metadata_v1_metadata_proto protoreflect.FileDescriptor
 
 const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
@@ -3137,7 +3233,14 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\x04next\x18\x02 \x01(\fR\x04next\"&\n" +
 	"\x12DropGarbageRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\"\x15\n" +
-	"\x13DropGarbageResponse2\xbd\x14\n" +
+	"\x13DropGarbageResponse\"G\n" +
+	"\x13FindAttemptsRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\x12\x1e\n" +
+	"\n" +
+	"everywhere\x18\x02 \x01(\bR\n" +
+	"everywhere\"O\n" +
+	"\x14FindAttemptsResponse\x127\n" +
+	"\battempts\x18\x01 \x03(\v2\x1b.garage.metadata.v1.AttemptR\battempts2\xa0\x15\n" +
 	"\x0fMetadataService\x12R\n" +
 	"\aGetInfo\x12\".garage.metadata.v1.GetInfoRequest\x1a#.garage.metadata.v1.GetInfoResponse\x12a\n" +
 	"\fCreateBucket\x12'.garage.metadata.v1.CreateBucketRequest\x1a(.garage.metadata.v1.CreateBucketResponse\x12X\n" +
@@ -3168,7 +3271,8 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\bListKeys\x12#.garage.metadata.v1.ListKeysRequest\x1a$.garage.metadata.v1.ListKeysResponse\x12X\n" +
 	"\tDeleteKey\x12$.garage.metadata.v1.DeleteKeyRequest\x1a%.garage.metadata.v1.DeleteKeyResponse\x12^\n" +
 	"\vListGarbage\x12&.garage.metadata.v1.ListGarbageRequest\x1a'.garage.metadata.v1.ListGarbageResponse\x12^\n" +
-	"\vDropGarbage\x12&.garage.metadata.v1.DropGarbageRequest\x1a'.garage.metadata.v1.DropGarbageResponseB\xcb\x01\n" +
+	"\vDropGarbage\x12&.garage.metadata.v1.DropGarbageRequest\x1a'.garage.metadata.v1.DropGarbageResponse\x12a\n" +
+	"\fFindAttempts\x12'.garage.metadata.v1.FindAttemptsRequest\x1a(.garage.metadata.v1.FindAttemptsResponseB\xcb\x01\n" +
 	"\x16com.garage.metadata.v1B\rMetadataProtoP\x01Z8deuxfleurs.fr/garage/proto/garage/metadata/v1;metadatav1\xa2\x02\x03GMX\xaa\x02\x12Garage.Metadata.V1\xca\x02\x12Garage\\Metadata\\V1\xe2\x02\x1eGarage\\Metadata\\V1\\GPBMetadata\xea\x02\x14Garage::Metadata::V1b\x06proto3"
 
 var (
@@ -3183,7 +3287,7 @@ func file_garage_metadata_v1_metadata_proto_rawDescGZIP() []byte {
 	return file_garage_metadata_v1_metadata_proto_rawDescData
 }
 
-var file_garage_metadata_v1_metadata_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_garage_metadata_v1_metadata_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_garage_metadata_v1_metadata_proto_goTypes = []any{
 	(*GetInfoRequest)(nil),         // 0: garage.metadata.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),        // 1: garage.metadata.v1.GetInfoResponse
@@ -3243,126 +3347,132 @@ var file_garage_metadata_v1_metadata_proto_goTypes = []any{
 	(*ListGarbageResponse)(nil),    // 55: garage.metadata.v1.ListGarbageResponse
 	(*DropGarbageRequest)(nil),     // 56: garage.metadata.v1.DropGarbageRequest
 	(*DropGarbageResponse)(nil),    // 57: garage.metadata.v1.DropGarbageResponse
-	(*Usage)(nil),                  // 58: garage.metadata.v1.Usage
-	(*Bucket)(nil),                 // 59: garage.metadata.v1.Bucket
-	(*Grant)(nil),                  // 60: garage.metadata.v1.Grant
-	(*Object)(nil),                 // 61: garage.metadata.v1.Object
-	(*Chunk)(nil),                  // 62: garage.metadata.v1.Chunk
-	(*Listed)(nil),                 // 63: garage.metadata.v1.Listed
-	(*Attributes)(nil),             // 64: garage.metadata.v1.Attributes
-	(*Checksum)(nil),               // 65: garage.metadata.v1.Checksum
-	(*Condition)(nil),              // 66: garage.metadata.v1.Condition
-	(*Version)(nil),                // 67: garage.metadata.v1.Version
-	(*Upload)(nil),                 // 68: garage.metadata.v1.Upload
-	(*UploadRef)(nil),              // 69: garage.metadata.v1.UploadRef
-	(*Part)(nil),                   // 70: garage.metadata.v1.Part
-	(*Key)(nil),                    // 71: garage.metadata.v1.Key
-	(*Garbage)(nil),                // 72: garage.metadata.v1.Garbage
+	(*FindAttemptsRequest)(nil),    // 58: garage.metadata.v1.FindAttemptsRequest
+	(*FindAttemptsResponse)(nil),   // 59: garage.metadata.v1.FindAttemptsResponse
+	(*Usage)(nil),                  // 60: garage.metadata.v1.Usage
+	(*Bucket)(nil),                 // 61: garage.metadata.v1.Bucket
+	(*Grant)(nil),                  // 62: garage.metadata.v1.Grant
+	(*Object)(nil),                 // 63: garage.metadata.v1.Object
+	(*Chunk)(nil),                  // 64: garage.metadata.v1.Chunk
+	(*Listed)(nil),                 // 65: garage.metadata.v1.Listed
+	(*Attributes)(nil),             // 66: garage.metadata.v1.Attributes
+	(*Checksum)(nil),               // 67: garage.metadata.v1.Checksum
+	(*Condition)(nil),              // 68: garage.metadata.v1.Condition
+	(*Version)(nil),                // 69: garage.metadata.v1.Version
+	(*Upload)(nil),                 // 70: garage.metadata.v1.Upload
+	(*UploadRef)(nil),              // 71: garage.metadata.v1.UploadRef
+	(*Part)(nil),                   // 72: garage.metadata.v1.Part
+	(*Key)(nil),                    // 73: garage.metadata.v1.Key
+	(*Garbage)(nil),                // 74: garage.metadata.v1.Garbage
+	(*Attempt)(nil),                // 75: garage.metadata.v1.Attempt
 }
 var file_garage_metadata_v1_metadata_proto_depIdxs = []int32{
-	58, // 0: garage.metadata.v1.GetInfoResponse.usage:type_name -> garage.metadata.v1.Usage
-	59, // 1: garage.metadata.v1.CreateBucketRequest.bucket:type_name -> garage.metadata.v1.Bucket
-	59, // 2: garage.metadata.v1.GetBucketResponse.bucket:type_name -> garage.metadata.v1.Bucket
-	59, // 3: garage.metadata.v1.ListBucketsResponse.buckets:type_name -> garage.metadata.v1.Bucket
-	60, // 4: garage.metadata.v1.SetGrantRequest.grant:type_name -> garage.metadata.v1.Grant
-	58, // 5: garage.metadata.v1.GetUsageResponse.usage:type_name -> garage.metadata.v1.Usage
-	61, // 6: garage.metadata.v1.GetObjectResponse.object:type_name -> garage.metadata.v1.Object
-	62, // 7: garage.metadata.v1.ListChunksResponse.chunks:type_name -> garage.metadata.v1.Chunk
-	63, // 8: garage.metadata.v1.ListObjectsResponse.objects:type_name -> garage.metadata.v1.Listed
-	64, // 9: garage.metadata.v1.PutObjectRequest.attributes:type_name -> garage.metadata.v1.Attributes
-	65, // 10: garage.metadata.v1.PutObjectRequest.checksum:type_name -> garage.metadata.v1.Checksum
-	62, // 11: garage.metadata.v1.PutObjectRequest.first:type_name -> garage.metadata.v1.Chunk
-	62, // 12: garage.metadata.v1.PutObjectRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	66, // 13: garage.metadata.v1.PutObjectRequest.condition:type_name -> garage.metadata.v1.Condition
-	67, // 14: garage.metadata.v1.PutObjectResponse.version:type_name -> garage.metadata.v1.Version
-	66, // 15: garage.metadata.v1.Delete.condition:type_name -> garage.metadata.v1.Condition
+	60, // 0: garage.metadata.v1.GetInfoResponse.usage:type_name -> garage.metadata.v1.Usage
+	61, // 1: garage.metadata.v1.CreateBucketRequest.bucket:type_name -> garage.metadata.v1.Bucket
+	61, // 2: garage.metadata.v1.GetBucketResponse.bucket:type_name -> garage.metadata.v1.Bucket
+	61, // 3: garage.metadata.v1.ListBucketsResponse.buckets:type_name -> garage.metadata.v1.Bucket
+	62, // 4: garage.metadata.v1.SetGrantRequest.grant:type_name -> garage.metadata.v1.Grant
+	60, // 5: garage.metadata.v1.GetUsageResponse.usage:type_name -> garage.metadata.v1.Usage
+	63, // 6: garage.metadata.v1.GetObjectResponse.object:type_name -> garage.metadata.v1.Object
+	64, // 7: garage.metadata.v1.ListChunksResponse.chunks:type_name -> garage.metadata.v1.Chunk
+	65, // 8: garage.metadata.v1.ListObjectsResponse.objects:type_name -> garage.metadata.v1.Listed
+	66, // 9: garage.metadata.v1.PutObjectRequest.attributes:type_name -> garage.metadata.v1.Attributes
+	67, // 10: garage.metadata.v1.PutObjectRequest.checksum:type_name -> garage.metadata.v1.Checksum
+	64, // 11: garage.metadata.v1.PutObjectRequest.first:type_name -> garage.metadata.v1.Chunk
+	64, // 12: garage.metadata.v1.PutObjectRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	68, // 13: garage.metadata.v1.PutObjectRequest.condition:type_name -> garage.metadata.v1.Condition
+	69, // 14: garage.metadata.v1.PutObjectResponse.version:type_name -> garage.metadata.v1.Version
+	68, // 15: garage.metadata.v1.Delete.condition:type_name -> garage.metadata.v1.Condition
 	22, // 16: garage.metadata.v1.DeleteObjectsRequest.deletes:type_name -> garage.metadata.v1.Delete
 	23, // 17: garage.metadata.v1.DeleteObjectsResponse.results:type_name -> garage.metadata.v1.DeleteResult
-	68, // 18: garage.metadata.v1.BeginUploadRequest.upload:type_name -> garage.metadata.v1.Upload
-	69, // 19: garage.metadata.v1.GetUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	68, // 20: garage.metadata.v1.GetUploadResponse.upload:type_name -> garage.metadata.v1.Upload
-	69, // 21: garage.metadata.v1.BeginPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	69, // 22: garage.metadata.v1.AddChunksRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	62, // 23: garage.metadata.v1.AddChunksRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	69, // 24: garage.metadata.v1.RecordProgressRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	69, // 25: garage.metadata.v1.FinishPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	70, // 26: garage.metadata.v1.FinishPartRequest.part:type_name -> garage.metadata.v1.Part
-	62, // 27: garage.metadata.v1.FinishPartRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	70, // 28: garage.metadata.v1.FinishPartResponse.part:type_name -> garage.metadata.v1.Part
-	69, // 29: garage.metadata.v1.ListPartsRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	70, // 30: garage.metadata.v1.ListPartsResponse.parts:type_name -> garage.metadata.v1.Part
-	68, // 31: garage.metadata.v1.ListUploadsResponse.uploads:type_name -> garage.metadata.v1.Upload
-	69, // 32: garage.metadata.v1.CompleteUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	70, // 33: garage.metadata.v1.CompleteUploadRequest.parts:type_name -> garage.metadata.v1.Part
-	65, // 34: garage.metadata.v1.CompleteUploadRequest.checksum:type_name -> garage.metadata.v1.Checksum
-	66, // 35: garage.metadata.v1.CompleteUploadRequest.condition:type_name -> garage.metadata.v1.Condition
-	67, // 36: garage.metadata.v1.CompleteUploadResponse.version:type_name -> garage.metadata.v1.Version
-	69, // 37: garage.metadata.v1.AbortUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	71, // 38: garage.metadata.v1.CreateKeyRequest.key:type_name -> garage.metadata.v1.Key
-	71, // 39: garage.metadata.v1.GetKeyResponse.key:type_name -> garage.metadata.v1.Key
-	71, // 40: garage.metadata.v1.ListKeysResponse.keys:type_name -> garage.metadata.v1.Key
-	72, // 41: garage.metadata.v1.ListGarbageResponse.garbage:type_name -> garage.metadata.v1.Garbage
-	0,  // 42: garage.metadata.v1.MetadataService.GetInfo:input_type -> garage.metadata.v1.GetInfoRequest
-	2,  // 43: garage.metadata.v1.MetadataService.CreateBucket:input_type -> garage.metadata.v1.CreateBucketRequest
-	4,  // 44: garage.metadata.v1.MetadataService.GetBucket:input_type -> garage.metadata.v1.GetBucketRequest
-	6,  // 45: garage.metadata.v1.MetadataService.ListBuckets:input_type -> garage.metadata.v1.ListBucketsRequest
-	8,  // 46: garage.metadata.v1.MetadataService.DeleteBucket:input_type -> garage.metadata.v1.DeleteBucketRequest
-	10, // 47: garage.metadata.v1.MetadataService.SetGrant:input_type -> garage.metadata.v1.SetGrantRequest
-	12, // 48: garage.metadata.v1.MetadataService.GetUsage:input_type -> garage.metadata.v1.GetUsageRequest
-	14, // 49: garage.metadata.v1.MetadataService.GetObject:input_type -> garage.metadata.v1.GetObjectRequest
-	16, // 50: garage.metadata.v1.MetadataService.ListChunks:input_type -> garage.metadata.v1.ListChunksRequest
-	18, // 51: garage.metadata.v1.MetadataService.ListObjects:input_type -> garage.metadata.v1.ListObjectsRequest
-	20, // 52: garage.metadata.v1.MetadataService.PutObject:input_type -> garage.metadata.v1.PutObjectRequest
-	24, // 53: garage.metadata.v1.MetadataService.DeleteObjects:input_type -> garage.metadata.v1.DeleteObjectsRequest
-	26, // 54: garage.metadata.v1.MetadataService.BeginUpload:input_type -> garage.metadata.v1.BeginUploadRequest
-	28, // 55: garage.metadata.v1.MetadataService.GetUpload:input_type -> garage.metadata.v1.GetUploadRequest
-	30, // 56: garage.metadata.v1.MetadataService.BeginPart:input_type -> garage.metadata.v1.BeginPartRequest
-	32, // 57: garage.metadata.v1.MetadataService.AddChunks:input_type -> garage.metadata.v1.AddChunksRequest
-	34, // 58: garage.metadata.v1.MetadataService.RecordProgress:input_type -> garage.metadata.v1.RecordProgressRequest
-	36, // 59: garage.metadata.v1.MetadataService.FinishPart:input_type -> garage.metadata.v1.FinishPartRequest
-	38, // 60: garage.metadata.v1.MetadataService.ListParts:input_type -> garage.metadata.v1.ListPartsRequest
-	40, // 61: garage.metadata.v1.MetadataService.ListUploads:input_type -> garage.metadata.v1.ListUploadsRequest
-	42, // 62: garage.metadata.v1.MetadataService.CompleteUpload:input_type -> garage.metadata.v1.CompleteUploadRequest
-	44, // 63: garage.metadata.v1.MetadataService.AbortUpload:input_type -> garage.metadata.v1.AbortUploadRequest
-	46, // 64: garage.metadata.v1.MetadataService.CreateKey:input_type -> garage.metadata.v1.CreateKeyRequest
-	48, // 65: garage.metadata.v1.MetadataService.GetKey:input_type -> garage.metadata.v1.GetKeyRequest
-	50, // 66: garage.metadata.v1.MetadataService.ListKeys:input_type -> garage.metadata.v1.ListKeysRequest
-	52, // 67: garage.metadata.v1.MetadataService.DeleteKey:input_type -> garage.metadata.v1.DeleteKeyRequest
-	54, // 68: garage.metadata.v1.MetadataService.ListGarbage:input_type -> garage.metadata.v1.ListGarbageRequest
-	56, // 69: garage.metadata.v1.MetadataService.DropGarbage:input_type -> garage.metadata.v1.DropGarbageRequest
-	1,  // 70: garage.metadata.v1.MetadataService.GetInfo:output_type -> garage.metadata.v1.GetInfoResponse
-	3,  // 71: garage.metadata.v1.MetadataService.CreateBucket:output_type -> garage.metadata.v1.CreateBucketResponse
-	5,  // 72: garage.metadata.v1.MetadataService.GetBucket:output_type -> garage.metadata.v1.GetBucketResponse
-	7,  // 73: garage.metadata.v1.MetadataService.ListBuckets:output_type -> garage.metadata.v1.ListBucketsResponse
-	9,  // 74: garage.metadata.v1.MetadataService.DeleteBucket:output_type -> garage.metadata.v1.DeleteBucketResponse
-	11, // 75: garage.metadata.v1.MetadataService.SetGrant:output_type -> garage.metadata.v1.SetGrantResponse
-	13, // 76: garage.metadata.v1.MetadataService.GetUsage:output_type -> garage.metadata.v1.GetUsageResponse
-	15, // 77: garage.metadata.v1.MetadataService.GetObject:output_type -> garage.metadata.v1.GetObjectResponse
-	17, // 78: garage.metadata.v1.MetadataService.ListChunks:output_type -> garage.metadata.v1.ListChunksResponse
-	19, // 79: garage.metadata.v1.MetadataService.ListObjects:output_type -> garage.metadata.v1.ListObjectsResponse
-	21, // 80: garage.metadata.v1.MetadataService.PutObject:output_type -> garage.metadata.v1.PutObjectResponse
-	25, // 81: garage.metadata.v1.MetadataService.DeleteObjects:output_type -> garage.metadata.v1.DeleteObjectsResponse
-	27, // 82: garage.metadata.v1.MetadataService.BeginUpload:output_type -> garage.metadata.v1.BeginUploadResponse
-	29, // 83: garage.metadata.v1.MetadataService.GetUpload:output_type -> garage.metadata.v1.GetUploadResponse
-	31, // 84: garage.metadata.v1.MetadataService.BeginPart:output_type -> garage.metadata.v1.BeginPartResponse
-	33, // 85: garage.metadata.v1.MetadataService.AddChunks:output_type -> garage.metadata.v1.AddChunksResponse
-	35, // 86: garage.metadata.v1.MetadataService.RecordProgress:output_type -> garage.metadata.v1.RecordProgressResponse
-	37, // 87: garage.metadata.v1.MetadataService.FinishPart:output_type -> garage.metadata.v1.FinishPartResponse
-	39, // 88: garage.metadata.v1.MetadataService.ListParts:output_type -> garage.metadata.v1.ListPartsResponse
-	41, // 89: garage.metadata.v1.MetadataService.ListUploads:output_type -> garage.metadata.v1.ListUploadsResponse
-	43, // 90: garage.metadata.v1.MetadataService.CompleteUpload:output_type -> garage.metadata.v1.CompleteUploadResponse
-	45, // 91: garage.metadata.v1.MetadataService.AbortUpload:output_type -> garage.metadata.v1.AbortUploadResponse
-	47, // 92: garage.metadata.v1.MetadataService.CreateKey:output_type -> garage.metadata.v1.CreateKeyResponse
-	49, // 93: garage.metadata.v1.MetadataService.GetKey:output_type -> garage.metadata.v1.GetKeyResponse
-	51, // 94: garage.metadata.v1.MetadataService.ListKeys:output_type -> garage.metadata.v1.ListKeysResponse
-	53, // 95: garage.metadata.v1.MetadataService.DeleteKey:output_type -> garage.metadata.v1.DeleteKeyResponse
-	55, // 96: garage.metadata.v1.MetadataService.ListGarbage:output_type -> garage.metadata.v1.ListGarbageResponse
-	57, // 97: garage.metadata.v1.MetadataService.DropGarbage:output_type -> garage.metadata.v1.DropGarbageResponse
-	70, // [70:98] is the sub-list for method output_type
-	42, // [42:70] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	70, // 18: garage.metadata.v1.BeginUploadRequest.upload:type_name -> garage.metadata.v1.Upload
+	71, // 19: garage.metadata.v1.GetUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	70, // 20: garage.metadata.v1.GetUploadResponse.upload:type_name -> garage.metadata.v1.Upload
+	71, // 21: garage.metadata.v1.BeginPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	71, // 22: garage.metadata.v1.AddChunksRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	64, // 23: garage.metadata.v1.AddChunksRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	71, // 24: garage.metadata.v1.RecordProgressRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	71, // 25: garage.metadata.v1.FinishPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	72, // 26: garage.metadata.v1.FinishPartRequest.part:type_name -> garage.metadata.v1.Part
+	64, // 27: garage.metadata.v1.FinishPartRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	72, // 28: garage.metadata.v1.FinishPartResponse.part:type_name -> garage.metadata.v1.Part
+	71, // 29: garage.metadata.v1.ListPartsRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	72, // 30: garage.metadata.v1.ListPartsResponse.parts:type_name -> garage.metadata.v1.Part
+	70, // 31: garage.metadata.v1.ListUploadsResponse.uploads:type_name -> garage.metadata.v1.Upload
+	71, // 32: garage.metadata.v1.CompleteUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	72, // 33: garage.metadata.v1.CompleteUploadRequest.parts:type_name -> garage.metadata.v1.Part
+	67, // 34: garage.metadata.v1.CompleteUploadRequest.checksum:type_name -> garage.metadata.v1.Checksum
+	68, // 35: garage.metadata.v1.CompleteUploadRequest.condition:type_name -> garage.metadata.v1.Condition
+	69, // 36: garage.metadata.v1.CompleteUploadResponse.version:type_name -> garage.metadata.v1.Version
+	71, // 37: garage.metadata.v1.AbortUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	73, // 38: garage.metadata.v1.CreateKeyRequest.key:type_name -> garage.metadata.v1.Key
+	73, // 39: garage.metadata.v1.GetKeyResponse.key:type_name -> garage.metadata.v1.Key
+	73, // 40: garage.metadata.v1.ListKeysResponse.keys:type_name -> garage.metadata.v1.Key
+	74, // 41: garage.metadata.v1.ListGarbageResponse.garbage:type_name -> garage.metadata.v1.Garbage
+	75, // 42: garage.metadata.v1.FindAttemptsResponse.attempts:type_name -> garage.metadata.v1.Attempt
+	0,  // 43: garage.metadata.v1.MetadataService.GetInfo:input_type -> garage.metadata.v1.GetInfoRequest
+	2,  // 44: garage.metadata.v1.MetadataService.CreateBucket:input_type -> garage.metadata.v1.CreateBucketRequest
+	4,  // 45: garage.metadata.v1.MetadataService.GetBucket:input_type -> garage.metadata.v1.GetBucketRequest
+	6,  // 46: garage.metadata.v1.MetadataService.ListBuckets:input_type -> garage.metadata.v1.ListBucketsRequest
+	8,  // 47: garage.metadata.v1.MetadataService.DeleteBucket:input_type -> garage.metadata.v1.DeleteBucketRequest
+	10, // 48: garage.metadata.v1.MetadataService.SetGrant:input_type -> garage.metadata.v1.SetGrantRequest
+	12, // 49: garage.metadata.v1.MetadataService.GetUsage:input_type -> garage.metadata.v1.GetUsageRequest
+	14, // 50: garage.metadata.v1.MetadataService.GetObject:input_type -> garage.metadata.v1.GetObjectRequest
+	16, // 51: garage.metadata.v1.MetadataService.ListChunks:input_type -> garage.metadata.v1.ListChunksRequest
+	18, // 52: garage.metadata.v1.MetadataService.ListObjects:input_type -> garage.metadata.v1.ListObjectsRequest
+	20, // 53: garage.metadata.v1.MetadataService.PutObject:input_type -> garage.metadata.v1.PutObjectRequest
+	24, // 54: garage.metadata.v1.MetadataService.DeleteObjects:input_type -> garage.metadata.v1.DeleteObjectsRequest
+	26, // 55: garage.metadata.v1.MetadataService.BeginUpload:input_type -> garage.metadata.v1.BeginUploadRequest
+	28, // 56: garage.metadata.v1.MetadataService.GetUpload:input_type -> garage.metadata.v1.GetUploadRequest
+	30, // 57: garage.metadata.v1.MetadataService.BeginPart:input_type -> garage.metadata.v1.BeginPartRequest
+	32, // 58: garage.metadata.v1.MetadataService.AddChunks:input_type -> garage.metadata.v1.AddChunksRequest
+	34, // 59: garage.metadata.v1.MetadataService.RecordProgress:input_type -> garage.metadata.v1.RecordProgressRequest
+	36, // 60: garage.metadata.v1.MetadataService.FinishPart:input_type -> garage.metadata.v1.FinishPartRequest
+	38, // 61: garage.metadata.v1.MetadataService.ListParts:input_type -> garage.metadata.v1.ListPartsRequest
+	40, // 62: garage.metadata.v1.MetadataService.ListUploads:input_type -> garage.metadata.v1.ListUploadsRequest
+	42, // 63: garage.metadata.v1.MetadataService.CompleteUpload:input_type -> garage.metadata.v1.CompleteUploadRequest
+	44, // 64: garage.metadata.v1.MetadataService.AbortUpload:input_type -> garage.metadata.v1.AbortUploadRequest
+	46, // 65: garage.metadata.v1.MetadataService.CreateKey:input_type -> garage.metadata.v1.CreateKeyRequest
+	48, // 66: garage.metadata.v1.MetadataService.GetKey:input_type -> garage.metadata.v1.GetKeyRequest
+	50, // 67: garage.metadata.v1.MetadataService.ListKeys:input_type -> garage.metadata.v1.ListKeysRequest
+	52, // 68: garage.metadata.v1.MetadataService.DeleteKey:input_type -> garage.metadata.v1.DeleteKeyRequest
+	54, // 69: garage.metadata.v1.MetadataService.ListGarbage:input_type -> garage.metadata.v1.ListGarbageRequest
+	56, // 70: garage.metadata.v1.MetadataService.DropGarbage:input_type -> garage.metadata.v1.DropGarbageRequest
+	58, // 71: garage.metadata.v1.MetadataService.FindAttempts:input_type -> garage.metadata.v1.FindAttemptsRequest
+	1,  // 72: garage.metadata.v1.MetadataService.GetInfo:output_type -> garage.metadata.v1.GetInfoResponse
+	3,  // 73: garage.metadata.v1.MetadataService.CreateBucket:output_type -> garage.metadata.v1.CreateBucketResponse
+	5,  // 74: garage.metadata.v1.MetadataService.GetBucket:output_type -> garage.metadata.v1.GetBucketResponse
+	7,  // 75: garage.metadata.v1.MetadataService.ListBuckets:output_type -> garage.metadata.v1.ListBucketsResponse
+	9,  // 76: garage.metadata.v1.MetadataService.DeleteBucket:output_type -> garage.metadata.v1.DeleteBucketResponse
+	11, // 77: garage.metadata.v1.MetadataService.SetGrant:output_type -> garage.metadata.v1.SetGrantResponse
+	13, // 78: garage.metadata.v1.MetadataService.GetUsage:output_type -> garage.metadata.v1.GetUsageResponse
+	15, // 79: garage.metadata.v1.MetadataService.GetObject:output_type -> garage.metadata.v1.GetObjectResponse
+	17, // 80: garage.metadata.v1.MetadataService.ListChunks:output_type -> garage.metadata.v1.ListChunksResponse
+	19, // 81: garage.metadata.v1.MetadataService.ListObjects:output_type -> garage.metadata.v1.ListObjectsResponse
+	21, // 82: garage.metadata.v1.MetadataService.PutObject:output_type -> garage.metadata.v1.PutObjectResponse
+	25, // 83: garage.metadata.v1.MetadataService.DeleteObjects:output_type -> garage.metadata.v1.DeleteObjectsResponse
+	27, // 84: garage.metadata.v1.MetadataService.BeginUpload:output_type -> garage.metadata.v1.BeginUploadResponse
+	29, // 85: garage.metadata.v1.MetadataService.GetUpload:output_type -> garage.metadata.v1.GetUploadResponse
+	31, // 86: garage.metadata.v1.MetadataService.BeginPart:output_type -> garage.metadata.v1.BeginPartResponse
+	33, // 87: garage.metadata.v1.MetadataService.AddChunks:output_type -> garage.metadata.v1.AddChunksResponse
+	35, // 88: garage.metadata.v1.MetadataService.RecordProgress:output_type -> garage.metadata.v1.RecordProgressResponse
+	37, // 89: garage.metadata.v1.MetadataService.FinishPart:output_type -> garage.metadata.v1.FinishPartResponse
+	39, // 90: garage.metadata.v1.MetadataService.ListParts:output_type -> garage.metadata.v1.ListPartsResponse
+	41, // 91: garage.metadata.v1.MetadataService.ListUploads:output_type -> garage.metadata.v1.ListUploadsResponse
+	43, // 92: garage.metadata.v1.MetadataService.CompleteUpload:output_type -> garage.metadata.v1.CompleteUploadResponse
+	45, // 93: garage.metadata.v1.MetadataService.AbortUpload:output_type -> garage.metadata.v1.AbortUploadResponse
+	47, // 94: garage.metadata.v1.MetadataService.CreateKey:output_type -> garage.metadata.v1.CreateKeyResponse
+	49, // 95: garage.metadata.v1.MetadataService.GetKey:output_type -> garage.metadata.v1.GetKeyResponse
+	51, // 96: garage.metadata.v1.MetadataService.ListKeys:output_type -> garage.metadata.v1.ListKeysResponse
+	53, // 97: garage.metadata.v1.MetadataService.DeleteKey:output_type -> garage.metadata.v1.DeleteKeyResponse
+	55, // 98: garage.metadata.v1.MetadataService.ListGarbage:output_type -> garage.metadata.v1.ListGarbageResponse
+	57, // 99: garage.metadata.v1.MetadataService.DropGarbage:output_type -> garage.metadata.v1.DropGarbageResponse
+	59, // 100: garage.metadata.v1.MetadataService.FindAttempts:output_type -> garage.metadata.v1.FindAttemptsResponse
+	72, // [72:101] is the sub-list for method output_type
+	43, // [43:72] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_garage_metadata_v1_metadata_proto_init() }
@@ -3377,7 +3487,7 @@ func file_garage_metadata_v1_metadata_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_metadata_v1_metadata_proto_rawDesc), len(file_garage_metadata_v1_metadata_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,6 +47,7 @@ const (
 	MetadataService_DeleteKey_FullMethodName      = "/garage.metadata.v1.MetadataService/DeleteKey"
 	MetadataService_ListGarbage_FullMethodName    = "/garage.metadata.v1.MetadataService/ListGarbage"
 	MetadataService_DropGarbage_FullMethodName    = "/garage.metadata.v1.MetadataService/DropGarbage"
+	MetadataService_FindAttempts_FullMethodName   = "/garage.metadata.v1.MetadataService/FindAttempts"
 )
 
 // MetadataServiceClient is the client API for MetadataService service.
@@ -83,6 +84,7 @@ type MetadataServiceClient interface {
 	DeleteKey(ctx context.Context, in *DeleteKeyRequest, opts ...grpc.CallOption) (*DeleteKeyResponse, error)
 	ListGarbage(ctx context.Context, in *ListGarbageRequest, opts ...grpc.CallOption) (*ListGarbageResponse, error)
 	DropGarbage(ctx context.Context, in *DropGarbageRequest, opts ...grpc.CallOption) (*DropGarbageResponse, error)
+	FindAttempts(ctx context.Context, in *FindAttemptsRequest, opts ...grpc.CallOption) (*FindAttemptsResponse, error)
 }
 
 type metadataServiceClient struct {
@@ -373,6 +375,16 @@ func (c *metadataServiceClient) DropGarbage(ctx context.Context, in *DropGarbage
 	return out, nil
 }
 
+func (c *metadataServiceClient) FindAttempts(ctx context.Context, in *FindAttemptsRequest, opts ...grpc.CallOption) (*FindAttemptsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindAttemptsResponse)
+	err := c.cc.Invoke(ctx, MetadataService_FindAttempts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MetadataServiceServer is the server API for MetadataService service.
 // All implementations must embed UnimplementedMetadataServiceServer
 // for forward compatibility.
@@ -407,6 +419,7 @@ type MetadataServiceServer interface {
 	DeleteKey(context.Context, *DeleteKeyRequest) (*DeleteKeyResponse, error)
 	ListGarbage(context.Context, *ListGarbageRequest) (*ListGarbageResponse, error)
 	DropGarbage(context.Context, *DropGarbageRequest) (*DropGarbageResponse, error)
+	FindAttempts(context.Context, *FindAttemptsRequest) (*FindAttemptsResponse, error)
 	mustEmbedUnimplementedMetadataServiceServer()
 }
 
@@ -500,6 +513,9 @@ func (UnimplementedMetadataServiceServer) ListGarbage(context.Context, *ListGarb
 }
 func (UnimplementedMetadataServiceServer) DropGarbage(context.Context, *DropGarbageRequest) (*DropGarbageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropGarbage not implemented")
+}
+func (UnimplementedMetadataServiceServer) FindAttempts(context.Context, *FindAttemptsRequest) (*FindAttemptsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindAttempts not implemented")
 }
 func (UnimplementedMetadataServiceServer) mustEmbedUnimplementedMetadataServiceServer() {}
 func (UnimplementedMetadataServiceServer) testEmbeddedByValue()                         {}
@@ -1026,6 +1042,24 @@ func _MetadataService_DropGarbage_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MetadataService_FindAttempts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindAttemptsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MetadataServiceServer).FindAttempts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MetadataService_FindAttempts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MetadataServiceServer).FindAttempts(ctx, req.(*FindAttemptsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // MetadataService_ServiceDesc is the grpc.ServiceDesc for MetadataService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1144,6 +1178,10 @@ var MetadataService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DropGarbage",
 			Handler:    _MetadataService_DropGarbage_Handler,
+		},
+		{
+			MethodName: "FindAttempts",
+			Handler:    _MetadataService_FindAttempts_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -25,6 +25,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type AttemptState int32
+
+const (
+	AttemptState_ATTEMPT_STATE_UNSPECIFIED AttemptState = 0
+	AttemptState_ATTEMPT_STATE_UNKNOWN     AttemptState = 1
+	AttemptState_ATTEMPT_STATE_OPEN        AttemptState = 2
+	AttemptState_ATTEMPT_STATE_COMPLETE    AttemptState = 3
+	AttemptState_ATTEMPT_STATE_GARBAGE     AttemptState = 4
+)
+
+// Enum value maps for AttemptState.
+var (
+	AttemptState_name = map[int32]string{
+		0: "ATTEMPT_STATE_UNSPECIFIED",
+		1: "ATTEMPT_STATE_UNKNOWN",
+		2: "ATTEMPT_STATE_OPEN",
+		3: "ATTEMPT_STATE_COMPLETE",
+		4: "ATTEMPT_STATE_GARBAGE",
+	}
+	AttemptState_value = map[string]int32{
+		"ATTEMPT_STATE_UNSPECIFIED": 0,
+		"ATTEMPT_STATE_UNKNOWN":     1,
+		"ATTEMPT_STATE_OPEN":        2,
+		"ATTEMPT_STATE_COMPLETE":    3,
+		"ATTEMPT_STATE_GARBAGE":     4,
+	}
+)
+
+func (x AttemptState) Enum() *AttemptState {
+	p := new(AttemptState)
+	*p = x
+	return p
+}
+
+func (x AttemptState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AttemptState) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_metadata_v1_types_proto_enumTypes[0].Descriptor()
+}
+
+func (AttemptState) Type() protoreflect.EnumType {
+	return &file_garage_metadata_v1_types_proto_enumTypes[0]
+}
+
+func (x AttemptState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AttemptState.Descriptor instead.
+func (AttemptState) EnumDescriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_types_proto_rawDescGZIP(), []int{0}
+}
+
 type Version struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Timestamp     int64                  `protobuf:"varint,1,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
@@ -1351,6 +1406,99 @@ func (x *Completion) GetAt() int64 {
 	return 0
 }
 
+// Attempt is what an attempt belongs to.
+type Attempt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State         AttemptState           `protobuf:"varint,2,opt,name=state,proto3,enum=garage.metadata.v1.AttemptState" json:"state,omitempty"`
+	Bucket        []byte                 `protobuf:"bytes,3,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	BucketName    []byte                 `protobuf:"bytes,4,opt,name=bucket_name,json=bucketName,proto3" json:"bucket_name,omitempty"`
+	Key           []byte                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	Upload        []byte                 `protobuf:"bytes,6,opt,name=upload,proto3" json:"upload,omitempty"`
+	Version       *Version               `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_garage_metadata_v1_types_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_types_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_types_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Attempt) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Attempt) GetState() AttemptState {
+	if x != nil {
+		return x.State
+	}
+	return AttemptState_ATTEMPT_STATE_UNSPECIFIED
+}
+
+func (x *Attempt) GetBucket() []byte {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+func (x *Attempt) GetBucketName() []byte {
+	if x != nil {
+		return x.BucketName
+	}
+	return nil
+}
+
+func (x *Attempt) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Attempt) GetUpload() []byte {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *Attempt) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
 var File_garage_metadata_v1_types_proto protoreflect.FileDescriptor
 
 const file_garage_metadata_v1_types_proto_rawDesc = "" +
@@ -1468,7 +1616,22 @@ const file_garage_metadata_v1_types_proto_rawDesc = "" +
 	"\x06upload\x18\x01 \x01(\v2\x1a.garage.metadata.v1.UploadR\x06upload\x12.\n" +
 	"\x05parts\x18\x02 \x03(\v2\x18.garage.metadata.v1.PartR\x05parts\x125\n" +
 	"\aversion\x18\x03 \x01(\v2\x1b.garage.metadata.v1.VersionR\aversion\x12\x0e\n" +
-	"\x02at\x18\x04 \x01(\x03R\x02atB\xc8\x01\n" +
+	"\x02at\x18\x04 \x01(\x03R\x02at\"\xeb\x01\n" +
+	"\aAttempt\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x126\n" +
+	"\x05state\x18\x02 \x01(\x0e2 .garage.metadata.v1.AttemptStateR\x05state\x12\x16\n" +
+	"\x06bucket\x18\x03 \x01(\fR\x06bucket\x12\x1f\n" +
+	"\vbucket_name\x18\x04 \x01(\fR\n" +
+	"bucketName\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x12\x16\n" +
+	"\x06upload\x18\x06 \x01(\fR\x06upload\x125\n" +
+	"\aversion\x18\a \x01(\v2\x1b.garage.metadata.v1.VersionR\aversion*\x97\x01\n" +
+	"\fAttemptState\x12\x1d\n" +
+	"\x19ATTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15ATTEMPT_STATE_UNKNOWN\x10\x01\x12\x16\n" +
+	"\x12ATTEMPT_STATE_OPEN\x10\x02\x12\x1a\n" +
+	"\x16ATTEMPT_STATE_COMPLETE\x10\x03\x12\x19\n" +
+	"\x15ATTEMPT_STATE_GARBAGE\x10\x04B\xc8\x01\n" +
 	"\x16com.garage.metadata.v1B\n" +
 	"TypesProtoP\x01Z8deuxfleurs.fr/garage/proto/garage/metadata/v1;metadatav1\xa2\x02\x03GMX\xaa\x02\x12Garage.Metadata.V1\xca\x02\x12Garage\\Metadata\\V1\xe2\x02\x1eGarage\\Metadata\\V1\\GPBMetadata\xea\x02\x14Garage::Metadata::V1b\x06proto3"
 
@@ -1484,49 +1647,54 @@ func file_garage_metadata_v1_types_proto_rawDescGZIP() []byte {
 	return file_garage_metadata_v1_types_proto_rawDescData
 }
 
-var file_garage_metadata_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_garage_metadata_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_garage_metadata_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_garage_metadata_v1_types_proto_goTypes = []any{
-	(*Version)(nil),    // 0: garage.metadata.v1.Version
-	(*Chunk)(nil),      // 1: garage.metadata.v1.Chunk
-	(*Pair)(nil),       // 2: garage.metadata.v1.Pair
-	(*Attributes)(nil), // 3: garage.metadata.v1.Attributes
-	(*Checksum)(nil),   // 4: garage.metadata.v1.Checksum
-	(*ObjectPart)(nil), // 5: garage.metadata.v1.ObjectPart
-	(*Object)(nil),     // 6: garage.metadata.v1.Object
-	(*Listed)(nil),     // 7: garage.metadata.v1.Listed
-	(*Condition)(nil),  // 8: garage.metadata.v1.Condition
-	(*UploadRef)(nil),  // 9: garage.metadata.v1.UploadRef
-	(*Upload)(nil),     // 10: garage.metadata.v1.Upload
-	(*Part)(nil),       // 11: garage.metadata.v1.Part
-	(*Grant)(nil),      // 12: garage.metadata.v1.Grant
-	(*Bucket)(nil),     // 13: garage.metadata.v1.Bucket
-	(*Key)(nil),        // 14: garage.metadata.v1.Key
-	(*Usage)(nil),      // 15: garage.metadata.v1.Usage
-	(*Garbage)(nil),    // 16: garage.metadata.v1.Garbage
-	(*Completion)(nil), // 17: garage.metadata.v1.Completion
+	(AttemptState)(0),  // 0: garage.metadata.v1.AttemptState
+	(*Version)(nil),    // 1: garage.metadata.v1.Version
+	(*Chunk)(nil),      // 2: garage.metadata.v1.Chunk
+	(*Pair)(nil),       // 3: garage.metadata.v1.Pair
+	(*Attributes)(nil), // 4: garage.metadata.v1.Attributes
+	(*Checksum)(nil),   // 5: garage.metadata.v1.Checksum
+	(*ObjectPart)(nil), // 6: garage.metadata.v1.ObjectPart
+	(*Object)(nil),     // 7: garage.metadata.v1.Object
+	(*Listed)(nil),     // 8: garage.metadata.v1.Listed
+	(*Condition)(nil),  // 9: garage.metadata.v1.Condition
+	(*UploadRef)(nil),  // 10: garage.metadata.v1.UploadRef
+	(*Upload)(nil),     // 11: garage.metadata.v1.Upload
+	(*Part)(nil),       // 12: garage.metadata.v1.Part
+	(*Grant)(nil),      // 13: garage.metadata.v1.Grant
+	(*Bucket)(nil),     // 14: garage.metadata.v1.Bucket
+	(*Key)(nil),        // 15: garage.metadata.v1.Key
+	(*Usage)(nil),      // 16: garage.metadata.v1.Usage
+	(*Garbage)(nil),    // 17: garage.metadata.v1.Garbage
+	(*Completion)(nil), // 18: garage.metadata.v1.Completion
+	(*Attempt)(nil),    // 19: garage.metadata.v1.Attempt
 }
 var file_garage_metadata_v1_types_proto_depIdxs = []int32{
-	2,  // 0: garage.metadata.v1.Attributes.headers:type_name -> garage.metadata.v1.Pair
-	2,  // 1: garage.metadata.v1.Attributes.user:type_name -> garage.metadata.v1.Pair
-	2,  // 2: garage.metadata.v1.Attributes.tags:type_name -> garage.metadata.v1.Pair
-	3,  // 3: garage.metadata.v1.Object.attributes:type_name -> garage.metadata.v1.Attributes
-	4,  // 4: garage.metadata.v1.Object.checksum:type_name -> garage.metadata.v1.Checksum
-	5,  // 5: garage.metadata.v1.Object.parts:type_name -> garage.metadata.v1.ObjectPart
-	1,  // 6: garage.metadata.v1.Object.first:type_name -> garage.metadata.v1.Chunk
-	9,  // 7: garage.metadata.v1.Upload.ref:type_name -> garage.metadata.v1.UploadRef
-	3,  // 8: garage.metadata.v1.Upload.attributes:type_name -> garage.metadata.v1.Attributes
-	4,  // 9: garage.metadata.v1.Upload.checksum:type_name -> garage.metadata.v1.Checksum
-	4,  // 10: garage.metadata.v1.Part.checksum:type_name -> garage.metadata.v1.Checksum
-	1,  // 11: garage.metadata.v1.Part.first:type_name -> garage.metadata.v1.Chunk
-	12, // 12: garage.metadata.v1.Bucket.grants:type_name -> garage.metadata.v1.Grant
-	10, // 13: garage.metadata.v1.Completion.upload:type_name -> garage.metadata.v1.Upload
-	11, // 14: garage.metadata.v1.Completion.parts:type_name -> garage.metadata.v1.Part
-	0,  // 15: garage.metadata.v1.Completion.version:type_name -> garage.metadata.v1.Version
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	3,  // 0: garage.metadata.v1.Attributes.headers:type_name -> garage.metadata.v1.Pair
+	3,  // 1: garage.metadata.v1.Attributes.user:type_name -> garage.metadata.v1.Pair
+	3,  // 2: garage.metadata.v1.Attributes.tags:type_name -> garage.metadata.v1.Pair
+	4,  // 3: garage.metadata.v1.Object.attributes:type_name -> garage.metadata.v1.Attributes
+	5,  // 4: garage.metadata.v1.Object.checksum:type_name -> garage.metadata.v1.Checksum
+	6,  // 5: garage.metadata.v1.Object.parts:type_name -> garage.metadata.v1.ObjectPart
+	2,  // 6: garage.metadata.v1.Object.first:type_name -> garage.metadata.v1.Chunk
+	10, // 7: garage.metadata.v1.Upload.ref:type_name -> garage.metadata.v1.UploadRef
+	4,  // 8: garage.metadata.v1.Upload.attributes:type_name -> garage.metadata.v1.Attributes
+	5,  // 9: garage.metadata.v1.Upload.checksum:type_name -> garage.metadata.v1.Checksum
+	5,  // 10: garage.metadata.v1.Part.checksum:type_name -> garage.metadata.v1.Checksum
+	2,  // 11: garage.metadata.v1.Part.first:type_name -> garage.metadata.v1.Chunk
+	13, // 12: garage.metadata.v1.Bucket.grants:type_name -> garage.metadata.v1.Grant
+	11, // 13: garage.metadata.v1.Completion.upload:type_name -> garage.metadata.v1.Upload
+	12, // 14: garage.metadata.v1.Completion.parts:type_name -> garage.metadata.v1.Part
+	1,  // 15: garage.metadata.v1.Completion.version:type_name -> garage.metadata.v1.Version
+	0,  // 16: garage.metadata.v1.Attempt.state:type_name -> garage.metadata.v1.AttemptState
+	1,  // 17: garage.metadata.v1.Attempt.version:type_name -> garage.metadata.v1.Version
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_garage_metadata_v1_types_proto_init() }
@@ -1539,13 +1707,14 @@ func file_garage_metadata_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_metadata_v1_types_proto_rawDesc), len(file_garage_metadata_v1_types_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   18,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_garage_metadata_v1_types_proto_goTypes,
 		DependencyIndexes: file_garage_metadata_v1_types_proto_depIdxs,
+		EnumInfos:         file_garage_metadata_v1_types_proto_enumTypes,
 		MessageInfos:      file_garage_metadata_v1_types_proto_msgTypes,
 	}.Build()
 	File_garage_metadata_v1_types_proto = out.File
