@@ -71,7 +71,7 @@ type cluster struct {
 	once   sync.Once
 
 	mu   sync.Mutex
-	last *layout.Placement // the layout that was published last; nil: none
+	last *layout.Active // the layouts in force that were seen last; nil: none
 
 	changing sync.Mutex // one change of the layout at a time
 
@@ -89,18 +89,18 @@ func newCluster(d Deps) *cluster {
 		finder: leader.NewFinder(d.Consul, d.Consul.Key(leader.RebalancerKey), consul.ServiceRebalancer, d.Dial, d.Logger), resign: make(chan struct{})}
 }
 
-// published is the layout that Consul had last; nil: none.
-func (c *cluster) published() *layout.Placement {
+// inForce is the layouts that Consul had last; nil: none.
+func (c *cluster) inForce() *layout.Active {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
 }
 
-// lastSnapshot is the layout now or, with an error, the last one known.
+// lastSnapshot is the layouts in force now or, with an error, the last ones known.
 func (c *cluster) lastSnapshot(ctx context.Context) (kv.Snapshot, error) {
 	snapshot, err := c.store.Read(ctx)
 	if err != nil {
-		snapshot.Current = c.published()
+		snapshot.Active = c.inForce()
 	}
 	return snapshot, err
 }
@@ -135,11 +135,12 @@ func (s *Service) runCluster(ctx context.Context) {
 		s.ended(ctx, c.finder.Follow(ctx, func(a *leader.Active) { c.seat.set(func(s *seat) { s.active = a }) }))
 	})
 	work.Go(func() {
-		s.ended(ctx, c.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
+		s.ended(ctx, c.store.Watch(ctx, func(a *layout.Active) {
 			c.mu.Lock()
-			c.last = &layout.Placement{Layout: l, Assignment: a}
+			c.last = a
 			c.mu.Unlock()
-			s.deps.Logger.Info("layout in force", "number", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
+			l := a.Current().Layout
+			s.deps.Logger.Info("layout in force", "number", l.Number, "oldest", a.Oldest(), "nodes", len(l.Nodes), "copies", l.Replication)
 		}))
 	})
 	work.Wait()

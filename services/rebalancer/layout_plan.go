@@ -41,7 +41,7 @@ func next(seen kv.Snapshot) (layout.Placement, plan.Plan, error) {
 
 // obstacle is why a plan cannot be applied, or empty. The first layout has nothing to move.
 func obstacle(seen kv.Snapshot, p plan.Plan) string {
-	if seen.Current == nil || p.SameOwners() {
+	if seen.Active == nil || p.SameOwners() {
 		return ""
 	}
 	return fmt.Sprintf("it would give %d copies of partitions to other nodes and take %d away, and moving data is not part of this version: a published layout can only change in ways that leave each partition with its owners",
@@ -57,7 +57,7 @@ func (s *Service) planLayout(ctx context.Context, _ *term, _ *adminv1.PlanLayout
 	if err != nil {
 		return nil, err
 	}
-	answer := &adminv1.PlanLayoutResponse{Revision: seen.Revision(), After: layoutMessage(after.Layout, after.Assignment),
+	answer := &adminv1.PlanLayoutResponse{Revision: seen.Revision(), After: layoutMessage(after),
 		Moved: uint32(p.Moved), UsableBefore: p.UsableBefore, UsableAfter: p.UsableAfter, Obstacle: obstacle(seen, p)}
 	for _, n := range p.Nodes {
 		answer.Nodes = append(answer.Nodes, shareMessage(n))
@@ -98,5 +98,5 @@ func (s *Service) applyLayout(ctx context.Context, t *term, r *adminv1.ApplyLayo
 		return nil, err
 	}
 	s.deps.Logger.InfoContext(ctx, "layout published", "number", after.Layout.Number, "nodes", len(after.Layout.Nodes), "copies", after.Layout.Replication)
-	return &adminv1.ApplyLayoutResponse{Layout: layoutMessage(after.Layout, after.Assignment)}, nil
+	return &adminv1.ApplyLayoutResponse{Layout: layoutMessage(after)}, nil
 }

@@ -37,8 +37,8 @@ func (s *Service) getLayout(ctx context.Context, t *term, _ *adminv1.GetLayoutRe
 		return nil, err
 	}
 	answer := &adminv1.GetLayoutResponse{Staged: changeMessage(snapshot.Staged), Revision: snapshot.Revision(), History: history}
-	if snapshot.Current != nil {
-		answer.Current = layoutMessage(snapshot.Current.Layout, snapshot.Current.Assignment)
+	if snapshot.Active != nil {
+		answer.Current = layoutMessage(snapshot.Active.Current())
 	}
 	for _, n := range nodes {
 		answer.Nodes = append(answer.Nodes, n.message())
@@ -46,7 +46,8 @@ func (s *Service) getLayout(ctx context.Context, t *term, _ *adminv1.GetLayoutRe
 	return answer, nil
 }
 
-func layoutMessage(l layout.Layout, a *layout.Assignment) *adminv1.Layout {
+func layoutMessage(p layout.Placement) *adminv1.Layout {
+	l, a := p.Layout, p.Assignment
 	m := &adminv1.Layout{Number: l.Number, Replication: uint32(l.Replication), Usable: a.Usable()}
 	slots := a.Slots()
 	for i, n := range l.Nodes {

@@ -52,10 +52,11 @@ func (f *follower) Run(ctx context.Context) error {
 		ready()
 	})
 	defer patience.Stop()
-	return f.store.Watch(ctx, func(l layout.Layout, a *layout.Assignment) {
+	return f.store.Watch(ctx, func(active *layout.Active) {
 		patience.Stop()
-		f.apply(l, a)
-		f.keep(l, a)
+		current := active.Current()
+		f.apply(current.Layout, current.Assignment)
+		f.keep(current.Layout, current.Assignment)
 		ready()
 	})
 }
