@@ -69,6 +69,7 @@ func TestLayoutsInForceNameTheirOwnersFormerOwnersAndStandIns(t *testing.T) {
 			require.Equal(t, zones[n.ID], n.Zone)
 			require.Equal(t, at, a.Index(n.ID))
 		}
+		ring := NewRing(current.Layout)
 		for p := chunk.Partition(0); p < chunk.Partitions; p += 37 {
 			owners := idsOf(a, a.Owners(p))
 			require.Equal(t, ownersIn(current, p), owners, "in their order")
@@ -84,14 +85,15 @@ func TestLayoutsInForceNameTheirOwnersFormerOwnersAndStandIns(t *testing.T) {
 			for id := range zones {
 				require.Equal(t, slices.Contains(owners, id), a.Owns(id, p))
 			}
-			requireStandIns(t, a, current, p, owners)
+			requireStandIns(t, a, current, ring.Walk(p), p)
 		}
 	}
 }
 
 // requireStandIns checks that all other nodes of the current layout stand in, those in zones without an owner first, each kind as the walk has them.
-func requireStandIns(t *testing.T, a *Active, current Placement, p chunk.Partition, owners []chunk.NodeID) {
+func requireStandIns(t *testing.T, a *Active, current Placement, walk []uint16, p chunk.Partition) {
 	t.Helper()
+	owners := idsOf(a, a.Owners(p))
 	zoneOf := func(id chunk.NodeID) string { return current.Layout.Nodes[current.Layout.Index(id)].Zone }
 	standIns := idsOf(a, a.StandIns(p))
 	require.Len(t, standIns, len(current.Layout.Nodes)-len(owners))
@@ -99,7 +101,6 @@ func requireStandIns(t *testing.T, a *Active, current Placement, p chunk.Partiti
 	for _, o := range owners {
 		taken[zoneOf(o)] = true
 	}
-	walk := NewRing(current.Layout).Walk(p)
 	place := func(id chunk.NodeID) int { return slices.Index(walk, uint16(current.Layout.Index(id))) }
 	for i, s := range standIns {
 		require.NotContains(t, owners, s)
