@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/consul/api"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -42,6 +43,7 @@ type Client struct {
 	mu      sync.Mutex
 	watches map[string]*Watch
 	kept    string // file with the last instances of each service; empty: none
+	joined  uuid.UUID
 	up      bool
 	closed  bool
 }

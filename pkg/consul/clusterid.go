@@ -12,6 +12,21 @@ import (
 // clusterKey holds the cluster's ID below the prefix.
 const clusterKey = "cluster-id"
 
+// Join says which cluster the program belongs to: it registers as one of that, and knows no instances of others. Call it before the
+// first Watch and NewRegistration.
+func (c *Client) Join(cluster uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.joined = cluster
+}
+
+// cluster is the ID of the cluster as services say it in Consul.
+func (c *Client) cluster() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.joined.String()
+}
+
 // ClusterID is the ID that the cluster has in Consul. If it has none yet it gets proposed, by compare-and-swap, so
 // that of several programs that start for the first time one decides. It waits for a Consul that is away.
 func (c *Client) ClusterID(ctx context.Context, proposed uuid.UUID) (uuid.UUID, error) {

@@ -28,6 +28,8 @@ const (
 	forgetAfter = time.Hour
 	// aliveOutput is short and constant: Consul holds back changes of output alone, and each is a write.
 	aliveOutput = "alive"
+	// healthSuffix ends the ID of the check in which the agent asks the program.
+	healthSuffix = ":health"
 )
 
 // Service is what a program says about itself.
@@ -46,7 +48,7 @@ type Service struct {
 	// changes only when the capacity changes by a tenth.
 	Capacity func() (bytes int64, err error)
 	// KeepAlive adds the TTL check of a chunk-node, which is refreshed by the program itself. Such a service
-	// stays listed when it is gone, so that the operator sees it.
+	// stays listed when it is gone, so that the operator sees it; and only one process with its ID serves.
 	KeepAlive bool
 }
 
@@ -63,6 +65,8 @@ type Registration struct {
 	port     int
 	capacity coarse
 	ready    chan struct{}
+	claim    claim
+	told     bool // the agent, about this program, even if it did not answer
 }
 
 // NewRegistration makes a registration; Run it. Kinds: Invalid.
@@ -78,20 +82,25 @@ func (c *Client) NewRegistration(s Service) (*Registration, error) {
 	return &Registration{client: c, service: s, host: host, port: port, ready: make(chan struct{})}, nil
 }
 
-// Ready is closed when the program has tried to register, with success or not.
+// Ready is closed when the program has tried to register, with success or not, and nobody else has its ID.
 func (r *Registration) Ready() <-chan struct{} { return r.ready }
 
 // Run registers the program, again whenever Consul's agent has lost it, until ctx ends. Then it leaves, and
-// returns after the time of drain. It never fails: a Consul that is away is told later.
+// returns after the time of drain. A Consul that is away is told later. It fails only where KeepAlive is set and another process has the
+// same ID and came first. Kinds: AlreadyExists.
 func (r *Registration) Run(ctx context.Context) error {
 	registered, failures := false, 0
 	var first sync.Once
 	for {
 		err := r.refresh(ctx, registered)
-		first.Do(func() { close(r.ready) })
+		if r.claim.refused.IsZero() {
+			first.Do(func() { close(r.ready) })
+		}
 		pause := refreshInterval
 		switch {
 		case ctx.Err() != nil:
+		case errors.IsEntity(err, errors.AlreadyExists, errors.Node):
+			return errors.Join(err, r.leave(context.WithoutCancel(ctx)))
 		case err != nil:
 			if failures == 0 && !away(err) {
 				r.client.log.Error("Consul refuses the registration; it is repeated", "id", r.service.ID(), "error", failed(err, "registering"))
@@ -104,7 +113,7 @@ func (r *Registration) Run(ctx context.Context) error {
 			if !registered {
 				r.client.log.Info("registered in Consul", "id", r.service.ID(), "address", r.service.Address)
 			}
-			registered, failures = true, 0
+			registered, failures, r.claim.held = true, 0, r.client.clock.Now()
 		}
 		if clock.Sleep(ctx, r.client.clock, pause) != nil {
 			return r.leave(context.WithoutCancel(ctx))
@@ -114,6 +123,9 @@ func (r *Registration) Run(ctx context.Context) error {
 
 // refresh tells the agent that the program lives, and everything about it if the agent does not know it.
 func (r *Registration) refresh(ctx context.Context, registered bool) error {
+	if err := r.contest(ctx, registered); err != nil {
+		return err
+	}
 	changed := r.measure()
 	if registered && !changed {
 		err := r.client.ask(ctx, r.alive)
@@ -122,6 +134,7 @@ func (r *Registration) refresh(ctx context.Context, registered bool) error {
 		}
 		r.client.log.Warn("Consul's agent does not know this program any more: it registers again", "id", r.service.ID())
 	}
+	r.told = true
 	return r.client.ask(ctx, func(o *api.QueryOptions) error {
 		return r.client.api.Agent().ServiceRegisterOpts(r.description(), api.ServiceRegisterOpts{}.WithContext(o.Context()))
 	})
@@ -156,7 +169,7 @@ func (r *Registration) description() *api.AgentServiceRegistration {
 		status = api.HealthCritical
 	}
 	health := &api.AgentServiceCheck{
-		CheckID: s.ID() + ":health", Name: "serving", Status: status,
+		CheckID: s.ID() + healthSuffix, Name: "serving", Status: status,
 		GRPC: s.Admin, GRPCUseTLS: s.AdminTLS,
 		// Nothing secret is said; what the certificate is issued for is not for the agent to know.
 		TLSSkipVerify: s.AdminTLS,
@@ -164,7 +177,7 @@ func (r *Registration) description() *api.AgentServiceRegistration {
 	}
 	d := &api.AgentServiceRegistration{
 		ID: s.ID(), Name: s.Name, Address: r.host, Port: r.port, Tags: s.Tags,
-		Meta:   map[string]string{metaNode: s.NodeID.String(), metaZone: s.Zone, metaVersion: s.Version, metaAdmin: s.Admin},
+		Meta:   map[string]string{metaNode: s.NodeID.String(), metaCluster: r.client.cluster(), metaZone: s.Zone, metaVersion: s.Version, metaAdmin: s.Admin},
 		Checks: api.AgentServiceChecks{health},
 	}
 	if s.Capacity != nil {
@@ -180,6 +193,9 @@ func (r *Registration) description() *api.AgentServiceRegistration {
 
 // leave takes the program out of Consul and waits for the time of drain.
 func (r *Registration) leave(ctx context.Context) error {
+	if !r.told {
+		return nil // what the agent knows under this ID is another process
+	}
 	err := r.client.ask(ctx, func(o *api.QueryOptions) error {
 		return r.client.api.Agent().ServiceDeregisterOpts(r.service.ID(), o)
 	})

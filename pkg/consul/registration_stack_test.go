@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/rpc"
@@ -111,6 +112,33 @@ func service(name, address string) Service {
 
 func unique() string { return "garage-test-" + uuid.NewString() }
 
+func TestAnotherClusterIsNotSeen(t *testing.T) {
+	connect(t)
+	ours, theirs, name := start(t, unique()), start(t, unique()), unique()
+	ours.Join(uuid.New())
+	theirs.Join(uuid.New())
+	address := server(t, rpc.Identity{}).Addr().String()
+	ours.register(t, service(name, address))
+	theirs.register(t, service(name, server(t, rpc.Identity{}).Addr().String()))
+	all, _, err := ours.API().Catalog().Service(name, "", nil)
+	require.NoError(t, err)
+	require.Len(t, all, 2, "both are registered")
+	eventually(t, func() bool { return len(ours.Watch(name).Instances()) > 0 }, "the own one is found")
+	found := ours.Watch(name).Instances()
+	require.Len(t, found, 1)
+	require.Equal(t, address, found[0].Address)
+	target := Target(name)
+	conn, err := rpc.Dial(target, nil, nil, grpc.WithResolvers(ours.Builder(nil)))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	for range 10 {
+		var to peer.Peer
+		_, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}, grpc.Peer(&to))
+		require.NoError(t, err)
+		require.Equal(t, address, to.Addr.String())
+	}
+}
+
 func TestAProgramIsRegisteredAndLeaves(t *testing.T) {
 	connect(t)
 	p, address := start(t, "garage"), server(t, rpc.Identity{}).Addr().String()
@@ -120,7 +148,8 @@ func TestAProgramIsRegisteredAndLeaves(t *testing.T) {
 	w := p.Watch(s.Name)
 	eventually(t, func() bool { return len(w.Instances()) == 1 }, "it is found")
 	found := w.Instances()[0]
-	found.Machine = ""
+	require.Positive(t, found.Index)
+	found.Machine, found.Index = "", 0
 	require.Equal(t, Instance{ID: s.ID(), NodeID: s.NodeID, Address: address, Admin: address, Zone: "home", Version: "1.2", Capacity: "200 GB", Healthy: true}, found)
 	entries, _, err := p.API().Health().Service(s.Name, "blue", true, nil)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"slices"
@@ -109,7 +110,7 @@ func (r *watcher) lookForCopies(instances []Instance) {
 		}
 	}
 	if len(at) > 1 && !r.copied {
-		r.client.log.Error("two programs have the same node ID, and only one of them is used: has a node just moved, or was its data folder copied?", "of", r.service, "id", r.node, "addresses", at, "used", slices.Min(at))
+		r.client.log.Error("two programs have the same node ID, and only one of them is used: has a node just moved, or was its data folder copied?", "of", r.service, "id", r.node, "addresses", at, "used", choose(instances, r.node)[0])
 	}
 	r.copied = len(at) > 1
 }
@@ -158,6 +159,9 @@ func (r *watcher) accepted(addresses []string) []string {
 // healthy instances. If none is healthy they are all tried: it may be Consul that is not well.
 func choose(instances []Instance, node uuid.UUID) []string {
 	var healthy, all []string
+	if node != uuid.Nil {
+		instances = slices.SortedFunc(slices.Values(instances), func(a, b Instance) int { return cmp.Compare(a.Index, b.Index) })
+	}
 	for _, i := range instances {
 		if node != uuid.Nil && i.NodeID != node {
 			continue
@@ -172,8 +176,8 @@ func choose(instances []Instance, node uuid.UUID) []string {
 		return all
 	case node != uuid.Nil:
 		// A second process of a node, on a copy of its data folder, must not get some of what is meant for it: it
-		// would be missing on the other. All programs choose the same.
-		return []string{slices.Min(healthy)}
+		// would be missing on the other. All programs choose the one that came first.
+		return []string{healthy[0]}
 	}
 	return healthy
 }

@@ -14,6 +14,7 @@ import (
 // Keys of a service's metadata.
 const (
 	metaNode     = "node_id"
+	metaCluster  = "cluster_id"
 	metaZone     = "zone"
 	metaVersion  = "version"
 	metaCapacity = "capacity"
@@ -31,6 +32,8 @@ type Instance struct {
 	Version  string
 	Capacity string // coarse, for people; of chunk-nodes
 	Healthy  bool   // all its checks pass
+	// Index is Consul's index of when it was registered first: of two, the one with the lower index came first.
+	Index uint64
 }
 
 // View is the instances of a service as Consul said last.
@@ -50,7 +53,7 @@ type Watch struct {
 	changed chan struct{}
 }
 
-// Watch follows a service; the same one for all who ask.
+// Watch follows the instances of a service that belong to the cluster (see [Client.Join]); the same one for all who ask.
 func (c *Client) Watch(service string) *Watch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +89,7 @@ func (c *Client) follow(service string, w *Watch) {
 	_ = c.Follow(c.ctx, "instances of "+service, func(o *api.QueryOptions) (*api.QueryMeta, error) {
 		entries, meta, err := c.api.Health().Service(service, "", false, o)
 		switch {
-		case err == nil && w.set(instances(entries)):
+		case err == nil && w.set(c.instances(entries)):
 			c.log.Debug("the instances of a service have changed", "of", service, "instances", len(entries))
 			c.keep()
 		case away(err) && c.ctx.Err() == nil && !w.View().Known:
@@ -110,9 +113,13 @@ func (w *Watch) set(instances []Instance) (changed bool) {
 	return true
 }
 
-func instances(entries []*api.ServiceEntry) []Instance {
-	list := make([]Instance, 0, len(entries))
+// instances are those of the client's cluster: another one in the same datacentre has services of the same names.
+func (c *Client) instances(entries []*api.ServiceEntry) []Instance {
+	list, own := make([]Instance, 0, len(entries)), c.cluster()
 	for _, e := range entries {
+		if e.Service.Meta[metaCluster] != own {
+			continue
+		}
 		host := e.Service.Address
 		if host == "" {
 			host = e.Node.Address
@@ -120,7 +127,7 @@ func instances(entries []*api.ServiceEntry) []Instance {
 		i := Instance{
 			ID: e.Service.ID, Address: net.JoinHostPort(host, strconv.Itoa(e.Service.Port)), Admin: e.Service.Meta[metaAdmin],
 			Machine: e.Node.Node, Zone: e.Service.Meta[metaZone], Version: e.Service.Meta[metaVersion], Capacity: e.Service.Meta[metaCapacity],
-			Healthy: e.Checks.AggregatedStatus() == api.HealthPassing,
+			Healthy: e.Checks.AggregatedStatus() == api.HealthPassing, Index: e.Service.CreateIndex,
 		}
 		// What somebody else registered under this name has no node ID, and nobody asks for it by that.
 		i.NodeID, _ = uuid.Parse(e.Service.Meta[metaNode])

@@ -37,6 +37,7 @@ func TestWhichInstancesAreUsed(t *testing.T) {
 	other.Healthy = false
 	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of a node registered twice the healthy one")
 	other.Healthy = true
-	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of two that are well always the same")
+	well.Index, other.Index = 7, 8
+	require.Equal(t, []string{"a"}, choose([]Instance{other, well}, a), "of two that are well the one that came first")
 	require.Equal(t, []string{"c", "a"}, choose([]Instance{other, well}, uuid.Nil), "which matters to nobody else")
 }

@@ -48,6 +48,7 @@ func (p *Program) openFolder(ctx context.Context, s Settings) (err error) {
 	}
 	p.OnClose(p.Folder.Close)
 	if p.Consul != nil {
+		p.Consul.Join(p.Folder.Info().ClusterID)
 		p.Consul.KeepIn(p.Folder.Path(consul.InstancesFile))
 	}
 	return p.checkCluster(ctx)
