@@ -133,7 +133,10 @@ func parts() []part {
 			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/consul/..."), "consul", "cassandra"),
 		}},
 		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{
-			stackTest("tools", "-timeout", "9m", "./stack/..."),
+			stackTest("tools", "-timeout", "9m", "./stack", "./stack/parts", "./stack/process"),
+		}},
+		{"links", "networks of sites with slow, lossy and cut links", 3 * time.Minute, false, []step{
+			stackTest("tools", "-timeout", "2m", "./stack/links"),
 		}},
 		{"s3-cluster", "S3 behaviour on Nomad, Consul, Cassandra, LDAP and Traefik", 8 * time.Minute, false, []step{suite("s3", "cluster", 7*time.Minute)}},
 		{"model-cluster", "random operations against a model, on the same", 10 * time.Minute, false, []step{suite("model", "cluster", 9*time.Minute)}},
