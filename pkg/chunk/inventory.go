@@ -40,6 +40,9 @@ type Peer interface {
 	Inventory
 }
 
+// NoGoodCopy is how Damage.Problem begins when every node of the layouts in force was asked and none has a good copy.
+const NoGoodCopy = "no good copy anywhere"
+
 // Damage is a chunk of which a node has references and no good copy.
 type Damage struct {
 	Hash    Hash
@@ -90,6 +93,8 @@ type Command struct {
 	Task  Task
 	Start bool  // begin a round now, or go on; else stop until the next Start
 	Rate  int64 // bytes a second from now on; 0: as it was; -1: no limit
+	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what).
+	Confirm bool
 	// Term is the lock index of the active rebalancer; a node refuses one lower than it has seen. 0: there is no lock.
 	Term uint64
 }

@@ -9,8 +9,10 @@
 package adminv1
 
 import (
+	v1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -41,6 +43,8 @@ const (
 	NodeState_NODE_STATE_EMPTY NodeState = 5
 	// LEAVING is in the layout and about to stop.
 	NodeState_NODE_STATE_LEAVING NodeState = 6
+	// LOST is in a layout in force and was given up by the operator.
+	NodeState_NODE_STATE_LOST NodeState = 7
 )
 
 // Enum value maps for NodeState.
@@ -53,6 +57,7 @@ var (
 		4: "NODE_STATE_DRAINING",
 		5: "NODE_STATE_EMPTY",
 		6: "NODE_STATE_LEAVING",
+		7: "NODE_STATE_LOST",
 	}
 	NodeState_value = map[string]int32{
 		"NODE_STATE_UNSPECIFIED": 0,
@@ -62,6 +67,7 @@ var (
 		"NODE_STATE_DRAINING":    4,
 		"NODE_STATE_EMPTY":       5,
 		"NODE_STATE_LEAVING":     6,
+		"NODE_STATE_LOST":        7,
 	}
 )
 
@@ -1722,7 +1728,17 @@ type Node struct {
 	Errors       int64 `protobuf:"varint,26,opt,name=errors,proto3" json:"errors,omitempty"`
 	Collected    int64 `protobuf:"varint,27,opt,name=collected,proto3" json:"collected,omitempty"`
 	// capacity_text is the coarse capacity in Consul.
-	CapacityText  string `protobuf:"bytes,28,opt,name=capacity_text,json=capacityText,proto3" json:"capacity_text,omitempty"`
+	CapacityText string `protobuf:"bytes,28,opt,name=capacity_text,json=capacityText,proto3" json:"capacity_text,omitempty"`
+	// layout is the number of the layout it has adopted, and walked that of the
+	// last one of which it has handed over what belongs to others.
+	Layout uint64 `protobuf:"varint,29,opt,name=layout,proto3" json:"layout,omitempty"`
+	Walked uint64 `protobuf:"varint,30,opt,name=walked,proto3" json:"walked,omitempty"`
+	// foreign is the chunks in partitions that it does not own, wanted those of which it
+	// lacks a good copy, and trashed the bytes in its trash.
+	Foreign       int64       `protobuf:"varint,31,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted        int64       `protobuf:"varint,32,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed       int64       `protobuf:"varint,33,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks         []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1953,6 +1969,165 @@ func (x *Node) GetCapacityText() string {
 	return ""
 }
 
+func (x *Node) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *Node) GetWalked() uint64 {
+	if x != nil {
+		return x.Walked
+	}
+	return 0
+}
+
+func (x *Node) GetForeign() int64 {
+	if x != nil {
+		return x.Foreign
+	}
+	return 0
+}
+
+func (x *Node) GetWanted() int64 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *Node) GetTrashed() int64 {
+	if x != nil {
+		return x.Trashed
+	}
+	return 0
+}
+
+func (x *Node) GetTasks() []*NodeTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+// NodeTask is what a node does beside what clients ask for.
+type NodeTask struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Status *v1.TaskStatus         `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// left is how long it will take at the speed that it had so far; not set where
+	// that is not known.
+	Left          *durationpb.Duration `protobuf:"bytes,2,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeTask) Reset() {
+	*x = NodeTask{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeTask) ProtoMessage() {}
+
+func (x *NodeTask) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeTask.ProtoReflect.Descriptor instead.
+func (*NodeTask) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *NodeTask) GetStatus() *v1.TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *NodeTask) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+// Waiting is a node for which the retirement of a layout waits.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// layout is the number of the oldest layout that waits for it.
+	Layout        uint64 `protobuf:"varint,2,opt,name=layout,proto3" json:"layout,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Waiting) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Waiting) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *Waiting) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type GetStatusResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ClusterId   string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
@@ -1966,14 +2141,18 @@ type GetStatusResponse struct {
 	Bytes       int64                  `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Uploads     int64                  `protobuf:"varint,10,opt,name=uploads,proto3" json:"uploads,omitempty"`
 	// problem is what is wrong with the cluster as a whole, or empty.
-	Problem       string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
+	// oldest_layout is the number of the oldest layout in force: below that of
+	// layout while chunks are on their way to other nodes.
+	OldestLayout  uint64     `protobuf:"varint,12,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
+	Waiting       []*Waiting `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2164,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2177,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -2078,6 +2257,20 @@ func (x *GetStatusResponse) GetProblem() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetOldestLayout() uint64 {
+	if x != nil {
+		return x.OldestLayout
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
 // LayoutNode is a node as the operator wants it.
 type LayoutNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2094,7 +2287,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2299,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2312,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2170,7 +2363,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2375,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2388,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2239,7 +2432,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2444,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2457,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -2296,7 +2489,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2501,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2514,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 type GetLayoutResponse struct {
@@ -2334,14 +2527,18 @@ type GetLayoutResponse struct {
 	// revision changes whenever the layout or what is staged does.
 	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	// history is the numbers of all layouts that were published.
-	History       []uint64 `protobuf:"varint,5,rep,packed,name=history,proto3" json:"history,omitempty"`
+	History []uint64 `protobuf:"varint,5,rep,packed,name=history,proto3" json:"history,omitempty"`
+	// oldest is the number of the oldest layout in force.
+	Oldest        uint64      `protobuf:"varint,6,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	Waiting       []*Waiting  `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Lost          []*LostNode `protobuf:"bytes,8,rep,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2550,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2563,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -2404,6 +2601,89 @@ func (x *GetLayoutResponse) GetHistory() []uint64 {
 	return nil
 }
 
+func (x *GetLayoutResponse) GetOldest() uint64 {
+	if x != nil {
+		return x.Oldest
+	}
+	return 0
+}
+
+func (x *GetLayoutResponse) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *GetLayoutResponse) GetLost() []*LostNode {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+// LostNode is a node that the operator has given up.
+type LostNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// layout is the number of the last layout for which it counts as lost.
+	Layout        uint64                 `protobuf:"varint,2,opt,name=layout,proto3" json:"layout,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LostNode) Reset() {
+	*x = LostNode{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LostNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LostNode) ProtoMessage() {}
+
+func (x *LostNode) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
+func (*LostNode) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LostNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *LostNode) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *LostNode) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 type AssignNodeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// node is an ID, a unique beginning of one, or the name of the machine.
@@ -2419,7 +2699,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2711,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2724,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -2485,7 +2765,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +2777,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +2790,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -2536,7 +2816,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2828,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2841,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -2581,7 +2861,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2873,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2886,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -2632,7 +2912,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2924,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2937,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -2676,7 +2956,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2968,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2981,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -2712,14 +2992,16 @@ func (x *SetReplicationResponse) GetStaged() *LayoutChange {
 }
 
 type PlanLayoutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// rate is the bytes a second at which nodes send; 0: what they say.
+	Rate          int64 `protobuf:"varint,1,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +3013,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +3026,14 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PlanLayoutRequest) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 // Share is what a node or a zone has before and after.
@@ -2758,15 +3047,22 @@ type Share struct {
 	// Capacities are in bytes.
 	CapacityBefore uint64 `protobuf:"varint,5,opt,name=capacity_before,json=capacityBefore,proto3" json:"capacity_before,omitempty"`
 	CapacityAfter  uint64 `protobuf:"varint,6,opt,name=capacity_after,json=capacityAfter,proto3" json:"capacity_after,omitempty"`
-	// gained is the partitions it owns after and did not own before.
-	Gained        uint32 `protobuf:"varint,7,opt,name=gained,proto3" json:"gained,omitempty"`
+	// gained is the partitions it owns after and did not own before, lost those
+	// it owned before and does not own after.
+	Gained uint32 `protobuf:"varint,7,opt,name=gained,proto3" json:"gained,omitempty"`
+	Lost   uint32 `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
+	// received and sent are the bytes that move to it and, about, from it.
+	Received uint64 `protobuf:"varint,9,opt,name=received,proto3" json:"received,omitempty"`
+	Sent     uint64 `protobuf:"varint,10,opt,name=sent,proto3" json:"sent,omitempty"`
+	// unused is the bytes of its capacity after the change that no chunk can use.
+	Unused        uint64 `protobuf:"varint,11,opt,name=unused,proto3" json:"unused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3074,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3087,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Share) GetName() string {
@@ -2843,6 +3139,34 @@ func (x *Share) GetGained() uint32 {
 	return 0
 }
 
+func (x *Share) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Share) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *Share) GetSent() uint64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *Share) GetUnused() uint64 {
+	if x != nil {
+		return x.Unused
+	}
+	return 0
+}
+
 type PlanLayoutResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -2854,14 +3178,24 @@ type PlanLayoutResponse struct {
 	UsableBefore uint64 `protobuf:"varint,6,opt,name=usable_before,json=usableBefore,proto3" json:"usable_before,omitempty"`
 	UsableAfter  uint64 `protobuf:"varint,7,opt,name=usable_after,json=usableAfter,proto3" json:"usable_after,omitempty"`
 	// obstacle is why the plan cannot be applied, or empty.
-	Obstacle      string `protobuf:"bytes,8,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
+	Obstacle string `protobuf:"bytes,8,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
+	// risk is why the plan is applied only if that is forced, or empty.
+	Risk string `protobuf:"bytes,9,opt,name=risk,proto3" json:"risk,omitempty"`
+	// remarks are what the operator should know, such as what limits the room.
+	Remarks []string `protobuf:"bytes,10,rep,name=remarks,proto3" json:"remarks,omitempty"`
+	// stored is the bytes that there are now, each counted once.
+	Stored uint64 `protobuf:"varint,11,opt,name=stored,proto3" json:"stored,omitempty"`
+	// bytes is how much has to move; duration is how long that takes at the rate.
+	Bytes         uint64               `protobuf:"varint,12,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Duration      *durationpb.Duration `protobuf:"bytes,13,opt,name=duration,proto3" json:"duration,omitempty"`
+	Rate          int64                `protobuf:"varint,14,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +3207,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +3220,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -2945,17 +3279,61 @@ func (x *PlanLayoutResponse) GetObstacle() string {
 	return ""
 }
 
+func (x *PlanLayoutResponse) GetRisk() string {
+	if x != nil {
+		return x.Risk
+	}
+	return ""
+}
+
+func (x *PlanLayoutResponse) GetRemarks() []string {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
+}
+
+func (x *PlanLayoutResponse) GetStored() uint64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PlanLayoutResponse) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *PlanLayoutResponse) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
 type ApplyLayoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// revision, if not 0, must be that of the plan that was looked at.
-	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// force applies a plan in spite of its risk.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3345,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3358,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -2988,6 +3366,13 @@ func (x *ApplyLayoutRequest) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *ApplyLayoutRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 type ApplyLayoutResponse struct {
@@ -2999,7 +3384,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3396,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3409,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3042,7 +3427,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3439,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3452,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 type DropLayoutResponse struct {
@@ -3080,7 +3465,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3477,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3490,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -3115,11 +3500,621 @@ func (x *DropLayoutResponse) GetDropped() *LayoutChange {
 	return nil
 }
 
+type DeclareLostRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node is an ID, a unique beginning of one, or the name of the machine.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// confirmed declares it; without, the answer only says what would be.
+	Confirmed     bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclareLostRequest) Reset() {
+	*x = DeclareLostRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclareLostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclareLostRequest) ProtoMessage() {}
+
+func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
+func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *DeclareLostRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DeclareLostRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+type DeclareLostResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// declared tells whether it was done.
+	Declared bool `protobuf:"varint,2,opt,name=declared,proto3" json:"declared,omitempty"`
+	// partitions is how many of those that it owns in a layout in force have no
+	// other owner that is alive: what is only there is lost with the node.
+	Partitions uint32 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// alone is how many have one other owner that is alive.
+	Alone         uint32 `protobuf:"varint,4,opt,name=alone,proto3" json:"alone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclareLostResponse) Reset() {
+	*x = DeclareLostResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclareLostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclareLostResponse) ProtoMessage() {}
+
+func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
+func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *DeclareLostResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeclareLostResponse) GetDeclared() bool {
+	if x != nil {
+		return x.Declared
+	}
+	return false
+}
+
+func (x *DeclareLostResponse) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *DeclareLostResponse) GetAlone() uint32 {
+	if x != nil {
+		return x.Alone
+	}
+	return 0
+}
+
+type CommandNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// nodes are IDs, unique beginnings or names of machines; none: all nodes of
+	// the layouts in force.
+	Nodes []string `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Task  v1.Task  `protobuf:"varint,2,opt,name=task,proto3,enum=garage.chunknode.v1.Task" json:"task,omitempty"`
+	// start begins the task or lets it go on, else it stops.
+	Start bool `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
+	// rate is in bytes a second; 0: as it was; -1: no limit.
+	Rate int64 `protobuf:"varint,4,opt,name=rate,proto3" json:"rate,omitempty"`
+	// confirm is the operator's yes to what the task has stopped for.
+	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandNodesRequest) Reset() {
+	*x = CommandNodesRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandNodesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandNodesRequest) ProtoMessage() {}
+
+func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
+func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *CommandNodesRequest) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *CommandNodesRequest) GetTask() v1.Task {
+	if x != nil {
+		return x.Task
+	}
+	return v1.Task(0)
+}
+
+func (x *CommandNodesRequest) GetStart() bool {
+	if x != nil {
+		return x.Start
+	}
+	return false
+}
+
+func (x *CommandNodesRequest) GetRate() int64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *CommandNodesRequest) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
+}
+
+// Commanded is what became of a command at one node.
+type Commanded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// problem is why the node did not take it, or empty.
+	Problem       string    `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	Task          *NodeTask `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commanded) Reset() {
+	*x = Commanded{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commanded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commanded) ProtoMessage() {}
+
+func (x *Commanded) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
+func (*Commanded) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Commanded) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Commanded) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Commanded) GetTask() *NodeTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+type CommandNodesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []*Commanded           `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandNodesResponse) Reset() {
+	*x = CommandNodesResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandNodesResponse) ProtoMessage() {}
+
+func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
+func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *CommandNodesResponse) GetNodes() []*Commanded {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type ListDamagedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// after is the last hash of the page before, in hexadecimal digits.
+	After         string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDamagedRequest) Reset() {
+	*x = ListDamagedRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDamagedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDamagedRequest) ProtoMessage() {}
+
+func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
+func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ListDamagedRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListDamagedRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// DamagedObject is what refers to a damaged chunk.
+type DamagedObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// attempt is the try to write it.
+	Attempt string `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// state is "complete", "open" (an upload that goes on), "garbage" or "unknown".
+	State  string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Bucket string `protobuf:"bytes,3,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key    string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	// version is that of a complete object, upload the ID of an open upload.
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Upload  string `protobuf:"bytes,6,opt,name=upload,proto3" json:"upload,omitempty"`
+	// offset is that of the chunk in the attempt, in bytes.
+	Offset        uint64 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DamagedObject) Reset() {
+	*x = DamagedObject{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DamagedObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DamagedObject) ProtoMessage() {}
+
+func (x *DamagedObject) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
+func (*DamagedObject) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *DamagedObject) GetAttempt() string {
+	if x != nil {
+		return x.Attempt
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetUpload() string {
+	if x != nil {
+		return x.Upload
+	}
+	return ""
+}
+
+func (x *DamagedObject) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type DamagedChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hash  string                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// nodes are the IDs of those that should have it.
+	Nodes []string               `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// lost is that no node has a good copy and all were asked; otherwise one is still looked for.
+	Lost          bool             `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`
+	Problem       string           `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Objects       []*DamagedObject `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DamagedChunk) Reset() {
+	*x = DamagedChunk{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DamagedChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DamagedChunk) ProtoMessage() {}
+
+func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
+func (*DamagedChunk) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *DamagedChunk) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *DamagedChunk) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *DamagedChunk) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *DamagedChunk) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
+func (x *DamagedChunk) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *DamagedChunk) GetObjects() []*DamagedObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+type ListDamagedResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Chunks []*DamagedChunk        `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	More   bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// problems are the nodes that could not be asked, and why.
+	Problems      []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDamagedResponse) Reset() {
+	*x = ListDamagedResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDamagedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDamagedResponse) ProtoMessage() {}
+
+func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
+func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
+	if x != nil {
+		return x.Chunks
+	}
+	return nil
+}
+
+func (x *ListDamagedResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ListDamagedResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 var File_garage_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
+	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x16\n" +
@@ -3220,7 +4215,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\amachine\x18\x05 \x01(\tR\amachine\x12\x12\n" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
-	"\x06active\x18\b \x01(\bR\x06active\"\x8f\x06\n" +
+	"\x06active\x18\b \x01(\bR\x06active\"\xbc\a\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -3255,7 +4250,20 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\rbytes_written\x18\x19 \x01(\x03R\fbytesWritten\x12\x16\n" +
 	"\x06errors\x18\x1a \x01(\x03R\x06errors\x12\x1c\n" +
 	"\tcollected\x18\x1b \x01(\x03R\tcollected\x12#\n" +
-	"\rcapacity_text\x18\x1c \x01(\tR\fcapacityText\"\xe7\x02\n" +
+	"\rcapacity_text\x18\x1c \x01(\tR\fcapacityText\x12\x16\n" +
+	"\x06layout\x18\x1d \x01(\x04R\x06layout\x12\x16\n" +
+	"\x06walked\x18\x1e \x01(\x04R\x06walked\x12\x18\n" +
+	"\aforeign\x18\x1f \x01(\x03R\aforeign\x12\x16\n" +
+	"\x06wanted\x18  \x01(\x03R\x06wanted\x12\x18\n" +
+	"\atrashed\x18! \x01(\x03R\atrashed\x12/\n" +
+	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\"r\n" +
+	"\bNodeTask\x127\n" +
+	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\x12-\n" +
+	"\x04left\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04left\"M\n" +
+	"\aWaiting\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xc0\x03\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x18\n" +
@@ -3269,7 +4277,9 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05bytes\x18\t \x01(\x03R\x05bytes\x12\x18\n" +
 	"\auploads\x18\n" +
 	" \x01(\x03R\auploads\x12\x18\n" +
-	"\aproblem\x18\v \x01(\tR\aproblem\"\x84\x01\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\x12#\n" +
+	"\roldest_layout\x18\f \x01(\x04R\foldestLayout\x122\n" +
+	"\awaiting\x18\r \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\"\x84\x01\n" +
 	"\n" +
 	"LayoutNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -3288,13 +4298,20 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\vreplication\x18\x01 \x01(\rR\vreplication\x123\n" +
 	"\x06assign\x18\x02 \x03(\v2\x1b.garage.admin.v1.LayoutNodeR\x06assign\x12\x16\n" +
 	"\x06remove\x18\x03 \x03(\tR\x06remove\"\x12\n" +
-	"\x10GetLayoutRequest\"\xe0\x01\n" +
+	"\x10GetLayoutRequest\"\xdb\x02\n" +
 	"\x11GetLayoutResponse\x121\n" +
 	"\acurrent\x18\x01 \x01(\v2\x17.garage.admin.v1.LayoutR\acurrent\x125\n" +
 	"\x06staged\x18\x02 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\x12+\n" +
 	"\x05nodes\x18\x03 \x03(\v2\x15.garage.admin.v1.NodeR\x05nodes\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x18\n" +
-	"\ahistory\x18\x05 \x03(\x04R\ahistory\"o\n" +
+	"\ahistory\x18\x05 \x03(\x04R\ahistory\x12\x16\n" +
+	"\x06oldest\x18\x06 \x01(\x04R\x06oldest\x122\n" +
+	"\awaiting\x18\a \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\x12-\n" +
+	"\x04lost\x18\b \x03(\v2\x19.garage.admin.v1.LostNodeR\x04lost\"b\n" +
+	"\bLostNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"o\n" +
 	"\x11AssignNodeRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x1a\n" +
@@ -3311,8 +4328,9 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x15SetReplicationRequest\x12 \n" +
 	"\vreplication\x18\x01 \x01(\rR\vreplication\"O\n" +
 	"\x16SetReplicationResponse\x125\n" +
-	"\x06staged\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"\x13\n" +
-	"\x11PlanLayoutRequest\"\xef\x01\n" +
+	"\x06staged\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"'\n" +
+	"\x11PlanLayoutRequest\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\x03R\x04rate\"\xcb\x02\n" +
 	"\x05Share\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12+\n" +
@@ -3320,7 +4338,12 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x10partitions_after\x18\x04 \x01(\rR\x0fpartitionsAfter\x12'\n" +
 	"\x0fcapacity_before\x18\x05 \x01(\x04R\x0ecapacityBefore\x12%\n" +
 	"\x0ecapacity_after\x18\x06 \x01(\x04R\rcapacityAfter\x12\x16\n" +
-	"\x06gained\x18\a \x01(\rR\x06gained\"\xb5\x02\n" +
+	"\x06gained\x18\a \x01(\rR\x06gained\x12\x12\n" +
+	"\x04lost\x18\b \x01(\rR\x04lost\x12\x1a\n" +
+	"\breceived\x18\t \x01(\x04R\breceived\x12\x12\n" +
+	"\x04sent\x18\n" +
+	" \x01(\x04R\x04sent\x12\x16\n" +
+	"\x06unused\x18\v \x01(\x04R\x06unused\"\xdc\x03\n" +
 	"\x12PlanLayoutResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12-\n" +
 	"\x05after\x18\x02 \x01(\v2\x17.garage.admin.v1.LayoutR\x05after\x12,\n" +
@@ -3329,14 +4352,66 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05moved\x18\x05 \x01(\rR\x05moved\x12#\n" +
 	"\rusable_before\x18\x06 \x01(\x04R\fusableBefore\x12!\n" +
 	"\fusable_after\x18\a \x01(\x04R\vusableAfter\x12\x1a\n" +
-	"\bobstacle\x18\b \x01(\tR\bobstacle\"0\n" +
+	"\bobstacle\x18\b \x01(\tR\bobstacle\x12\x12\n" +
+	"\x04risk\x18\t \x01(\tR\x04risk\x12\x18\n" +
+	"\aremarks\x18\n" +
+	" \x03(\tR\aremarks\x12\x16\n" +
+	"\x06stored\x18\v \x01(\x04R\x06stored\x12\x14\n" +
+	"\x05bytes\x18\f \x01(\x04R\x05bytes\x125\n" +
+	"\bduration\x18\r \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x12\n" +
+	"\x04rate\x18\x0e \x01(\x03R\x04rate\"F\n" +
 	"\x12ApplyLayoutRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"F\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"F\n" +
 	"\x13ApplyLayoutResponse\x12/\n" +
 	"\x06layout\x18\x01 \x01(\v2\x17.garage.admin.v1.LayoutR\x06layout\"\x13\n" +
 	"\x11DropLayoutRequest\"M\n" +
 	"\x12DropLayoutResponse\x127\n" +
-	"\adropped\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\adropped*\xb2\x01\n" +
+	"\adropped\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\adropped\"F\n" +
+	"\x12DeclareLostRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\"w\n" +
+	"\x13DeclareLostResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bdeclared\x18\x02 \x01(\bR\bdeclared\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\rR\n" +
+	"partitions\x12\x14\n" +
+	"\x05alone\x18\x04 \x01(\rR\x05alone\"\x9e\x01\n" +
+	"\x13CommandNodesRequest\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12-\n" +
+	"\x04task\x18\x02 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
+	"\x05start\x18\x03 \x01(\bR\x05start\x12\x12\n" +
+	"\x04rate\x18\x04 \x01(\x03R\x04rate\x12\x18\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"h\n" +
+	"\tCommanded\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\x12-\n" +
+	"\x04task\x18\x03 \x01(\v2\x19.garage.admin.v1.NodeTaskR\x04task\"H\n" +
+	"\x14CommandNodesResponse\x120\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1a.garage.admin.v1.CommandedR\x05nodes\"@\n" +
+	"\x12ListDamagedRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\xb3\x01\n" +
+	"\rDamagedObject\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\tR\aattempt\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06bucket\x18\x03 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x16\n" +
+	"\x06upload\x18\x06 \x01(\tR\x06upload\x12\x16\n" +
+	"\x06offset\x18\a \x01(\x04R\x06offset\"\xd2\x01\n" +
+	"\fDamagedChunk\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\tR\x04hash\x12\x14\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\bR\x04lost\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x128\n" +
+	"\aobjects\x18\x06 \x03(\v2\x1e.garage.admin.v1.DamagedObjectR\aobjects\"|\n" +
+	"\x13ListDamagedResponse\x125\n" +
+	"\x06chunks\x18\x01 \x03(\v2\x1d.garage.admin.v1.DamagedChunkR\x06chunks\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1a\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems*\xc7\x01\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NODE_STATE_HEALTHY\x10\x01\x12\x16\n" +
@@ -3344,7 +4419,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x0eNODE_STATE_NEW\x10\x03\x12\x17\n" +
 	"\x13NODE_STATE_DRAINING\x10\x04\x12\x14\n" +
 	"\x10NODE_STATE_EMPTY\x10\x05\x12\x16\n" +
-	"\x12NODE_STATE_LEAVING\x10\x062\x80\r\n" +
+	"\x12NODE_STATE_LEAVING\x10\x06\x12\x13\n" +
+	"\x0fNODE_STATE_LOST\x10\a2\x91\x0f\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -3369,7 +4445,10 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"PlanLayout\x12\".garage.admin.v1.PlanLayoutRequest\x1a#.garage.admin.v1.PlanLayoutResponse\x12X\n" +
 	"\vApplyLayout\x12#.garage.admin.v1.ApplyLayoutRequest\x1a$.garage.admin.v1.ApplyLayoutResponse\x12U\n" +
 	"\n" +
-	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponseB\xb3\x01\n" +
+	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponse\x12X\n" +
+	"\vDeclareLost\x12#.garage.admin.v1.DeclareLostRequest\x1a$.garage.admin.v1.DeclareLostResponse\x12[\n" +
+	"\fCommandNodes\x12$.garage.admin.v1.CommandNodesRequest\x1a%.garage.admin.v1.CommandNodesResponse\x12X\n" +
+	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponseB\xb3\x01\n" +
 	"\x13com.garage.admin.v1B\n" +
 	"AdminProtoP\x01Z2deuxfleurs.fr/garage/proto/garage/admin/v1;adminv1\xa2\x02\x03GAX\xaa\x02\x0fGarage.Admin.V1\xca\x02\x0fGarage\\Admin\\V1\xe2\x02\x1bGarage\\Admin\\V1\\GPBMetadata\xea\x02\x11Garage::Admin::V1b\x06proto3"
 
@@ -3386,7 +4465,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: garage.admin.v1.NodeState
 	(*Key)(nil),                    // 1: garage.admin.v1.Key
@@ -3419,32 +4498,47 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),       // 28: garage.admin.v1.GetStatusRequest
 	(*Service)(nil),                // 29: garage.admin.v1.Service
 	(*Node)(nil),                   // 30: garage.admin.v1.Node
-	(*GetStatusResponse)(nil),      // 31: garage.admin.v1.GetStatusResponse
-	(*LayoutNode)(nil),             // 32: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                 // 33: garage.admin.v1.Layout
-	(*LayoutChange)(nil),           // 34: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),       // 35: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),      // 36: garage.admin.v1.GetLayoutResponse
-	(*AssignNodeRequest)(nil),      // 37: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),     // 38: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),      // 39: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),     // 40: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),  // 41: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil), // 42: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),      // 43: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                  // 44: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),     // 45: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),     // 46: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),    // 47: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),      // 48: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),     // 49: garage.admin.v1.DropLayoutResponse
-	(*timestamppb.Timestamp)(nil),  // 50: google.protobuf.Timestamp
+	(*NodeTask)(nil),               // 31: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                // 32: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),      // 33: garage.admin.v1.GetStatusResponse
+	(*LayoutNode)(nil),             // 34: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                 // 35: garage.admin.v1.Layout
+	(*LayoutChange)(nil),           // 36: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),       // 37: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),      // 38: garage.admin.v1.GetLayoutResponse
+	(*LostNode)(nil),               // 39: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),      // 40: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),     // 41: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),      // 42: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),     // 43: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),  // 44: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil), // 45: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),      // 46: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                  // 47: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),     // 48: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),     // 49: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),    // 50: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),      // 51: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),     // 52: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),     // 53: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),    // 54: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),    // 55: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),              // 56: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),   // 57: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),     // 58: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),          // 59: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),           // 60: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),    // 61: garage.admin.v1.ListDamagedResponse
+	(*timestamppb.Timestamp)(nil),  // 62: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),          // 63: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),    // 64: google.protobuf.Duration
+	(v1.Task)(0),                   // 65: garage.chunknode.v1.Task
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	50, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	62, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	2,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	2,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	50, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	62, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	3,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	1,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	1,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -3459,65 +4553,85 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
 	3,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
 	0,  // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	30, // 18: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	29, // 19: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	32, // 20: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	32, // 21: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	33, // 22: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	34, // 23: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	30, // 24: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	32, // 25: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	34, // 26: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	34, // 27: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	34, // 28: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	33, // 29: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	44, // 30: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	44, // 31: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	33, // 32: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	34, // 33: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	6,  // 34: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	8,  // 35: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	10, // 36: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	12, // 37: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	14, // 38: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	16, // 39: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	18, // 40: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	20, // 41: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	22, // 42: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	24, // 43: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	26, // 44: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	28, // 45: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	35, // 46: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	37, // 47: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	39, // 48: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	41, // 49: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	43, // 50: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	46, // 51: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	48, // 52: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	7,  // 53: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	9,  // 54: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	11, // 55: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	13, // 56: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	15, // 57: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	17, // 58: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	19, // 59: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	21, // 60: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	23, // 61: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	25, // 62: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	27, // 63: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	31, // 64: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	36, // 65: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	38, // 66: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	40, // 67: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	42, // 68: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	45, // 69: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	47, // 70: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	49, // 71: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	53, // [53:72] is the sub-list for method output_type
-	34, // [34:53] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	31, // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	63, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	64, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	30, // 21: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	29, // 22: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	32, // 23: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	34, // 24: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	34, // 25: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	35, // 26: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	36, // 27: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	30, // 28: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	32, // 29: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	39, // 30: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	62, // 31: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	34, // 32: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	36, // 33: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	36, // 34: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	36, // 35: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	35, // 36: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	47, // 37: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	47, // 38: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	64, // 39: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	35, // 40: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	36, // 41: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	65, // 42: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	31, // 43: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	56, // 44: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	62, // 45: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	59, // 46: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	60, // 47: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	6,  // 48: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	8,  // 49: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	10, // 50: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	12, // 51: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	14, // 52: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	16, // 53: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	18, // 54: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	20, // 55: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	22, // 56: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	24, // 57: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	26, // 58: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	28, // 59: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	37, // 60: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	40, // 61: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	42, // 62: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	44, // 63: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	46, // 64: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	49, // 65: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	51, // 66: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	53, // 67: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	55, // 68: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	58, // 69: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	7,  // 70: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	9,  // 71: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	11, // 72: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	13, // 73: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	15, // 74: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	17, // 75: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	19, // 76: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	21, // 77: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	23, // 78: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	25, // 79: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	27, // 80: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	33, // 81: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	38, // 82: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	41, // 83: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	43, // 84: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	45, // 85: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	48, // 86: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	50, // 87: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	52, // 88: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	54, // 89: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	57, // 90: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	61, // 91: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	70, // [70:92] is the sub-list for method output_type
+	48, // [48:70] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -3531,7 +4645,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,6 +40,9 @@ const (
 	AdminService_PlanLayout_FullMethodName     = "/garage.admin.v1.AdminService/PlanLayout"
 	AdminService_ApplyLayout_FullMethodName    = "/garage.admin.v1.AdminService/ApplyLayout"
 	AdminService_DropLayout_FullMethodName     = "/garage.admin.v1.AdminService/DropLayout"
+	AdminService_DeclareLost_FullMethodName    = "/garage.admin.v1.AdminService/DeclareLost"
+	AdminService_CommandNodes_FullMethodName   = "/garage.admin.v1.AdminService/CommandNodes"
+	AdminService_ListDamaged_FullMethodName    = "/garage.admin.v1.AdminService/ListDamaged"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -71,6 +74,13 @@ type AdminServiceClient interface {
 	PlanLayout(ctx context.Context, in *PlanLayoutRequest, opts ...grpc.CallOption) (*PlanLayoutResponse, error)
 	ApplyLayout(ctx context.Context, in *ApplyLayoutRequest, opts ...grpc.CallOption) (*ApplyLayoutResponse, error)
 	DropLayout(ctx context.Context, in *DropLayoutRequest, opts ...grpc.CallOption) (*DropLayoutResponse, error)
+	// DeclareLost gives up a node that will not come back: nobody waits any longer
+	// until it has handed over its chunks.
+	DeclareLost(ctx context.Context, in *DeclareLostRequest, opts ...grpc.CallOption) (*DeclareLostResponse, error)
+	// CommandNodes starts, stops or slows down background work of chunk-nodes.
+	CommandNodes(ctx context.Context, in *CommandNodesRequest, opts ...grpc.CallOption) (*CommandNodesResponse, error)
+	// ListDamaged names chunks without a good copy, and the objects they belong to.
+	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
 }
 
 type adminServiceClient struct {
@@ -271,6 +281,36 @@ func (c *adminServiceClient) DropLayout(ctx context.Context, in *DropLayoutReque
 	return out, nil
 }
 
+func (c *adminServiceClient) DeclareLost(ctx context.Context, in *DeclareLostRequest, opts ...grpc.CallOption) (*DeclareLostResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeclareLostResponse)
+	err := c.cc.Invoke(ctx, AdminService_DeclareLost_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) CommandNodes(ctx context.Context, in *CommandNodesRequest, opts ...grpc.CallOption) (*CommandNodesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandNodesResponse)
+	err := c.cc.Invoke(ctx, AdminService_CommandNodes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDamagedResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListDamaged_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -300,6 +340,13 @@ type AdminServiceServer interface {
 	PlanLayout(context.Context, *PlanLayoutRequest) (*PlanLayoutResponse, error)
 	ApplyLayout(context.Context, *ApplyLayoutRequest) (*ApplyLayoutResponse, error)
 	DropLayout(context.Context, *DropLayoutRequest) (*DropLayoutResponse, error)
+	// DeclareLost gives up a node that will not come back: nobody waits any longer
+	// until it has handed over its chunks.
+	DeclareLost(context.Context, *DeclareLostRequest) (*DeclareLostResponse, error)
+	// CommandNodes starts, stops or slows down background work of chunk-nodes.
+	CommandNodes(context.Context, *CommandNodesRequest) (*CommandNodesResponse, error)
+	// ListDamaged names chunks without a good copy, and the objects they belong to.
+	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -366,6 +413,15 @@ func (UnimplementedAdminServiceServer) ApplyLayout(context.Context, *ApplyLayout
 }
 func (UnimplementedAdminServiceServer) DropLayout(context.Context, *DropLayoutRequest) (*DropLayoutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropLayout not implemented")
+}
+func (UnimplementedAdminServiceServer) DeclareLost(context.Context, *DeclareLostRequest) (*DeclareLostResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeclareLost not implemented")
+}
+func (UnimplementedAdminServiceServer) CommandNodes(context.Context, *CommandNodesRequest) (*CommandNodesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CommandNodes not implemented")
+}
+func (UnimplementedAdminServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -730,6 +786,60 @@ func _AdminService_DropLayout_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_DeclareLost_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeclareLostRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeclareLost(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeclareLost_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeclareLost(ctx, req.(*DeclareLostRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_CommandNodes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommandNodesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CommandNodes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CommandNodes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CommandNodes(ctx, req.(*CommandNodesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListDamaged_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDamagedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListDamaged(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListDamaged_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListDamaged(ctx, req.(*ListDamagedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -812,6 +922,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DropLayout",
 			Handler:    _AdminService_DropLayout_Handler,
+		},
+		{
+			MethodName: "DeclareLost",
+			Handler:    _AdminService_DeclareLost_Handler,
+		},
+		{
+			MethodName: "CommandNodes",
+			Handler:    _AdminService_CommandNodes_Handler,
+		},
+		{
+			MethodName: "ListDamaged",
+			Handler:    _AdminService_ListDamaged_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -2011,7 +2011,9 @@ type CommandRequest struct {
 	// rate is in bytes a second; 0: as it was; -1: no limit.
 	Rate int64 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`
 	// term is the lock index of the active rebalancer; 0: there is no lock.
-	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	Term uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	// confirm is the operator's yes to what the task has stopped for.
+	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2072,6 +2074,13 @@ func (x *CommandRequest) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *CommandRequest) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
 }
 
 type CommandResponse struct {
@@ -2422,12 +2431,13 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
 	"\bproblems\x18\n" +
 	" \x01(\x03R\bproblems\x12\x12\n" +
-	"\x04note\x18\v \x01(\tR\x04note\"}\n" +
+	"\x04note\x18\v \x01(\tR\x04note\"\x97\x01\n" +
 	"\x0eCommandRequest\x12-\n" +
 	"\x04task\x18\x01 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\bR\x05start\x12\x12\n" +
 	"\x04rate\x18\x03 \x01(\x03R\x04rate\x12\x12\n" +
-	"\x04term\x18\x04 \x01(\x04R\x04term\"J\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x18\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"J\n" +
 	"\x0fCommandResponse\x127\n" +
 	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\"@\n" +
 	"\x12ListDamagedRequest\x12\x14\n" +
