@@ -1,6 +1,8 @@
 package chunk
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -21,6 +23,11 @@ type Ref struct {
 // AppendBinary appends the 16 bytes of the attempt and the offset in 8, most significant first: what is compared and put in order.
 func (r Ref) AppendBinary(b []byte) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(append(b, r.Attempt[:]...), r.Offset), nil
+}
+
+// Compare puts references in order: negative if r comes before o.
+func (r Ref) Compare(o Ref) int {
+	return cmp.Or(bytes.Compare(r.Attempt[:], o.Attempt[:]), cmp.Compare(r.Offset, o.Offset))
 }
 
 func (r Ref) String() string { return fmt.Sprintf("%v@%d", r.Attempt, r.Offset) }

@@ -35,7 +35,16 @@ type history struct {
 
 type refKey struct{ chunk, ref int }
 
-type refHistory struct{ put, deleting, deleted bool }
+type refHistory struct {
+	put, deleting, deleted bool
+	wanted                 bool // by Want: it is live, and the bytes may still have to come
+	drops                  int  // how many times a Drop of its chunk began or ended
+}
+
+// kept reports whether what was acknowledged before still holds: nothing began that may take the reference away.
+func (r refHistory) kept(before refHistory) bool {
+	return !r.deleting && r.drops == before.drops && r.drops%2 == 0
+}
 
 func (h *history) note(k refKey, change func(*refHistory)) {
 	h.mu.Lock()
@@ -62,10 +71,11 @@ type crashTest struct {
 	separate bool // values of the index
 	chunks   []testChunk
 	history
-	mem     *vfs.MemFS
-	crashes int
-	busy    sync.Mutex // one crash at a time
-	rng     *randv2.Rand
+	mem      *vfs.MemFS
+	crashes  int
+	busy     sync.Mutex // one crash at a time
+	dropping sync.Mutex
+	rng      *randv2.Rand
 }
 
 type testChunk struct {
@@ -140,23 +150,28 @@ func (c *crashTest) inspect(fs *vfs.MemFS, before, after map[refKey]refHistory, 
 		needed := false
 		for n := range refsPerChunk {
 			was, is := before[refKey{i, n}], after[refKey{i, n}]
-			if was.put && !is.deleting {
+			if was.put && is.kept(was) {
 				needed = true
 			}
 		}
 		got, err := s.Get(ctx, k.hash)
-		if needed || err == nil {
+		switch {
+		case needed || err == nil:
 			require.NoError(t, err, "chunk %d is gone after a crash", i)
 			require.NoError(t, chunk.Verify(k.hash, got))
 			got.Release()
-		} else {
+		case errors.Is(err, errors.Corrupted):
+			e, err := s.Chunk(ctx, k.hash)
+			require.NoError(t, err)
+			require.False(t, e.Good, "chunk %d", i)
+		default:
 			require.True(t, errors.Is(err, errors.NotFound), "chunk %d: %v", i, err)
 		}
 		for n := range refsPerChunk {
 			was, is := before[refKey{i, n}], after[refKey{i, n}]
 			known := refState(t, s.owners[k.hash.Partition()], k.hash, chunktest.Ref(i*refsPerChunk+n))
 			switch {
-			case was.put && !is.deleting:
+			case (was.put || was.wanted) && is.kept(was):
 				require.Equal(t, state.Live, known, "reference %d of chunk %d", n, i)
 			case was.deleted:
 				require.Equal(t, state.Removed, known, "reference %d of chunk %d", n, i)
@@ -185,9 +200,10 @@ func requireConsistent(t *testing.T, s *Store) {
 	for _, v := range s.volumes {
 		var sum totals
 		files := map[string]bool{}
-		require.NoError(t, v.each([]byte{keyEntry}, func(key, value []byte) bool {
+		searches := 0
+		require.NoError(t, v.each([]byte{keyEntry}, func(key, _ []byte) bool {
 			h := chunk.Hash(key[1:])
-			c, err := parseEntry(value)
+			c, err := entryOf(v.db, h)
 			require.NoError(t, err)
 			sum.count(c, 1)
 			var changes changes
@@ -197,7 +213,14 @@ func requireConsistent(t *testing.T, s *Store) {
 			require.NoError(t, changes.batch.Close())
 			require.Equal(t, live, c.Unreferenced.IsZero(), "%v: %+v", h, c)
 			if !live {
-				queued, err := lookup(v.db, pendingKey(c.Unreferenced, h), ignore)
+				queued, err := lookup(v.db, pendingKey(c, h), ignore)
+				require.NoError(t, err)
+				require.True(t, queued)
+			}
+			require.Equal(t, live && c.Place == state.Nowhere, c.Sought(), "%v: %+v", h, c)
+			if c.Sought() {
+				searches++
+				queued, err := lookup(v.db, timeKey(keyDue, c.Search.Due, h), ignore)
 				require.NoError(t, err)
 				require.True(t, queued)
 			}
@@ -209,6 +232,17 @@ func requireConsistent(t *testing.T, s *Store) {
 				require.NoError(t, err)
 				require.True(t, sound)
 			}
+			return true
+		}))
+		for _, kind := range []byte{keyDue, keySearch} {
+			n := 0
+			require.NoError(t, v.each([]byte{kind}, func(_, _ []byte) bool { n++; return true }))
+			require.Equal(t, searches, n, "%c", kind)
+		}
+		require.NoError(t, v.each([]byte{keyLive}, func(key, _ []byte) bool {
+			c, err := entryOf(v.db, chunk.Hash(key[1:]))
+			require.NoError(t, err)
+			require.True(t, c.Known(), "a reference to nothing")
 			return true
 		}))
 		require.NoError(t, v.each([]byte{keyOwed}, func(_, _ []byte) bool { sum.Owed++; return true }))
@@ -285,7 +319,7 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 		k, key, ref := c.chunks[i], refKey{i, n}, chunktest.Ref(i*refsPerChunk+n)
 		var outcome chunk.Outcome
 		var err error
-		switch r.Intn(6) {
+		switch r.Intn(10) {
 		case 0, 1, 2:
 			outcome, err = s.Put(ctx, k.hash, k.data, ref)
 		case 3:
@@ -295,6 +329,25 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 			if err = s.Delete(ctx, k.hash, ref); err == nil {
 				c.note(key, func(h *refHistory) { h.deleted = true })
 			}
+			outcome = chunk.Gone
+		case 6:
+			c.note(key, func(h *refHistory) { h.deleting = true })
+			if err = s.Trash(ctx, k.hash, []chunk.Ref{ref}); err == nil {
+				c.note(key, func(h *refHistory) { h.deleted = true })
+			}
+			outcome = chunk.Gone
+		case 7:
+			if err = s.Want(ctx, k.hash, uint32(k.data.Len()), []chunk.Ref{ref}); err == nil {
+				c.note(key, func(h *refHistory) { h.wanted = true })
+			}
+			outcome = chunk.Gone
+		case 8:
+			if err = s.Repair(ctx, k.hash, k.data); err == nil {
+				err = s.Tried(ctx, k.hash, "away", c.clock.Now().Add(time.Minute))
+			}
+			outcome = chunk.Gone
+		case 9:
+			err = c.drop(s, i)
 			outcome = chunk.Gone
 		case 5:
 			c.clock.Advance(crashGrace / 2)
@@ -309,6 +362,32 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 		}
 	}
 	return nil
+}
+
+// drop drops a chunk with the references that it has just now.
+func (c *crashTest) drop(s *Store, i int) error {
+	e, err := s.Chunk(context.Background(), c.chunks[i].hash)
+	if errors.Is(err, errors.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.dropping.Lock() // one at a time: drops is odd while one is under way
+	defer c.dropping.Unlock()
+	for n := range refsPerChunk {
+		c.note(refKey{i, n}, func(h *refHistory) { h.drops++ })
+	}
+	dropped, err := s.Drop(context.Background(), e.Hash, e.Refs, func() bool { return true })
+	for n := range refsPerChunk {
+		c.note(refKey{i, n}, func(h *refHistory) {
+			h.drops++
+			if dropped { // or a Put after it, of which the model then knows nothing
+				h.put, h.wanted = false, false
+			}
+		})
+	}
+	return err
 }
 
 // TestFailedSync fails the nth sync, for each n: nothing is acknowledged that

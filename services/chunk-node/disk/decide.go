@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"slices"
+
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
@@ -18,6 +20,18 @@ func (c *changes) decide(o *op) error {
 	if err != nil {
 		return err
 	}
+	if o.kind == opWant || o.kind == opTrash {
+		for _, o.ref = range o.refs {
+			next, e, err := c.ask(o, r)
+			if err == nil {
+				err = c.apply(o, r, next, e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	next, e, err := c.ask(o, r)
 	if err != nil {
 		return err
@@ -32,23 +46,36 @@ func (c *changes) decide(o *op) error {
 // ask calls the rule for the op.
 func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err error) {
 	switch o.kind {
-	case opPut, opPutRef:
+	case opPut, opPutRef, opWant:
 		return c.askPut(o, r)
-	case opDelete:
+	case opDelete, opTrash:
 		others := false
 		if r.Known() && r.Unreferenced.IsZero() {
 			if others, err = c.live(r, o.hash, &o.ref); err != nil {
 				return next, e, err
 			}
 		}
-		next, e = r.Delete(others, c.now)
+		if o.kind == opTrash {
+			next, e = r.Trash(others, c.now)
+		} else {
+			next, e = r.Delete(others, c.now)
+		}
+	case opDrop:
+		refs, err := c.refs(r, o.hash)
+		if err != nil {
+			return next, e, err
+		}
+		next, e, o.dropped = r.Drop(slices.Equal(refs, o.refs) && o.still())
+	case opTried:
+		next, e = r.Tried(o.problem, o.due)
 	case opRepair:
 		next, e, err = c.withLive(o, r, func(live bool) (state.Chunk, state.Effects) {
 			return r.Repair(live, o.offered.Copy, c.now)
 		})
 	case opCollect:
-		if !o.since.Equal(r.Unreferenced) { // a queue entry that means nothing any more
-			return r.Chunk, state.Effects{}, c.batch.Delete(pendingKey(o.since, o.hash), nil)
+		if !o.since.Equal(r.Unreferenced) || o.trashed != r.Trashed { // a queue entry that means nothing any more
+			queued := state.Chunk{Unreferenced: o.since, Trashed: o.trashed}
+			return r.Chunk, state.Effects{}, c.batch.Delete(pendingKey(queued, o.hash), nil)
 		}
 		next, e, err = c.withLive(o, r, func(live bool) (state.Chunk, state.Effects) {
 			return r.Collect(c.v.o.Rules, live, c.now)
@@ -74,10 +101,13 @@ func (c *changes) askPut(o *op, r *record) (next state.Chunk, e state.Effects, e
 			return next, e, err
 		}
 	}
-	if o.kind == opPut {
+	switch o.kind {
+	case opPut:
 		next, e = r.Put(ref, o.offered.Copy, intact, c.now)
-	} else {
-		next, e = r.PutRef(ref, intact)
+	case opWant:
+		next, e = r.Want(ref, intact, o.length, c.now)
+	default:
+		next, e = r.PutRef(ref, intact, c.now)
 	}
 	return next, e, nil
 }
@@ -125,15 +155,23 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 		}
 		r.touch(o.ref, state.Removed)
 	}
+	if e.Unrefer {
+		if err := c.unrefer(o, r); err != nil {
+			return err
+		}
+	}
 	if e.Dequeue {
-		if err := c.batch.Delete(pendingKey(before.Unreferenced, o.hash), nil); err != nil {
+		if err := c.batch.Delete(pendingKey(before, o.hash), nil); err != nil {
 			return err
 		}
 	}
 	if e.Enqueue {
-		if err := c.batch.Set(pendingKey(next.Unreferenced, o.hash), nil, nil); err != nil {
+		if err := c.batch.Set(pendingKey(next, o.hash), nil, nil); err != nil {
 			return err
 		}
+	}
+	if err := c.search(o.hash, before.Search, next.Search); err != nil {
+		return err
 	}
 	if e.Forget {
 		if err := c.forget(o.hash, r); err != nil {
@@ -150,6 +188,37 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 		return c.batch.Delete(hashKey(keyEntry, o.hash), nil)
 	}
 	return c.batch.Set(hashKey(keyEntry, o.hash), appendEntry(nil, next), nil)
+}
+
+// unrefer removes the live references, which the op lists.
+func (c *changes) unrefer(o *op, r *record) error {
+	for _, ref := range o.refs {
+		c.key = appendRefKey(c.key[:0], keyLive, o.hash, ref)
+		if err := c.batch.Delete(c.key, nil); err != nil {
+			return err
+		}
+		r.touch(ref, state.Unknown)
+	}
+	return nil
+}
+
+// search notes how the search for a good copy goes now.
+func (c *changes) search(h chunk.Hash, before, next state.Search) error {
+	if before == next {
+		return nil
+	}
+	if !before.Since.IsZero() {
+		if err := c.batch.Delete(timeKey(keyDue, before.Due, h), nil); err != nil {
+			return err
+		}
+	}
+	if next.Since.IsZero() {
+		return c.batch.Delete(hashKey(keySearch, h), nil)
+	}
+	if err := c.batch.Set(timeKey(keyDue, next.Due, h), nil, nil); err != nil {
+		return err
+	}
+	return c.batch.Set(hashKey(keySearch, h), appendSearch(nil, next), nil)
 }
 
 // install puts the offered copy in place: a file by a rename before the index

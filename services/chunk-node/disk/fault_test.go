@@ -18,6 +18,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -209,7 +210,7 @@ func TestDebtsAreKeptOnDisk(t *testing.T) {
 	require.NoError(t, s.Owe(t.Context(), h, chunktest.Ref(1), owner))
 	left := fs.CrashClone(vfs.CrashCloneCfg{})
 	s = open(t, options(left))
-	debts, err := s.Debts(owner, 10)
+	debts, err := s.Debts(t.Context(), owner, heal.Debt{}, 10)
 	require.NoError(t, err)
 	require.Len(t, debts, 1)
 	require.Equal(t, h, debts[0].Hash)
@@ -219,7 +220,7 @@ func TestDebtsAreKeptOnDisk(t *testing.T) {
 		require.NoError(t, s.Paid(t.Context(), h, chunktest.Ref(1), owner))
 	}
 	require.Zero(t, status(t, s).Owed)
-	debts, err = s.Debts(owner, 10)
+	debts, err = s.Debts(t.Context(), owner, heal.Debt{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, debts)
 }
@@ -246,9 +247,17 @@ func TestANearlyFullDiskTakesNoChunks(t *testing.T) {
 	require.Equal(t, chunk.Stored, outcome, "a reference needs no room")
 	require.NoError(t, s.Delete(t.Context(), h, chunktest.Ref(1)))
 	chunktest.RequireGet(t, s, h, b)
+	_, err = s.PutFor(t.Context(), h2, b2, chunktest.Ref(2), uuid.UUID{7})
+	require.True(t, errors.Is(err, errors.Full), "%v", err)
+	require.True(t, errors.Is(s.Want(t.Context(), h2, 100_000, []chunk.Ref{chunktest.Ref(2)}), errors.Full))
+	require.NoError(t, s.Want(t.Context(), h, 100_000, []chunk.Ref{chunktest.Ref(4)}), "a reference needs no room")
+	require.True(t, damageable{s}.Corrupt(h))
+	require.True(t, errors.Is(s.Repair(t.Context(), h, b), errors.Full))
 
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 100 << 20, TotalBytes: 200 << 20})
 	require.False(t, status(t, s).ReadOnly)
+	require.NoError(t, s.Repair(t.Context(), h, b))
+	chunktest.RequireGet(t, s, h, b)
 	chunktest.RequirePut(t, s, h2, b2, chunktest.Ref(2))
 }
 

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -196,30 +197,38 @@ func (r *record) touch(ref chunk.Ref, s state.Ref) {
 }
 
 // live reports whether a reference other than except is live.
-func (c *changes) live(r *record, h chunk.Hash, except *chunk.Ref) (bool, error) {
+func (c *changes) live(r *record, h chunk.Hash, except *chunk.Ref) (found bool, err error) {
 	for _, t := range r.refs {
 		if t.state == state.Live && (except == nil || t.ref != *except) {
 			return true, nil
 		}
 	}
-	it, err := c.v.db.NewIter(bounds(hashKey(keyLive, h)))
-	if err != nil {
-		return false, err
-	}
-	found := false
-next:
-	for ok := it.First(); ok; ok = it.Next() {
-		ref := parseRef(it.Key()[1+chunk.HashSize:])
-		if except != nil && ref == *except {
-			continue
+	err = c.eachRef(r, h, func(ref chunk.Ref) bool {
+		found = except == nil || ref != *except
+		return !found
+	})
+	return found, err
+}
+
+// eachRef calls visit, until it returns false, with the live references that the index has and this group left alone, in order.
+func (c *changes) eachRef(r *record, h chunk.Hash, visit func(chunk.Ref) bool) error {
+	return c.v.each(hashKey(keyLive, h), func(key, _ []byte) bool {
+		ref := parseRef(key[1+chunk.HashSize:])
+		return slices.ContainsFunc(r.refs, func(t touched) bool { return t.ref == ref }) || visit(ref)
+	})
+}
+
+// refs are the live references, in order.
+func (c *changes) refs(r *record, h chunk.Hash) (all []chunk.Ref, err error) {
+	for _, t := range r.refs {
+		if t.state == state.Live {
+			all = append(all, t.ref)
 		}
-		for _, t := range r.refs {
-			if t.ref == ref {
-				continue next // decided above: it is not live any more
-			}
-		}
-		found = true
-		break
 	}
-	return found, it.Close()
+	err = c.eachRef(r, h, func(ref chunk.Ref) bool {
+		all = append(all, ref)
+		return true
+	})
+	slices.SortFunc(all, chunk.Ref.Compare)
+	return all, err
 }

@@ -41,10 +41,22 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 			i := r.Intn(len(chunks))
 			k := chunks[i]
 			template := op{hash: k.hash, ref: chunktest.Ref(10_000*i + round/4*3 + r.Intn(6)), owner: uuid.UUID{1}}
-			template.kind = []opKind{opPut, opPut, opPutRef, opDelete, opDelete, opRepair, opSuspect, opOwe, opPaid, opCollect, opExpire}[r.Intn(11)]
-			since, err := entryOf(stores[1].volumes[0].db, k.hash)
+			template.kind = []opKind{opPut, opPut, opPutRef, opDelete, opDelete, opRepair, opSuspect, opOwe, opPaid, opCollect, opExpire,
+				opWant, opTried, opTrash, opDrop}[r.Intn(15)]
+			known, err := entryOf(stores[1].volumes[0].db, k.hash)
 			require.NoError(t, err)
-			template.since = since.Unreferenced
+			template.since, template.trashed = known.Unreferenced, known.Trashed
+			template.length, template.problem, template.due = uint32(k.data.Len()), "away", c.Now().Add(time.Duration(r.Intn(100))*time.Second)
+			for range r.Intn(3) {
+				template.refs = append(template.refs, chunktest.Ref(10_000*i+round/4*3+r.Intn(6)))
+			}
+			if kind, still := template.kind, r.Intn(4) > 0; kind == opDrop {
+				template.still = func() bool { return still }
+				if r.Intn(4) > 0 { // often what is live before the group
+					template.refs, err = liveRefs(stores[1], k.hash)
+					require.NoError(t, err)
+				}
+			}
 			if template.kind == opCollect && template.since.IsZero() {
 				continue // nothing is queued
 			}
@@ -86,6 +98,7 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 			require.NoError(t, a.err)
 			require.NoError(t, b.err)
 			require.Equal(t, b.outcome, a.outcome, "op %d of %v: kind %d", i, kinds(groups[0]), a.kind)
+			require.Equal(t, b.dropped, a.dropped, "op %d of %v", i, kinds(groups[0]))
 			require.Equal(t, b.discarded, a.discarded, "op %d of %v: kind %d", i, kinds(groups[0]), a.kind)
 			for n, s := range stores {
 				if o := groups[n][i]; o.discarded && o.temporary != "" {
@@ -96,6 +109,11 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 		require.Equal(t, contents(t, stores[1]), contents(t, stores[0]), "after %v", kinds(groups[0]))
 		c.Advance(time.Duration(r.Intn(90)) * time.Second)
 	}
+}
+
+func liveRefs(s *Store, h chunk.Hash) (refs []chunk.Ref, err error) {
+	e, err := withRefs(s.owners[h.Partition()].db, h, state.Chunk{})
+	return e.Refs, err
 }
 
 func kinds(group []*op) (all []string) {
@@ -110,7 +128,7 @@ func kinds(group []*op) (all []string) {
 func contents(t *testing.T, s *Store) map[string]string {
 	all := map[string]string{}
 	v := s.volumes[0]
-	for _, kind := range []byte{keyBlob, keyEntry, keyLive, keyOwed, keyPending, keyTombstone} {
+	for _, kind := range []byte{keyBlob, keyDue, keyEntry, keyLive, keyOwed, keyPending, keySearch, keyTombstone, keyTrash} {
 		require.NoError(t, v.each([]byte{kind}, func(key, value []byte) bool {
 			all[fmt.Sprintf("%c%x", kind, key[1:])] = fmt.Sprintf("%x", value)
 			return true

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"encoding/binary"
 	"time"
 
@@ -16,17 +17,21 @@ import (
 // is ordered by partition.
 const (
 	keyBlob      = 'b' // hash → what a file of the blob would hold
-	keyEntry     = 'e' // hash → state.Chunk
+	keyDue       = 'd' // time of the next try, hash → nothing: a good copy is looked for
+	keyEntry     = 'e' // hash → state.Chunk, without its Search
 	keyLive      = 'l' // hash, reference → nothing
 	keyMeta      = 'm' // name → …
 	keyOwed      = 'o' // owner, hash, reference → time
 	keyPending   = 'q' // time unreferenced, hash → nothing: waits for collection
+	keyTrash     = 'r' // the same, of a chunk that is kept for longer
+	keySearch    = 's' // hash → state.Search, of a chunk for which a good copy is looked for
 	keyTombstone = 't' // hash, reference → time of removal
 )
 
 const (
-	refSize   = 16 + 8
-	entrySize = 28
+	refSize    = 16 + 8
+	entrySize  = 28
+	searchSize = 20 // without the problem
 )
 
 // Names of meta keys.
@@ -34,7 +39,9 @@ const (
 	metaIdentity   = "identity"
 	metaClean      = "clean"
 	metaPartitions = "partitions"
-	metaTotals     = "totals/" // and the number of a writer
+	metaTotals     = "totals/"  // and the number of a writer
+	metaNote       = "note/"    // and its name
+	metaSearches   = "searches" // there if every chunk without a good copy that needs one has a keySearch
 )
 
 func metaKey(name string) []byte { return append([]byte{keyMeta}, name...) }
@@ -57,9 +64,22 @@ func parseRef(k []byte) chunk.Ref {
 	return chunk.Ref{Attempt: uuid.UUID(k[:16]), Offset: binary.BigEndian.Uint64(k[16:refSize])}
 }
 
-func pendingKey(since time.Time, h chunk.Hash) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{keyPending}, uint64(since.UnixMicro()))
+// timeKey is a key of a queue.
+func timeKey(kind byte, at time.Time, h chunk.Hash) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{kind}, uint64(at.UnixMicro()))
 	return append(k, h[:]...)
+}
+
+func parseTimeKey(k []byte) (at time.Time, h chunk.Hash) {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(k[1:]))), chunk.Hash(k[9:])
+}
+
+// pendingKey is the place of an unreferenced chunk in the queue for collection.
+func pendingKey(c state.Chunk, h chunk.Hash) []byte {
+	if c.Trashed {
+		return timeKey(keyTrash, c.Unreferenced, h)
+	}
+	return timeKey(keyPending, c.Unreferenced, h)
 }
 
 func owedKey(owner chunk.NodeID, h chunk.Hash, ref chunk.Ref) []byte {
@@ -82,6 +102,8 @@ func bounds(prefix []byte) *pebble.IterOptions {
 const (
 	flagCompressed = 1 << iota
 	flagBad
+	flagAwaited
+	flagTrashed
 )
 
 func appendTime(p []byte, t time.Time) []byte {
@@ -102,11 +124,10 @@ func parseTime(p []byte) time.Time {
 
 func appendEntry(p []byte, c state.Chunk) []byte {
 	var flags byte
-	if c.Compressed {
-		flags |= flagCompressed
-	}
-	if c.Bad {
-		flags |= flagBad
+	for i, set := range [...]bool{c.Compressed, c.Bad, c.Awaited, c.Trashed} { // in the order of the flags
+		if set {
+			flags |= 1 << i
+		}
 	}
 	p = append(p, 1, byte(c.Place), flags, 0)
 	p = binary.BigEndian.AppendUint32(p, c.Length)
@@ -125,9 +146,23 @@ func parseEntry(p []byte) (state.Chunk, error) {
 			Length: binary.BigEndian.Uint32(p[4:]), Stored: binary.BigEndian.Uint32(p[8:]),
 		},
 		Bad:          p[2]&flagBad != 0,
+		Awaited:      p[2]&flagAwaited != 0,
+		Trashed:      p[2]&flagTrashed != 0,
 		Verified:     parseTime(p[12:]),
 		Unreferenced: parseTime(p[20:]),
 	}, nil
+}
+
+func appendSearch(p []byte, s state.Search) []byte {
+	p = appendTime(appendTime(p, s.Since), s.Due)
+	return append(binary.BigEndian.AppendUint32(p, s.Tries), s.Problem...)
+}
+
+func parseSearch(p []byte) (state.Search, error) {
+	if len(p) < searchSize {
+		return state.Search{}, errors.Newf(errors.Internal, "a search of the index is malformed: %x", p)
+	}
+	return state.Search{Since: parseTime(p), Due: parseTime(p[8:]), Tries: binary.BigEndian.Uint32(p[16:]), Problem: string(p[searchSize:])}, nil
 }
 
 // lookup reads a key and passes its value, valid only during the call.
@@ -146,6 +181,30 @@ func lookup(r pebble.Reader, key []byte, value func([]byte) error) (found bool, 
 	return true, err
 }
 
+// each calls visit with every key and value within the limits until it returns false.
+func each(r pebble.Reader, o *pebble.IterOptions, visit func(key, value []byte) bool) error {
+	it, err := r.NewIter(o)
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && visit(it.Key(), it.Value()); ok = it.Next() {
+	}
+	return it.Close()
+}
+
+// eachIn is each for a visit that may fail. It ends early when ctx does.
+func eachIn(ctx context.Context, r pebble.Reader, o *pebble.IterOptions, visit func(key, value []byte) (bool, error)) (err error) {
+	e := each(r, o, func(key, value []byte) (more bool) {
+		if err = ctx.Err(); err != nil {
+			err = errors.Wrap(errors.KindOf(err), err, "reading the index")
+			return false
+		}
+		more, err = visit(key, value)
+		return more && err == nil
+	})
+	return errors.Join(e, err)
+}
+
 func ignore([]byte) error { return nil }
 
 // entryOf reads what the index knows of a hash: the zero Chunk if nothing.
@@ -153,16 +212,26 @@ func entryOf(r pebble.Reader, h chunk.Hash) (c state.Chunk, err error) {
 	var key [1 + chunk.HashSize]byte
 	key[0] = keyEntry
 	copy(key[1:], h[:])
-	_, err = lookup(r, key[:], func(p []byte) (err error) {
+	if _, err = lookup(r, key[:], func(p []byte) (err error) {
 		c, err = parseEntry(p)
+		return err
+	}); err != nil || c.Place != state.Nowhere || !c.Known() {
+		return c, err
+	}
+	key[0] = keySearch
+	_, err = lookup(r, key[:], func(p []byte) (err error) {
+		c.Search, err = parseSearch(p)
 		return err
 	})
 	return c, err
 }
 
+// leastTotals is how many totals there were in the beginning.
+const leastTotals = 6
+
 // totals are the sums over the chunks of one writer.
 type totals struct {
-	Chunks, Bytes, Stored, Uncollected, Owed, Quarantined int64
+	Chunks, Bytes, Stored, Uncollected, Owed, Quarantined, Wanted, Trashed int64
 }
 
 func (t *totals) add(o totals) {
@@ -172,6 +241,8 @@ func (t *totals) add(o totals) {
 	t.Uncollected += o.Uncollected
 	t.Owed += o.Owed
 	t.Quarantined += o.Quarantined
+	t.Wanted += o.Wanted
+	t.Trashed += o.Trashed
 }
 
 // count adds a chunk n times: 1 or -1.
@@ -179,10 +250,13 @@ func (t *totals) count(c state.Chunk, n int64) {
 	if !c.Known() {
 		return
 	}
-	if c.Unreferenced.IsZero() {
+	switch {
+	case c.Unreferenced.IsZero():
 		t.Chunks += n
 		t.Bytes += n * int64(c.Length)
-	} else {
+	case c.Trashed:
+		t.Trashed += n * int64(c.Stored)
+	default:
 		t.Uncollected += n
 	}
 	if c.Place != state.Nowhere {
@@ -191,10 +265,14 @@ func (t *totals) count(c state.Chunk, n int64) {
 	if c.Bad {
 		t.Quarantined += n
 	}
+	if c.Sought() {
+		t.Wanted += n
+	}
 }
 
-func (t *totals) fields() [6]*int64 {
-	return [6]*int64{&t.Chunks, &t.Bytes, &t.Stored, &t.Uncollected, &t.Owed, &t.Quarantined}
+// fields are in the order in which they were thought of: older programs knew of fewer.
+func (t *totals) fields() []*int64 {
+	return []*int64{&t.Chunks, &t.Bytes, &t.Stored, &t.Uncollected, &t.Owed, &t.Quarantined, &t.Wanted, &t.Trashed}
 }
 
 func (t *totals) encode() []byte {
@@ -207,10 +285,10 @@ func (t *totals) encode() []byte {
 
 func (t *totals) decode(p []byte) error {
 	fields := t.fields()
-	if len(p) != 8*len(fields) {
+	if len(p)%8 != 0 || len(p) < 8*leastTotals || len(p) > 8*len(fields) {
 		return errors.Newf(errors.Internal, "totals of the index are malformed: %x", p)
 	}
-	for i, f := range fields {
+	for i, f := range fields[:len(p)/8] {
 		*f = int64(binary.BigEndian.Uint64(p[8*i:]))
 	}
 	return nil

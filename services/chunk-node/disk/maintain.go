@@ -2,9 +2,7 @@ package disk
 
 import (
 	"context"
-	"encoding/binary"
 	"sync"
-	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -65,13 +63,7 @@ func (w *walk) finish(err error) error {
 
 // each calls visit with every key and value of a prefix until it returns false.
 func (v *volume) each(prefix []byte, visit func(key, value []byte) bool) error {
-	it, err := v.db.NewIter(bounds(prefix))
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok && visit(it.Key(), it.Value()); ok = it.Next() {
-	}
-	return it.Close()
+	return each(v.db, bounds(prefix), visit)
 }
 
 // Collect removes the chunks that have had no reference for the grace period.
@@ -99,16 +91,20 @@ func (v *volume) collect(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	w, now := v.walk(ctx), v.o.Clock.Now()
-	err = v.each([]byte{keyPending}, func(key, _ []byte) bool {
-		since := time.UnixMicro(int64(binary.BigEndian.Uint64(key[1:])))
-		due := v.o.Rules.Collectable(state.Chunk{Unreferenced: since})
-		if now.Before(due) || w.stop() {
-			return false
+	for _, queue := range []byte{keyPending, keyTrash} {
+		if err = v.each([]byte{queue}, func(key, _ []byte) bool {
+			since, h := parseTimeKey(key)
+			queued := state.Chunk{Unreferenced: since, Trashed: queue == keyTrash}
+			if now.Before(v.o.Rules.Collectable(queued)) || w.stop() {
+				return false
+			}
+			n++
+			w.submit(&op{kind: opCollect, hash: h, since: since, trashed: queued.Trashed})
+			return true
+		}); err != nil {
+			break
 		}
-		n++
-		w.submit(&op{kind: opCollect, hash: chunk.Hash(key[9:]), since: since})
-		return true
-	})
+	}
 	return n, w.finish(err)
 }
 
@@ -210,37 +206,4 @@ func (v *volume) checkFiles(w *walk, p chunk.Partition, n *int) error {
 		}
 	}
 	return nil
-}
-
-// Debt is an entry of the queue of what other nodes lack.
-type Debt struct {
-	Hash  chunk.Hash
-	Ref   chunk.Ref
-	Since time.Time
-}
-
-// Debts lists up to limit debts to an owner, in no particular order.
-func (s *Store) Debts(owner chunk.NodeID, limit int) ([]Debt, error) {
-	var all []Debt
-	_, err := s.onEach(func(v *volume) (int, error) {
-		return 0, v.each(append([]byte{keyOwed}, owner[:]...), func(key, value []byte) bool {
-			if len(all) >= limit {
-				return false
-			}
-			k := key[1+len(owner):]
-			all = append(all, Debt{Hash: chunk.Hash(k), Ref: parseRef(k[chunk.HashSize:]), Since: parseTime(value)})
-			return true
-		})
-	})
-	return all, err
-}
-
-// Paid strikes out a debt.
-func (s *Store) Paid(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	v, err := s.enter(ctx, h)
-	if err != nil {
-		return err
-	}
-	defer s.leave()
-	return v.submit(ctx, &op{kind: opPaid, hash: h, ref: ref, owner: owner})
 }

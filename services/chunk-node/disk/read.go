@@ -33,6 +33,8 @@ func (v *volume) get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 		switch {
 		case c.Bad:
 			return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "the copy here was found damaged and waits for repair")
+		case c.Awaited:
+			return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "it should be here, and a copy is still to come from another node")
 		case c.Place == state.Nowhere:
 			return nil, notStored(h)
 		}

@@ -44,7 +44,7 @@ func (c *changes) suspect(o *op, r *record) (state.Chunk, state.Effects, error) 
 	if err := c.moveAside(h, r.Copy); err != nil {
 		return r.Chunk, state.Effects{}, err
 	}
-	next, e := r.Lost()
+	next, e := r.Lost(c.now)
 	return next, e, nil
 }
 

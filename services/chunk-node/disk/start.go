@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"encoding/binary"
 	"strconv"
 
@@ -8,6 +9,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
 // start prepares an opened disk: what was half written goes, what the index
@@ -52,6 +54,9 @@ func (v *volume) start(fresh bool) error {
 		w.published = w.totals
 		v.writers[i] = w
 	}
+	if err := v.beginSearches(); err != nil {
+		return err
+	}
 	v.direct = v.o.Direct && v.fs == vfs.Default && directPossible(v.temporary)
 	return v.measureSpace()
 }
@@ -71,6 +76,28 @@ func (v *volume) sweepTemporary() error {
 		v.log.Info("files of interrupted writes were removed", "files", len(names))
 	}
 	return nil
+}
+
+// beginSearches has a copy looked for of each chunk that an older program found bad: it only noted that.
+func (v *volume) beginSearches() error {
+	done, err := lookup(v.db, metaKey(metaSearches), ignore)
+	if err != nil || done {
+		return err
+	}
+	if v.totals().Quarantined > 0 {
+		w := v.walk(context.Background())
+		err = v.each([]byte{keyEntry}, func(key, value []byte) bool {
+			c, e := parseEntry(value)
+			if err = e; err == nil && c.Place == state.Nowhere {
+				w.submit(&op{kind: opFound, hash: chunk.Hash(key[1:])})
+			}
+			return err == nil && !w.stop()
+		})
+		if err = w.finish(err); err != nil {
+			return err
+		}
+	}
+	return v.set(metaKey(metaSearches), nil)
 }
 
 func parsePartition(name string) (chunk.Partition, bool) {

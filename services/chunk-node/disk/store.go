@@ -24,6 +24,7 @@ type Store struct {
 	broken  []chunk.DiskStatus
 	owners  [chunk.Partitions]*volume // nil: its disk could not be opened
 
+	noting sync.Mutex   // one SetNote at a time
 	gate   sync.RWMutex // held for reading by each call
 	closed bool
 }
@@ -188,7 +189,7 @@ func (s *Store) RepairVerified(ctx context.Context, h chunk.Hash, data *buffer.B
 	if err := v.submit(ctx, &op{kind: opSuspect, hash: h}); err != nil {
 		return err
 	}
-	if c, err := entryOf(v.db, h); err == nil && !c.Bad {
+	if c, err := entryOf(v.db, h); err == nil && (c.Place != state.Nowhere || !c.Known()) {
 		return nil
 	}
 	return s.store(ctx, v, &op{kind: opRepair, hash: h}, data)
@@ -232,22 +233,12 @@ func (v *volume) putRef(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner 
 
 // Delete implements chunk.Store.
 func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	v, err := s.enter(ctx, h)
-	if err != nil {
-		return err
-	}
-	defer s.leave()
-	return v.submit(ctx, &op{kind: opDelete, hash: h, ref: ref})
+	return s.submit(ctx, &op{kind: opDelete, hash: h, ref: ref})
 }
 
 // Owe implements chunk.Node.
 func (s *Store) Owe(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	v, err := s.enter(ctx, h)
-	if err != nil {
-		return err
-	}
-	defer s.leave()
-	return v.submit(ctx, &op{kind: opOwe, hash: h, ref: ref, owner: owner})
+	return s.submit(ctx, &op{kind: opOwe, hash: h, ref: ref, owner: owner})
 }
 
 func (v *volume) submit(ctx context.Context, o *op) error {
@@ -285,6 +276,7 @@ func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
 	}
 	st.Chunks, st.Bytes, st.StoredBytes = t.Chunks, t.Bytes, t.Stored
 	st.Uncollected, st.Owed, st.Quarantined = t.Uncollected, t.Owed, t.Quarantined
+	st.Wanted, st.Trashed = t.Wanted, t.Trashed
 	return st, nil
 }
 

@@ -24,6 +24,10 @@ const (
 	opOwe
 	opPaid
 	opExpire // a tombstone is old
+	opWant
+	opTried
+	opTrash
+	opDrop
 )
 
 // op is one thing a writer is asked to do.
@@ -31,15 +35,22 @@ type op struct {
 	kind       opKind
 	hash       chunk.Hash
 	ref        chunk.Ref
+	refs       []chunk.Ref  // opWant, opTrash, opDrop
 	owner      chunk.NodeID // opOwe, opPaid; opPut, opPutRef: whom the node stands in for
 	offered    content      // opPut, opRepair
 	temporary  string       // file of the offered content, if it is to be a file
 	compressed bool         // opFound: which form of file was seen
-	since      time.Time    // opCollect, opExpire: as the index had it
+	since      time.Time    // opCollect: as the index had it
+	trashed    bool         // opCollect: the same
+	length     uint32       // opWant: of the plain bytes
+	still      func() bool  // opDrop: whether it is still wanted
+	problem    string       // opTried
+	due        time.Time    // opTried: when to try again
 
 	// The answer.
 	outcome   chunk.Outcome
 	discarded bool // the temporary file was not used
+	dropped   bool // opDrop
 	err       error
 	done      chan bool // gets one value: false when the op was decided, true if it is to lead
 	taken     bool      // it is in a group or leads; guarded by writer.mu

@@ -20,9 +20,10 @@ type Local interface {
 	// Chunk is the entry of a chunk; its Refs are empty when it waits for collection. Kinds: NotFound.
 	Chunk(ctx context.Context, h chunk.Hash) (chunk.Entry, error)
 
-	// Drop forgets a chunk and its references, without tombstones, if its live references are exactly refs (in order): it tells whether
-	// they were. The copy goes once that is durable.
-	Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref) (dropped bool, err error)
+	// Drop forgets a chunk and its references, without tombstones, if its live references are exactly refs (in order) and still says so:
+	// it tells whether it did. The copy goes once that is durable. still is asked at the moment of the decision: what is decided about
+	// the chunk afterwards finds it gone.
+	Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still func() bool) (dropped bool, err error)
 
 	// Creditors are the nodes to which the node owes anything, in order.
 	Creditors(ctx context.Context) ([]chunk.NodeID, error)

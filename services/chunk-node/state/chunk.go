@@ -10,12 +10,14 @@ import (
 const (
 	DefaultGrace      = 10 * time.Minute
 	DefaultTombstones = 7 * 24 * time.Hour
+	DefaultTrash      = 7 * 24 * time.Hour
 )
 
 // Rules are the operator's settings.
 type Rules struct {
 	Grace      time.Duration // how long a chunk is kept after its last reference went
 	Tombstones time.Duration // how long a removed reference is remembered
+	Trash      time.Duration // how long a chunk is kept after its last reference went by Trash
 }
 
 // Place is where the good copy of a chunk's bytes is.
@@ -40,12 +42,37 @@ type Copy struct {
 type Chunk struct {
 	Copy
 	Bad          bool      // its copy turned out bad or missing, and no good one came since
+	Awaited      bool      // other nodes have references of it, and no copy has ever come here
 	Verified     time.Time // when its copy was last found good
 	Unreferenced time.Time // since when it has no reference; zero: it has, or there is no chunk
+	Trashed      bool      // its last reference went by Trash
+	Search       Search    // for a good copy; zero: none is looked for
+}
+
+// Search is how the search for a good copy goes. A copy is looked for as long as there is none and a reference is live.
+type Search struct {
+	Since   time.Time
+	Due     time.Time // when to try next
+	Tries   uint32
+	Problem string // of the last try
 }
 
 // Known reports whether the node keeps anything about the chunk besides tombstones.
-func (c Chunk) Known() bool { return c.Place != Nowhere || c.Bad }
+func (c Chunk) Known() bool { return c.Place != Nowhere || c.Bad || c.Awaited }
+
+// Sought reports whether a good copy is looked for.
+func (c Chunk) Sought() bool { return !c.Search.Since.IsZero() }
+
+// searching begins the search for a good copy, or ends it, as the rest of c asks for.
+func (c Chunk) searching(now time.Time) Chunk {
+	switch lacking := c.Known() && c.Place == Nowhere && c.Unreferenced.IsZero(); {
+	case lacking && !c.Sought():
+		c.Search = Search{Since: now, Due: now}
+	case !lacking:
+		c.Search = Search{}
+	}
+	return c
+}
 
 // Ref is what a node knows about one reference.
 type Ref uint8
@@ -67,6 +94,7 @@ type Effects struct {
 	Enqueue   bool // the chunk waits for collection since Chunk.Unreferenced
 	Dequeue   bool // it does so no more (since the previous Chunk.Unreferenced)
 	Forget    bool // remove all that is known of the chunk, then its copy, if there is one
+	Unrefer   bool // remove the live references, without tombstones
 }
 
 // Put decides about an offered copy, already verified and synced, and a
@@ -77,7 +105,7 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 		return c, Effects{Outcome: chunk.Gone, Discard: true}
 	}
 	if c.Place != Nowhere && intact {
-		next, e := c.PutRef(ref, true)
+		next, e := c.PutRef(ref, true, now)
 		e.Discard = true
 		return next, e
 	}
@@ -90,30 +118,57 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 
 // PutRef decides about a reference alone. intact says that the copy was found
 // where it should be, with its size.
-func (c Chunk) PutRef(ref Ref, intact bool) (Chunk, Effects) {
+func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 	switch {
 	case ref == Removed:
 		return c, Effects{Outcome: chunk.Gone}
 	case c.Place == Nowhere:
 		return c, Effects{Outcome: chunk.SendData}
 	case !intact:
-		next, e := c.Lost()
+		next, e := c.Lost(now)
 		e.Outcome = chunk.SendData
 		return next, e
 	case ref == Live:
 		return c, Effects{Outcome: chunk.Stored}
 	}
-	next, e := c.referenced()
+	next, e := c.referenced(now)
 	e.Outcome, e.AddRef = chunk.Stored, true
 	return next, e
 }
 
-func (c Chunk) referenced() (Chunk, Effects) {
+// Want decides about a reference that another node has of a chunk of so many bytes. The copy may come later: it is looked for.
+func (c Chunk) Want(ref Ref, intact bool, length uint32, now time.Time) (Chunk, Effects) {
+	if ref == Removed {
+		return c, Effects{}
+	}
+	next := c
+	if c.Place != Nowhere && !intact {
+		next, _ = c.Lost(now)
+	}
+	if !next.Known() {
+		next.Awaited, next.Length = true, length
+	}
+	next, e := next.referenced(now)
+	next = next.searching(now)
+	e.AddRef, e.Changed = ref == Unknown, next != c
+	return next, e
+}
+
+// Tried notes that a try to get a good copy failed, and when to try again.
+func (c Chunk) Tried(problem string, next time.Time) (Chunk, Effects) {
+	if !c.Sought() {
+		return c, Effects{}
+	}
+	c.Search.Due, c.Search.Tries, c.Search.Problem = next, c.Search.Tries+1, problem
+	return c, Effects{Changed: true}
+}
+
+func (c Chunk) referenced(now time.Time) (Chunk, Effects) {
 	if c.Unreferenced.IsZero() {
 		return c, Effects{}
 	}
-	c.Unreferenced = time.Time{}
-	return c, Effects{Changed: true, Dequeue: true}
+	c.Unreferenced, c.Trashed = time.Time{}, false
+	return c.searching(now), Effects{Changed: true, Dequeue: true}
 }
 
 // Delete decides about the removal of a reference. others says that another
@@ -126,11 +181,35 @@ func (c Chunk) Delete(others bool, now time.Time) (Chunk, Effects) {
 	}
 	c.Unreferenced = now
 	e.Changed, e.Enqueue = true, true
-	return c, e
+	return c.searching(now), e
+}
+
+// Trash decides about the removal of a reference that nobody asked for and whose attempt nobody knows: as Delete does,
+// but a chunk that has none left is kept for longer.
+func (c Chunk) Trash(others bool, now time.Time) (Chunk, Effects) {
+	next, e := c.Delete(others, now)
+	next.Trashed = c.Trashed || e.Enqueue
+	return next, e
+}
+
+// Drop decides whether a chunk goes that other nodes hold now. same says that they have confirmed just the references that are live.
+func (c Chunk) Drop(same bool) (next Chunk, e Effects, dropped bool) {
+	switch {
+	case !same:
+		return c, Effects{}, false
+	case !c.Known():
+		return c, Effects{}, true
+	}
+	return Chunk{}, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, true
 }
 
 // Collectable is the moment from which a chunk without references may go.
-func (r Rules) Collectable(c Chunk) time.Time { return c.Unreferenced.Add(r.Grace) }
+func (r Rules) Collectable(c Chunk) time.Time {
+	if c.Trashed {
+		return c.Unreferenced.Add(r.Trash)
+	}
+	return c.Unreferenced.Add(r.Grace)
+}
 
 // Collect decides whether the chunk goes. live says that a reference exists
 // after all: the queue was wrong, and the chunk stays.
@@ -139,7 +218,7 @@ func (c Chunk) Collect(r Rules, live bool, now time.Time) (Chunk, Effects) {
 	case !c.Known() || c.Unreferenced.IsZero():
 		return c, Effects{}
 	case live:
-		return c.referenced()
+		return c.referenced(now)
 	case now.Before(r.Collectable(c)):
 		return c, Effects{}
 	}
@@ -148,13 +227,13 @@ func (c Chunk) Collect(r Rules, live bool, now time.Time) (Chunk, Effects) {
 
 // Lost notes that the copy is missing, or was found bad and moved aside. The
 // references stay, and with them the wish for a good copy.
-func (c Chunk) Lost() (Chunk, Effects) {
+func (c Chunk) Lost(now time.Time) (Chunk, Effects) {
 	if c.Place == Nowhere {
 		return c, Effects{}
 	}
 	c.Copy = Copy{Length: c.Length}
 	c.Bad, c.Verified = true, time.Time{}
-	return c, Effects{Changed: true}
+	return c.searching(now), Effects{Changed: true}
 }
 
 // Repair decides about an offered copy that brings no reference: it is taken

@@ -13,6 +13,7 @@
 //   - A chunk is collected only when no reference is live at that moment and
 //     none was for Rules.Grace.
 //   - Stored is answered only where the node holds a good copy.
+//   - A good copy is looked for exactly as long as a reference is live and there is none.
 //
 // Start reading at Chunk and Chunk.Put.
 package state

@@ -20,11 +20,12 @@ func (c Chunk) Examine(exists bool) bool { return exists && c.Place != InFile }
 func (c Chunk) Found(f File, live bool, now time.Time) (Chunk, Effects) {
 	switch {
 	case c.Place == InFile && !f.Exists:
-		return c.Lost()
+		return c.Lost(now)
 	case c.Place == InIndex && f.Exists:
 		return c, Effects{Discard: true}
 	case c.Place == Nowhere && f.Exists && !f.Sound:
-		return c, Effects{Discard: true}
+		next := c.searching(now)
+		return next, Effects{Discard: true, Changed: next != c}
 	case c.Place == Nowhere && f.Exists:
 		next := Chunk{Copy: f.Copy, Verified: now}
 		e := Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero()}
@@ -34,10 +35,11 @@ func (c Chunk) Found(f File, live bool, now time.Time) (Chunk, Effects) {
 		}
 		return next, e
 	case c.Known() && live && !c.Unreferenced.IsZero():
-		return c.referenced()
+		return c.referenced(now)
 	case c.Known() && !live && c.Unreferenced.IsZero():
 		c.Unreferenced = now
-		return c, Effects{Changed: true, Enqueue: true}
+		return c.searching(now), Effects{Changed: true, Enqueue: true}
 	}
-	return c, Effects{}
+	next := c.searching(now)
+	return next, Effects{Changed: next != c}
 }

@@ -12,7 +12,7 @@ import (
 
 var (
 	start = time.Unix(1_700_000_000, 0)
-	rules = Rules{Grace: DefaultGrace, Tombstones: DefaultTombstones}
+	rules = Rules{Grace: DefaultGrace, Tombstones: DefaultTombstones, Trash: DefaultTrash}
 	file  = Copy{Place: InFile, Length: 100, Stored: 100}
 )
 
@@ -45,14 +45,15 @@ func TestPut(t *testing.T) {
 }
 
 func TestPutRefAnswersStoredOnlyForAGoodCopy(t *testing.T) {
-	_, e := Chunk{}.PutRef(Unknown, false)
+	_, e := Chunk{}.PutRef(Unknown, false, start)
 	require.Equal(t, Effects{Outcome: chunk.SendData}, e)
-	next, e := Chunk{Copy: file}.PutRef(Live, false)
+	next, e := Chunk{Copy: file}.PutRef(Live, false, start)
 	require.Equal(t, Effects{Outcome: chunk.SendData, Changed: true}, e)
 	require.True(t, next.Bad)
-	_, e = next.PutRef(Live, false)
+	require.Equal(t, Search{Since: start, Due: start}, next.Search)
+	_, e = next.PutRef(Live, false, start)
 	require.Equal(t, Effects{Outcome: chunk.SendData}, e)
-	_, e = Chunk{Copy: file}.PutRef(Removed, true)
+	_, e = Chunk{Copy: file}.PutRef(Removed, true, start)
 	require.Equal(t, Effects{Outcome: chunk.Gone}, e)
 }
 
@@ -94,6 +95,7 @@ func TestWhatAStartFinds(t *testing.T) {
 		"an entry without file":              {held, File{}, true, Effects{Changed: true}},
 		"a whole file without entry":         {Chunk{}, File{Exists: true, Sound: true, Copy: file}, false, Effects{Changed: true, Enqueue: true}},
 		"half a file without entry":          {Chunk{}, File{Exists: true}, false, Effects{Discard: true}},
+		"a bad copy that nobody looks for":   {Chunk{Bad: true}, File{}, true, Effects{Changed: true}},
 		"the file of a chunk thought lost":   {Chunk{Bad: true}, File{Exists: true, Sound: true, Copy: file}, true, Effects{Changed: true}},
 		"a file beside a value in the index": {Chunk{Copy: Copy{Place: InIndex}}, File{Exists: true, Sound: true, Copy: file}, true, Effects{Discard: true}},
 		"a reference, but in the queue":      {Chunk{Copy: file, Unreferenced: start}, File{Exists: true}, true, Effects{Changed: true, Dequeue: true}},
@@ -112,6 +114,73 @@ func TestTombstonesExpire(t *testing.T) {
 	require.True(t, rules.Expired(start, start.Add(DefaultTombstones)))
 }
 
+func TestWantWaitsForACopy(t *testing.T) {
+	c, e := Chunk{}.Want(Unknown, false, 100, start)
+	require.Equal(t, Effects{Changed: true, AddRef: true}, e)
+	require.Equal(t, Chunk{Copy: Copy{Length: 100}, Awaited: true, Search: Search{Since: start, Due: start}}, c)
+	later := start.Add(time.Minute)
+	c, e = c.Tried("nobody answers", later)
+	require.Equal(t, Effects{Changed: true}, e)
+	require.Equal(t, Search{Since: start, Due: later, Tries: 1, Problem: "nobody answers"}, c.Search)
+	again, e := c.Want(Live, false, 100, later)
+	require.Equal(t, Effects{}, e)
+	require.Equal(t, c, again, "the search goes on as it was")
+	_, e = c.PutRef(Unknown, false, later)
+	require.Equal(t, Effects{Outcome: chunk.SendData}, e)
+	repaired, e := c.Repair(true, file, later)
+	require.True(t, e.Install)
+	require.Equal(t, Chunk{Copy: file, Verified: later}, repaired)
+	gone, _ := c.Delete(false, later)
+	require.False(t, gone.Sought(), "nothing needs a copy any more")
+	_, e = gone.Tried("too late", later)
+	require.Equal(t, Effects{}, e)
+}
+
+func TestWantOfWhatIsThereIsAReference(t *testing.T) {
+	idle := Chunk{Copy: file, Unreferenced: start, Trashed: true}
+	next, e := idle.Want(Unknown, true, 100, start)
+	require.Equal(t, Effects{Changed: true, AddRef: true, Dequeue: true}, e)
+	require.Equal(t, Chunk{Copy: file}, next)
+	_, e = Chunk{}.Want(Removed, false, 100, start)
+	require.Equal(t, Effects{}, e, "what was removed stays removed")
+	next, e = Chunk{Copy: file}.Want(Live, false, 100, start)
+	require.Equal(t, Effects{Changed: true}, e)
+	require.True(t, next.Bad && next.Sought(), "its copy had vanished")
+}
+
+func TestDropNeedsTheSameReferences(t *testing.T) {
+	for _, c := range []Chunk{{Copy: file}, {Bad: true, Search: Search{Since: start}}, {Copy: file, Unreferenced: start}} {
+		next, e, dropped := c.Drop(false)
+		require.False(t, dropped)
+		require.Equal(t, Effects{}, e)
+		require.Equal(t, c, next)
+		next, e, dropped = c.Drop(true)
+		require.True(t, dropped)
+		require.Equal(t, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, e)
+		require.Equal(t, Chunk{}, next)
+	}
+	_, e, dropped := Chunk{}.Drop(true)
+	require.True(t, dropped)
+	require.Equal(t, Effects{}, e)
+}
+
+func TestTheTrashIsKeptLonger(t *testing.T) {
+	c, e := Chunk{Copy: file}.Trash(false, start)
+	require.Equal(t, Effects{RemoveRef: true, Changed: true, Enqueue: true}, e)
+	_, e = c.Collect(rules, false, start.Add(DefaultTrash-1))
+	require.Equal(t, Effects{}, e)
+	next, e := c.Delete(false, start.Add(time.Hour))
+	require.Equal(t, Effects{RemoveRef: true}, e)
+	require.Equal(t, c, next, "a Delete of something else does not hurry it")
+	next, _ = c.PutRef(Unknown, true, start)
+	require.Equal(t, Chunk{Copy: file}, next, "a reference takes it out")
+	_, e = c.Collect(rules, false, start.Add(DefaultTrash))
+	require.True(t, e.Forget)
+	idle := Chunk{Copy: file, Unreferenced: start}
+	next, _ = idle.Trash(false, start)
+	require.Equal(t, idle, next, "what waits for collection goes on waiting for it")
+}
+
 // TestAnyOrderOfEvents drives one chunk with random events, carries the
 // effects out on a model of the disk, and checks the package's invariants.
 func TestAnyOrderOfEvents(t *testing.T) {
@@ -119,7 +188,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 		now := start
 		var c Chunk
 		refs := map[int]Ref{}
-		stored, queued := false, time.Time{} // the copy and the queue entry on the model's disk
+		stored, queued, trashed := false, time.Time{}, false // the copy and the queue entry on the model's disk
 		live := func(except int) bool {
 			for n, r := range refs {
 				if r == Live && n != except {
@@ -133,7 +202,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			n := rapid.IntRange(0, 2).Draw(t, "reference")
 			before := c
 			var e Effects
-			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "collect", "damage", "repair", "found"}).Draw(t, "event"); event {
+			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "trash", "collect", "damage", "repair", "found", "want", "tried", "drop"}).Draw(t, "event"); event {
 			case "put":
 				c, e = c.Put(refs[n], file, stored, now)
 				require.NotEqual(t, chunk.SendData, e.Outcome)
@@ -141,23 +210,41 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				require.Equal(t, refs[n] == Removed, e.Outcome == chunk.Gone)
 			case "putref":
 				intact := stored
-				c, e = c.PutRef(refs[n], intact)
+				c, e = c.PutRef(refs[n], intact, now)
 				if e.Outcome == chunk.Stored {
 					require.True(t, stored, "stored without a copy")
 				}
 			case "delete":
 				c, e = c.Delete(live(n), now)
 				require.True(t, e.RemoveRef)
+			case "trash":
+				c, e = c.Trash(live(n), now)
+				require.True(t, e.RemoveRef)
+			case "want":
+				c, e = c.Want(refs[n], stored, 100, now)
+				require.Equal(t, refs[n] == Unknown, e.AddRef)
+			case "tried":
+				c, e = c.Tried("away", now.Add(time.Hour))
+			case "drop":
+				same := rapid.Bool().Draw(t, "same references")
+				var dropped bool
+				c, e, dropped = c.Drop(same)
+				require.Equal(t, same, dropped)
+				require.Equal(t, same && before.Known(), e.Unrefer)
 			case "collect":
 				if queued.IsZero() || !queued.Equal(c.Unreferenced) {
 					continue
 				}
 				c, e = c.Collect(rules, live(-1), now)
 				require.False(t, e.Forget && live(-1), "a chunk that is referred to was collected")
-				require.False(t, e.Forget && now.Before(before.Unreferenced.Add(rules.Grace)), "collected too early")
+				keep := rules.Grace
+				if trashed {
+					keep = rules.Trash
+				}
+				require.False(t, e.Forget && now.Before(before.Unreferenced.Add(keep)), "collected too early")
 			case "damage":
 				stored = false
-				c, e = c.Lost()
+				c, e = c.Lost(now)
 			case "repair":
 				c, e = c.Repair(live(-1), file, now)
 				require.False(t, e.AddRef)
@@ -178,8 +265,15 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				require.True(t, queued.Equal(before.Unreferenced))
 				queued = time.Time{}
 			}
+			if e.Unrefer {
+				for n, r := range refs {
+					if r == Live {
+						refs[n] = Unknown
+					}
+				}
+			}
 			if e.Enqueue {
-				queued = c.Unreferenced
+				queued, trashed = c.Unreferenced, c.Trashed
 			}
 			if e.Forget {
 				stored = false
@@ -187,6 +281,8 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			require.Equal(t, e.Changed, before != c)
 			require.True(t, queued.Equal(c.Unreferenced), "the queue and the chunk disagree")
 			require.Equal(t, stored, c.Place != Nowhere)
+			require.Equal(t, !queued.IsZero() && trashed, c.Trashed)
+			require.Equal(t, live(-1) && !stored, c.Sought(), "a copy is looked for where it is needed: %+v", c)
 			if c.Known() {
 				require.Equal(t, live(-1), c.Unreferenced.IsZero(), "%+v", c)
 			} else {
