@@ -24,6 +24,7 @@ type Store interface {
 	Uploads
 	Keys
 	Garbages
+	Attempts
 
 	// Info describes the store.
 	Info(ctx context.Context) (Info, error)

@@ -24,12 +24,25 @@ var callers = map[string][]string{
 	// What is garbage is decided and dropped inside the metadata service.
 	"/garage.metadata.v1.MetadataService/ListGarbage": {},
 	"/garage.metadata.v1.MetadataService/DropGarbage": {},
+	// A chunk-node asks why it keeps what it keeps, and whether the metadata is its cluster's.
+	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer, ServiceChunkNode},
+	"/garage.metadata.v1.MetadataService/GetInfo":      {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 
 	"/garage.chunknode.v1.ChunkNodeService/*": {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 	// The sweeper removes references, has those owed that were not reached, and probes.
 	"/garage.chunknode.v1.ChunkNodeService/Delete": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Owe":    {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Status": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+
+	// Whoever sends requests that carry the number of a layout may tell and learn layouts.
+	"/garage.chunknode.v1.ChunkNodeService/GetLayouts":   {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/AdoptLayouts": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+	// Nodes compare what they hold.
+	"/garage.chunknode.v1.ChunkNodeService/GetPartitionSums": {ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/GetBucketSums":    {ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/ListEntries":      {ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/Command":          {ServiceRebalancer},
+	"/garage.chunknode.v1.ChunkNodeService/ListDamaged":      {ServiceRebalancer},
 
 	"/garage.cluster.v1.ClusterService/*": {ServiceChunkNode},
 	// A rebalancer that stands by hands the operator's commands to the active one.

@@ -156,6 +156,9 @@ func (d *dump) attempt(a uuid.UUID, holder string) error {
 		return fmt.Errorf("attempt %v is held by %s and by %s", a, other, holder)
 	}
 	d.holders[a] = holder
+	if found, err := d.s.Attempts(d.ctx, meta.FindAttempts{IDs: []uuid.UUID{a}}); err != nil || found[0].State == meta.AttemptUnknown {
+		return fmt.Errorf("attempt %v of %s is found as %+v: %w", a, holder, found, err)
+	}
 	chunks, err := d.s.Chunks(d.ctx, a, 0, 1<<20)
 	var b strings.Builder
 	for _, c := range chunks {

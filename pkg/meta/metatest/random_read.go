@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
@@ -41,7 +43,7 @@ func (r *Random) keys() Op {
 func (r *Random) read() Op {
 	bucket, key, u, limit := r.bucket().ID, pick(r, words), r.upload(), 1+r.rng.IntN(6)
 	prefix, delimiter, after := pick(r, []string{"", "", "a", "a/", "b"}), pick(r, []string{"", "/", "b", "//"}), pick(r, append(words, "", "", ""))
-	switch r.rng.IntN(7) {
+	switch r.rng.IntN(8) {
 	case 0:
 		return Op{"object " + key, func(ctx context.Context, s *Subject) (any, error) {
 			o, err := s.Object(ctx, bucket, key)
@@ -82,6 +84,24 @@ func (r *Random) read() Op {
 	case 5:
 		from := uint64(r.rng.IntN(6000))
 		return Op{"chunks", func(ctx context.Context, s *Subject) (any, error) { return s.Chunks(ctx, u.ID, from, limit) }}
+	case 6:
+		ids := []uuid.UUID{u.ID, r.upload().ID}
+		for _, p := range r.parts[r.multipart().ID] {
+			ids = append(ids, p.Attempt)
+		}
+		return Op{"attempts", func(ctx context.Context, s *Subject) (any, error) {
+			found, err := s.Attempts(ctx, meta.FindAttempts{IDs: ids, Everywhere: limit%2 == 0})
+			var answer []string
+			for _, a := range found {
+				n := 0
+				if a.State == meta.AttemptComplete {
+					n = s.version(a.Version)
+				}
+				a.Version = meta.Version{}
+				answer = append(answer, fmt.Sprintf("%+v %d", a, n))
+			}
+			return answer, err
+		}}
 	default:
 		return Op{"usage", func(ctx context.Context, s *Subject) (any, error) { return s.Usage(ctx, bucket) }}
 	}

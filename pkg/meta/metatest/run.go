@@ -26,7 +26,7 @@ type RowCounter interface {
 // Run tests that the stores that open makes keep the contract of meta.Store.
 func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*suite){
-		bucketTests, objectTests, orderTests, listTests, uploadTests, completeTests, garbageTests, raceTests,
+		bucketTests, objectTests, orderTests, listTests, uploadTests, completeTests, garbageTests, attemptTests, raceTests,
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ const (
 // effects are by the names of methods; those that are not here are once.
 var effects = map[string]effect{
 	"GetInfo": read, "GetBucket": read, "ListBuckets": read, "GetUsage": read, "GetObject": read, "ListChunks": read,
-	"ListObjects": read, "GetUpload": read, "ListParts": read, "ListUploads": read, "GetKey": read, "ListKeys": read,
+	"ListObjects": read, "GetUpload": read, "ListParts": read, "ListUploads": read, "GetKey": read, "ListKeys": read, "FindAttempts": read,
 
 	"BeginPart": same, "AddChunks": same, "RecordProgress": same, "CompleteUpload": same, "DropGarbage": same,
 	"BeginUpload": found, "CreateBucket": found,

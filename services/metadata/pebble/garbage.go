@@ -195,6 +195,7 @@ func (s *Store) DropGarbage(ctx context.Context, ids ...[]byte) error {
 		}
 		for _, a := range g.Attempts {
 			t.clear(row(tableChunk, a[:]))
+			t.delete(row(tableHolder, a[:]))
 		}
 		t.delete(at)
 	}

@@ -26,6 +26,7 @@ const (
 	tableCompletion = 'e' // upload → Completion
 	tableCompleted  = 'E' // time (8 bytes), upload → nothing: completions by age
 	tableChunk      = 'c' // attempt, offset (8 bytes) → Chunk without offset
+	tableHolder     = 'h' // attempt → BeginPartRequest without attempt: the upload that it was begun for, and the part or 0
 	tableGarbage    = 'x' // time (8 bytes), ID of an attempt → Garbage without ID
 )
 

@@ -20,8 +20,11 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
-// Format is the version of the tables that this program writes; it reads no other.
-const Format = 1
+// Format is the version of the tables that this program writes. It brings format 1 up to it, and reads no other.
+const Format = 2
+
+// formatWithoutHolders is the first format, in which tableHolder is not there.
+const formatWithoutHolders = 1
 
 // Config is how to keep the store.
 type Config struct {
@@ -164,6 +167,7 @@ func (s *Store) options(c Config) *cockroach.Options {
 
 // load reads what is kept in memory, and writes the first rows of a new store.
 func (s *Store) load(cluster uuid.UUID) error {
+	old := false
 	format, err := s.get(row(tableStore, []byte("format")))
 	if err != nil {
 		return err
@@ -171,7 +175,12 @@ func (s *Store) load(cluster uuid.UUID) error {
 	if format == nil {
 		return s.create(cluster)
 	}
-	if len(format) != 8 || binary.BigEndian.Uint64(format) != Format {
+	known := len(format) == 8
+	if known {
+		n := binary.BigEndian.Uint64(format)
+		known, old = n == Format || n == formatWithoutHolders, n == formatWithoutHolders
+	}
+	if !known {
 		return errors.Newf(errors.Invalid, "its format is %x and this program knows format %d: start it with the version of Garage that wrote it", format, Format)
 	}
 	id, err := s.get(row(tableStore, []byte("cluster")))
@@ -183,6 +192,11 @@ func (s *Store) load(cluster uuid.UUID) error {
 	}
 	if cluster != uuid.Nil && cluster != s.cluster {
 		return errors.Newf(errors.Invalid, "it belongs to the cluster %v, not to %v: mixing clusters would lose data", s.cluster, cluster)
+	}
+	if old {
+		if err := s.describeAll(); err != nil {
+			return err
+		}
 	}
 	return s.loadBuckets()
 }

@@ -79,6 +79,7 @@ func (s *Store) BeginUpload(ctx context.Context, u meta.Upload) error {
 	} else {
 		t.put(row(tableSingle, u.ID[:]), convert.Upload(u))
 		t.progress(u.ID)
+		t.describe(u.UploadRef, u.ID, 0)
 	}
 	return t.commit()
 }
@@ -156,6 +157,7 @@ func (s *Store) BeginPart(ctx context.Context, r meta.UploadRef, number int, att
 	}
 	if old.Attempt != attempt {
 		t.set(row(tableAttempt, r.ID[:], attempt[:]), number16(number))
+		t.describe(r, attempt, number)
 	}
 	return t.commit()
 }
