@@ -123,7 +123,7 @@ func (v *volume) damage(h chunk.Hash) (d chunk.Damage, sought bool, err error) {
 }
 
 // Verify implements heal.Local.
-func (s *Store) Verify(ctx context.Context, h chunk.Hash) (bytes int64, good bool, err error) {
+func (s *Store) Verify(ctx context.Context, h chunk.Hash) (read int64, good bool, err error) {
 	v, err := s.enter(ctx, h)
 	if err != nil {
 		return 0, false, err
@@ -145,7 +145,7 @@ func (s *Store) Verify(ctx context.Context, h chunk.Hash) (bytes int64, good boo
 		return int64(c.Stored), true, nil
 	case errors.Is(err, errors.Corrupted):
 		// It is in quarantine, unless that failed, or the index cannot be read.
-		if c, e := entryOf(v.db, h); e == nil && c.Known() && c.Place == state.Nowhere {
+		if now, e := entryOf(v.db, h); e == nil && now.Known() && now.Place == state.Nowhere {
 			return int64(c.Stored), false, nil
 		}
 	}

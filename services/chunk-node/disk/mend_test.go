@@ -1,0 +1,248 @@
+package disk
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
+)
+
+func yes() bool { return true }
+
+func TestDropLeavesNothing(t *testing.T) {
+	for _, size := range []int{1000, 100_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			s, ctx := open(t, options(memFS(t))), t.Context()
+			h, b := chunktest.Chunk(1, size)
+			refs := []chunk.Ref{chunktest.Ref(1), chunktest.Ref(2)}
+			for _, ref := range refs {
+				chunktest.RequirePut(t, s, h, b, ref)
+			}
+			drop := func(refs []chunk.Ref, still func() bool) bool {
+				dropped, err := s.Drop(ctx, h, refs, still)
+				require.NoError(t, err)
+				return dropped
+			}
+			require.False(t, drop(refs[:1], yes), "another reference came")
+			require.False(t, drop(append(refs, chunktest.Ref(3)), yes), "a reference went")
+			require.False(t, drop(refs, func() bool { return false }), "the layout changed")
+			chunktest.RequireGet(t, s, h, b)
+			require.True(t, drop(refs, yes))
+			_, err := s.Get(ctx, h)
+			require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+			held, err := s.Held(ctx)
+			require.NoError(t, err)
+			require.Empty(t, held)
+			require.Zero(t, status(t, s).StoredBytes)
+			requireConsistent(t, s)
+			chunktest.RequirePut(t, s, h, b, refs[0])
+		})
+	}
+}
+
+func TestWantedChunksAreAQueue(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
+	c := clock.NewManual(time.Unix(1_700_000_000, 0))
+	o.Clock = c
+	s, ctx := open(t, o), t.Context()
+	var hashes []chunk.Hash
+	for i := range 3 {
+		h, b := chunktest.Chunk(int64(i), 1000)
+		hashes = append(hashes, h)
+		if i == 2 { // it turns out to be bad
+			chunktest.RequirePut(t, s, h, b, chunktest.Ref(i))
+			require.True(t, damageable{s}.Corrupt(h))
+			bytes, good, err := s.Verify(ctx, h)
+			require.NoError(t, err)
+			require.False(t, good)
+			require.EqualValues(t, 1000, bytes)
+		} else {
+			require.NoError(t, s.Want(ctx, h, 1000, []chunk.Ref{chunktest.Ref(i)}))
+			_, err := s.Get(ctx, h)
+			require.True(t, errors.Is(err, errors.Corrupted), "not found would be no proof: %v", err)
+		}
+		c.Advance(time.Second)
+	}
+	wanted := func(limit int) (all []chunk.Hash) {
+		damages, err := s.Wanted(ctx, c.Now(), limit)
+		require.NoError(t, err)
+		for _, d := range damages {
+			require.NotEmpty(t, d.Refs)
+			all = append(all, d.Hash)
+		}
+		return all
+	}
+	require.Equal(t, hashes, wanted(10))
+	require.Equal(t, hashes[:2], wanted(2))
+	require.NoError(t, s.Tried(ctx, hashes[0], "nobody has it", c.Now().Add(time.Minute)))
+	require.Equal(t, hashes[1:], wanted(10))
+	st := status(t, s)
+	require.EqualValues(t, 3, st.Wanted)
+	require.EqualValues(t, 1, st.Quarantined)
+	require.NoError(t, s.Close())
+
+	s = open(t, o)
+	c.Advance(time.Minute)
+	require.Equal(t, []chunk.Hash{hashes[1], hashes[2], hashes[0]}, wanted(10), "the longest due first")
+	damaged, err := s.Damaged(ctx, chunk.Hash{}, 10)
+	require.NoError(t, err)
+	require.Len(t, damaged, 3)
+	for i := range 2 {
+		one, err := s.Damaged(ctx, damaged[i].Hash, 1)
+		require.NoError(t, err)
+		require.Equal(t, damaged[i+1:i+2], one)
+	}
+	for i, h := range hashes {
+		_, b := chunktest.Chunk(int64(i), 1000)
+		if i == 1 {
+			require.NoError(t, s.Delete(ctx, h, chunktest.Ref(i)))
+			continue
+		}
+		require.NoError(t, s.Repair(ctx, h, b))
+		chunktest.RequireGet(t, s, h, b)
+		bytes, good, err := s.Verify(ctx, h)
+		require.NoError(t, err)
+		require.True(t, good)
+		require.EqualValues(t, 1000, bytes)
+		require.NoError(t, s.Tried(ctx, h, "too late", c.Now()))
+	}
+	require.Empty(t, wanted(10))
+	require.Zero(t, status(t, s).Wanted)
+	requireConsistent(t, s)
+}
+
+func TestWantDoesNotBringBackWhatWasRemoved(t *testing.T) {
+	s, ctx := open(t, options(memFS(t))), t.Context()
+	h, b := chunktest.Chunk(1, 1000)
+	require.NoError(t, s.Delete(ctx, h, chunktest.Ref(1)))
+	require.NoError(t, s.Want(ctx, h, 1000, []chunk.Ref{chunktest.Ref(1)}))
+	_, err := s.Chunk(ctx, h)
+	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+	chunktest.RequirePut(t, s, h, b, chunktest.Ref(2))
+	require.NoError(t, s.Want(ctx, h, 1000, []chunk.Ref{chunktest.Ref(1), chunktest.Ref(3)}))
+	e, err := s.Chunk(ctx, h)
+	require.NoError(t, err)
+	require.Equal(t, chunk.Entry{Hash: h, Length: 1000, Good: true, Refs: []chunk.Ref{chunktest.Ref(2), chunktest.Ref(3)}}, e)
+	require.True(t, errors.Is(s.Want(ctx, h, 0, nil), errors.Invalid))
+}
+
+func TestVerifyOfNothing(t *testing.T) {
+	s := open(t, options(memFS(t)))
+	_, _, err := s.Verify(t.Context(), chunk.Hash{})
+	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+}
+
+func TestTheTrashKeepsAChunk(t *testing.T) {
+	o := options(memFS(t))
+	c := clock.NewManual(time.Unix(1_700_000_000, 0))
+	o.Clock = c
+	s, ctx := open(t, o), t.Context()
+	collect := func() {
+		_, err := s.Collect(ctx)
+		require.NoError(t, err)
+	}
+	for i := range 2 {
+		h, b := chunktest.Chunk(int64(i), 1000)
+		chunktest.RequirePut(t, s, h, b, chunktest.Ref(i))
+		require.NoError(t, s.Trash(ctx, h, []chunk.Ref{chunktest.Ref(i)}))
+	}
+	st := status(t, s)
+	require.EqualValues(t, 2000, st.Trashed)
+	require.Zero(t, st.Uncollected)
+	other, data := chunktest.Chunk(7, 1000)
+	chunktest.RequirePut(t, s, other, data, chunktest.Ref(7))
+	require.NoError(t, s.Delete(ctx, other, chunktest.Ref(7)))
+	c.Advance(state.DefaultTrash - time.Second)
+	collect()
+	_, err := s.Get(ctx, other)
+	require.True(t, errors.Is(err, errors.NotFound), "the trash holds nothing else up")
+	back, backData := chunktest.Chunk(0, 1000)
+	outcome, err := s.PutRef(ctx, back, chunktest.Ref(10))
+	require.NoError(t, err)
+	require.Equal(t, chunk.Stored, outcome)
+	c.Advance(time.Second)
+	collect()
+	chunktest.RequireGet(t, s, back, backData)
+	gone, _ := chunktest.Chunk(1, 1000)
+	_, err = s.Get(ctx, gone)
+	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+	require.Zero(t, status(t, s).Trashed)
+	requireConsistent(t, s)
+}
+
+func TestNotesOutliveADisk(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
+	for _, path := range []string{"/data/a", "/data/b"} {
+		require.NoError(t, fs.MkdirAll(path, 0o700))
+	}
+	o.Disks = []Disk{{Path: "/data/a"}, {Path: "/data/b"}}
+	s, ctx := open(t, o), t.Context()
+	note := func(name string) []byte {
+		value, err := s.Note(ctx, name)
+		require.NoError(t, err)
+		return value
+	}
+	require.Nil(t, note("walk"))
+	require.NoError(t, s.SetNote(ctx, "walk", []byte("one")))
+	require.NoError(t, s.SetNote(ctx, "scrub", nil))
+	require.Equal(t, []byte("one"), note("walk"))
+	require.NotNil(t, note("scrub"))
+	require.NoError(t, s.Close())
+	require.NoError(t, fs.Rename("/data/a/"+markerFile, "/data/a/hidden"))
+	s = open(t, o)
+	require.Equal(t, []byte("one"), note("walk"))
+	require.NoError(t, s.SetNote(ctx, "walk", []byte("two")))
+	require.NoError(t, s.Close())
+	require.NoError(t, fs.Rename("/data/a/hidden", "/data/a/"+markerFile))
+	o.FS = fs.CrashClone(vfs.CrashCloneCfg{})
+	s = open(t, o)
+	require.Equal(t, []byte("two"), note("walk"), "the disk that was away has an older one")
+}
+
+// TestAnOlderFolderIsTakenOver opens what a program left that kept no searches and fewer totals.
+func TestAnOlderFolderIsTakenOver(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
+	s, ctx := open(t, o), t.Context()
+	h, b := chunktest.Chunk(1, 1000)
+	idle, idleData := chunktest.Chunk(2, 1000)
+	for i, k := range []testChunk{{h, b}, {idle, idleData}} {
+		chunktest.RequirePut(t, s, k.hash, k.data, chunktest.Ref(i))
+		require.True(t, damageable{s}.Corrupt(k.hash))
+		_, err := s.Get(ctx, k.hash)
+		require.True(t, errors.Is(err, errors.Corrupted), "%v", err)
+	}
+	require.NoError(t, s.Delete(ctx, idle, chunktest.Ref(1)))
+	v := s.volumes[0]
+	for _, kind := range []byte{keyDue, keySearch} {
+		require.NoError(t, v.each([]byte{kind}, func(key, _ []byte) bool {
+			require.NoError(t, v.db.Delete(append([]byte{}, key...), pebble.Sync))
+			return true
+		}))
+	}
+	require.NoError(t, v.db.Delete(metaKey(metaSearches), pebble.Sync))
+	for _, w := range v.writers {
+		older := w.totals.encode()[:8*leastTotals]
+		require.NoError(t, v.db.Set(w.totalsKey(), older, pebble.Sync))
+	}
+	require.NoError(t, s.Close())
+
+	s = open(t, o)
+	wanted, err := s.Wanted(ctx, clock.System{}.Now(), 10)
+	require.NoError(t, err)
+	require.Len(t, wanted, 1)
+	require.Equal(t, h, wanted[0].Hash)
+	require.EqualValues(t, 1, status(t, s).Wanted)
+	requireConsistent(t, s)
+}
