@@ -1,0 +1,166 @@
+package heal
+
+import (
+	"context"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/services/chunk-node/tasks"
+)
+
+// returnPause is between the return of a node and the comparison with it: the debts come first.
+const returnPause = 30 * time.Second
+
+const missingNote = "%d chunks have no good copy here, and none was to be had"
+
+// repair is the task that makes whole what the node should hold: it fetches what it lacks, pays what it owes, and compares with the other
+// owners, at intervals and with each node that returns. After a start it compares with all, since it may have missed anything.
+type repair struct {
+	*Engine
+
+	creditors map[chunk.NodeID]*creditor
+	returned  map[chunk.NodeID]time.Time // when a node was seen to be alive; those that are away are not in it
+	compared  map[chunk.NodeID]time.Time // when the comparison with a node last began
+	layout    uint64                     // that it was for
+	next      time.Time                  // of the next comparison with all; zero: none was made yet
+}
+
+// Pass implements tasks.Job.
+func (r *repair) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
+	wait, err := r.pass(ctx, p)
+	if errors.IsTarget(err, errMoved) {
+		return 0, nil
+	}
+	return wait, err
+}
+
+func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
+	a := r.peers.Layouts()
+	if a == nil {
+		answers := p.Asked()
+		if answers > 0 {
+			p.Begin(r.deps.Clock.Now(), 0, 0, 0)
+		}
+		missing, err := r.wanted(ctx, p, nil, answers > 0)
+		if err != nil {
+			return 0, err
+		}
+		r.rest(p, missing, "", answers)
+		return idle, nil
+	}
+	r.follow(a)
+	answers := p.Asked()
+	now := r.deps.Clock.Now()
+	if with := r.due(a, now, answers > 0); with != nil {
+		return 0, r.round(ctx, p, a, with, answers)
+	}
+	missing, err := r.wanted(ctx, p, a, false)
+	if err != nil {
+		return 0, err
+	}
+	left, err := r.debts(ctx, p, a, false)
+	if err != nil {
+		return 0, err
+	}
+	r.rest(p, missing, left, 0)
+	return idle, nil
+}
+
+// rest says that there is nothing to do now, and what is left.
+func (r *repair) rest(p *tasks.Progress, missing int64, left string, answers uint64) {
+	if answers > 0 {
+		p.End(r.deps.Clock.Now(), answers)
+	} else {
+		p.Idle()
+	}
+	switch {
+	case missing > 0:
+		p.Note(missingNote, missing)
+	case left != "":
+		p.Note("%s", left)
+	}
+}
+
+// follow takes note of who is alive.
+func (r *repair) follow(a *layout.Active) {
+	if r.returned == nil {
+		r.creditors, r.returned, r.compared = make(map[chunk.NodeID]*creditor), make(map[chunk.NodeID]time.Time), make(map[chunk.NodeID]time.Time)
+	}
+	for _, n := range a.Nodes() {
+		if n.ID == r.deps.ID {
+			continue
+		}
+		_, was := r.returned[n.ID]
+		switch is := r.peers.Alive(n.ID); {
+		case is && !was:
+			r.returned[n.ID] = r.deps.Clock.Now()
+			delete(r.creditors, n.ID) // its debts are paid at once
+		case !is && was:
+			delete(r.returned, n.ID)
+		}
+	}
+}
+
+// due says with which nodes to compare now: all if the time for it has come or the operator asks for it, else those that have returned; nil: with none.
+func (r *repair) due(a *layout.Active, now time.Time, asked bool) func(chunk.NodeID) bool {
+	if r.next.IsZero() {
+		r.next = now.Add(returnPause)
+	}
+	if asked || !now.Before(r.next) {
+		return func(chunk.NodeID) bool { return true }
+	}
+	back := make(map[chunk.NodeID]bool)
+	for id, since := range r.returned {
+		if r.compared[id].Before(since) && now.Sub(since) >= returnPause && a.Index(id) >= 0 {
+			back[id] = true
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	return func(id chunk.NodeID) bool { return back[id] }
+}
+
+// round compares, and then fetches and pays everything, whether its time has come or not.
+func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active, with func(chunk.NodeID) bool, answers uint64) error {
+	seed, err := r.seed()
+	if err != nil {
+		return err
+	}
+	partitions := inOrder(seed, r.comparable(a))
+	began := r.deps.Clock.Now()
+	p.Begin(began, a.Number(), 0, int64(len(partitions)))
+	uncompared, err := r.compare(ctx, p, a, partitions, with)
+	if err != nil {
+		return err
+	}
+	for _, n := range a.Nodes() {
+		if with(n.ID) {
+			r.compared[n.ID] = began
+		}
+	}
+	missing, err := r.wanted(ctx, p, a, true)
+	if err != nil {
+		return err
+	}
+	left, err := r.debts(ctx, p, a, true)
+	if err != nil {
+		return err
+	}
+	p.End(r.deps.Clock.Now(), answers)
+	if with(r.deps.ID) {
+		r.next = began.Add(r.config.RepairInterval)
+	}
+	if uncompared != "" {
+		p.Note("%s", uncompared)
+	}
+	if left != "" {
+		p.Note("%s", left)
+	}
+	if missing > 0 {
+		p.Note(missingNote, missing)
+	}
+	return nil
+}
