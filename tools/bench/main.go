@@ -25,7 +25,7 @@ type options struct {
 	duration                 time.Duration
 	rounds, listKeys         int
 	dir                      string
-	idle, signed             bool
+	idle, signed, wan        bool
 }
 
 func main() {
@@ -40,6 +40,7 @@ func main() {
 	pflag.StringVar(&o.dir, "dir", "", "folder for the data, on the disk to measure; default var/bench")
 	pflag.BoolVar(&o.signed, "signed", false, "sign the hash of each body, instead of UNSIGNED-PAYLOAD")
 	pflag.BoolVar(&o.idle, "idle", true, "say what memory the targets take before any load")
+	pflag.BoolVar(&o.wan, "wan", false, "measure nothing but what distance costs, in round trips; as root")
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -65,6 +66,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if o.wan {
+		return measureWAN(ctx, dir)
+	}
 	chosen, err := choose(rows(o.listKeys), o.rows)
 	if err != nil {
 		return err

@@ -29,6 +29,15 @@ type Process struct {
 	dir  string
 	// nomad is set for a process that Nomad runs.
 	nomad *onNomad
+	// launch replaces [exec.Cmd.Start] for a process that is to run elsewhere than this one.
+	launch func(*exec.Cmd) error
+}
+
+// NewProcess completes a process that has not been started yet: the program and its arguments, its environment and working folder, and
+// what starts the command, [exec.Cmd.Start] if nil.
+func NewProcess(p Process, args, env []string, dir string, launch func(*exec.Cmd) error) *Process {
+	p.args, p.env, p.dir, p.launch = args, env, dir, launch
+	return &p
 }
 
 // remember keeps what is needed to start the process again exactly as it was started.
@@ -55,6 +64,9 @@ func (p *Process) remember() error {
 
 // Alive says whether the process runs (a zombie does not).
 func (p *Process) Alive() bool {
+	if p.PID == 0 {
+		return false // not started yet
+	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 	if err != nil {
 		return false
@@ -105,7 +117,11 @@ func (p *Process) Start() error {
 	cmd := exec.Command(p.args[0], p.args[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, p.dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	launch := p.launch
+	if launch == nil {
+		launch = (*exec.Cmd).Start
+	}
+	if err := launch(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.PID = cmd.Process.Pid

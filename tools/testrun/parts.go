@@ -138,6 +138,9 @@ func parts() []part {
 		{"links", "networks of sites with slow, lossy and cut links", 3 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "2m", "./stack/links"),
 		}},
+		{"wan", "round trips of requests over links of 100 ms", 4 * time.Minute, false, []step{
+			stackTest("tools", "-timeout", "3m", "./systemtest/wan"),
+		}},
 		{"s3-cluster", "S3 behaviour on Nomad, Consul, Cassandra, LDAP and Traefik", 8 * time.Minute, false, []step{suite("s3", "cluster", 7*time.Minute)}},
 		{"model-cluster", "random operations against a model, on the same", 10 * time.Minute, false, []step{suite("model", "cluster", 9*time.Minute)}},
 		{"crash-cluster", "SIGKILL under load, on the same", 10 * time.Minute, false, []step{suite("crash", "cluster", 9*time.Minute, "-rounds", "2")}},

@@ -2,6 +2,7 @@ package links
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,6 +18,11 @@ const (
 	device = "wan"
 	// mtu is that of most links between homes.
 	mtu = 1500
+	// queue is how many packets the device holds for the network to read, so that a busy machine loses none that no link was to lose.
+	queue = 20_000
+	// congestion is the control that every kernel has. What the host prefers may, as BBR does, take the delay of a link for a property
+	// of its machine for many seconds after it has changed.
+	congestion = "reno"
 )
 
 // Site is a namespace of the network. Its loopback is its own.
@@ -42,7 +48,7 @@ func newSite(name string, number int) (_ *Site, err error) {
 		if s.tun, err = openTUN(); err != nil {
 			return err
 		}
-		return configure(s.Address)
+		return errors.Join(configure(s.Address), os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte(congestion), 0))
 	})
 	if err != nil {
 		s.close()
@@ -177,6 +183,7 @@ func configure(address netip.Addr) error {
 	}{
 		{"lo", unix.SIOCSIFFLAGS, up},
 		{device, unix.SIOCSIFMTU, func(r *unix.Ifreq) error { r.SetUint32(mtu); return nil }},
+		{device, unix.SIOCSIFTXQLEN, func(r *unix.Ifreq) error { r.SetUint32(queue); return nil }},
 		{device, unix.SIOCSIFADDR, func(r *unix.Ifreq) error { return r.SetInet4Addr(address.AsSlice()) }},
 		{device, unix.SIOCSIFNETMASK, func(r *unix.Ifreq) error { return r.SetInet4Addr([]byte{255, 255, 255, 0}) }},
 		{device, unix.SIOCSIFFLAGS, up},
