@@ -88,7 +88,7 @@ func (w *rebalance) start(ctx context.Context, a *layout.Active) error {
 	if err := w.writeNote(ctx, walkName, next); err != nil {
 		return err
 	}
-	w.note, w.served, w.counted = next, make(map[chunk.Partition][]chunk.NodeID), time.Time{}
+	w.note, w.served, w.counted = next, nil, time.Time{}
 	return w.count(ctx, a)
 }
 
@@ -203,6 +203,9 @@ func (w *rebalance) partition(ctx context.Context, p *tasks.Progress, a *layout.
 		return bad, nil
 	case reason != "":
 		w.mu.Lock()
+		if w.served == nil {
+			w.served = make(map[chunk.Partition][]chunk.NodeID)
+		}
 		w.served[partition] = append(w.served[partition], ready...)
 		w.mu.Unlock()
 	}
@@ -255,12 +258,16 @@ func (w *rebalance) give(ctx context.Context, p *tasks.Progress, a *layout.Activ
 	return err
 }
 
-// countInterval is how old the number of foreign chunks may be.
-const countInterval = 5 * time.Minute
+// countInterval is how old the number of foreign chunks may be when the walk has ended, and walkInterval while it has not: there may be many then.
+const (
+	countInterval = time.Minute
+	walkInterval  = 5 * time.Minute
+)
 
-// count counts the chunks that the node holds and does not own.
+// count counts the chunks that the node holds and does not own, those that wait for collection too.
 func (w *rebalance) count(ctx context.Context, a *layout.Active) error {
-	if now := w.deps.Clock.Now(); now.Sub(w.counted) < countInterval {
+	age := w.deps.Clock.Now().Sub(w.counted)
+	if age < countInterval || age < walkInterval && !w.note.Ended {
 		return nil
 	}
 	held, err := w.local.Held(ctx)
