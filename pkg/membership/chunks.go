@@ -12,7 +12,8 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
-// Chunks is a chunk store over the nodes of the layout in force.
+// Chunks is a chunk store over the nodes of the layouts in force. What nodes refuse because they have adopted newer ones is done
+// again with these.
 type Chunks struct {
 	members *Members
 	config  StoreConfig
@@ -26,7 +27,7 @@ var (
 	_ chunk.VerifiedPutter = (*Chunks)(nil)
 )
 
-// generation is the store of one layout and the operations that have begun on it.
+// generation is the store of some layouts in force and the operations that have begun on it.
 type generation struct {
 	store      *cluster.Store
 	operations sync.WaitGroup
@@ -63,7 +64,7 @@ func (c *Chunks) generation(v View) (*generation, error) {
 		members[id] = cluster.Member{Node: client, Verified: true}
 	}
 	d := c.members.deps
-	store, err := cluster.New(cluster.Config{Layout: v.Layout, Assignment: v.Assignment, Members: members,
+	store, err := cluster.New(cluster.Config{Layouts: v.Layouts, Members: members, Alive: d.Alive,
 		Clock: d.Clock, Log: d.Logger, Settings: c.config.settings()})
 	if err != nil {
 		return nil, err
@@ -92,54 +93,71 @@ func (c *Chunks) begin() (*generation, error) {
 	return c.current, nil
 }
 
-// Get implements chunk.Store.
-func (c *Chunks) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
-	g, err := c.begin()
-	if err != nil {
-		return nil, err
+// tries is how often an operation is made with newer layouts at most, the first time included: they change rarely, but several
+// changes may follow one another.
+const tries = 4
+
+// do makes an operation on the store of the layouts in force.
+func (c *Chunks) do(ctx context.Context, operation func(*cluster.Store) error) error {
+	for try := 1; ; try++ {
+		g, err := c.begin()
+		if err != nil {
+			return err
+		}
+		err = operation(g.store)
+		g.operations.Done()
+		newer := (*cluster.Newer)(nil)
+		if err == nil || !errors.As(err, &newer) {
+			return err
+		}
+		if try < tries {
+			err = c.members.CatchUp(ctx, newer.Node, newer.Err)
+		}
+		if try == tries || err != nil {
+			return errors.Wrap(errors.Unavailable, err, "a chunk-node has a newer layout than this program")
+		}
 	}
-	defer g.operations.Done()
-	return g.store.Get(ctx, h)
+}
+
+// Get implements chunk.Store.
+func (c *Chunks) Get(ctx context.Context, h chunk.Hash) (b *buffer.Buffer, err error) {
+	err = c.do(ctx, func(s *cluster.Store) error {
+		b, err = s.Get(ctx, h)
+		return err
+	})
+	return b, err
 }
 
 // Put implements chunk.Store.
-func (c *Chunks) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	g, err := c.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer g.operations.Done()
-	return g.store.Put(ctx, h, data, ref)
+func (c *Chunks) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (outcome chunk.Outcome, err error) {
+	err = c.do(ctx, func(s *cluster.Store) error {
+		outcome, err = s.Put(ctx, h, data, ref)
+		return err
+	})
+	return outcome, err
 }
 
 // PutVerified implements chunk.VerifiedPutter.
-func (c *Chunks) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	g, err := c.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer g.operations.Done()
-	return g.store.PutVerified(ctx, h, data, ref)
+func (c *Chunks) PutVerified(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (outcome chunk.Outcome, err error) {
+	err = c.do(ctx, func(s *cluster.Store) error {
+		outcome, err = s.PutVerified(ctx, h, data, ref)
+		return err
+	})
+	return outcome, err
 }
 
 // PutRef implements chunk.Store.
-func (c *Chunks) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	g, err := c.begin()
-	if err != nil {
-		return 0, err
-	}
-	defer g.operations.Done()
-	return g.store.PutRef(ctx, h, ref)
+func (c *Chunks) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (outcome chunk.Outcome, err error) {
+	err = c.do(ctx, func(s *cluster.Store) error {
+		outcome, err = s.PutRef(ctx, h, ref)
+		return err
+	})
+	return outcome, err
 }
 
 // Delete implements chunk.Store.
 func (c *Chunks) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	g, err := c.begin()
-	if err != nil {
-		return err
-	}
-	defer g.operations.Done()
-	return g.store.Delete(ctx, h, ref)
+	return c.do(ctx, func(s *cluster.Store) error { return s.Delete(ctx, h, ref) })
 }
 
 // Collector is the metrics of the store in force, to be registered once.

@@ -12,14 +12,17 @@ type Config struct {
 	Layout string `conf:"layout" flag:"layout" help:"JSON file that says which chunk-nodes there are and how many copies to keep; default: the layout published in Consul"`
 }
 
-// Read reads the layout file and assigns its partitions. Kinds: Invalid.
-func (c Config) Read() (layout.Layout, *layout.Assignment, error) {
+// Read reads the layout file, whose layout is alone in force, and assigns its partitions. Kinds: Invalid.
+func (c Config) Read() (*layout.Active, error) {
 	l, err := layout.ReadFile(c.Layout)
 	if err != nil {
-		return layout.Layout{}, nil, err
+		return nil, err
 	}
 	a, err := layout.Assign(nil, l)
-	return l, a, err
+	if err != nil {
+		return nil, err
+	}
+	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
 // StoreConfig says where the layout comes from, and how long the chunk store over its nodes waits.

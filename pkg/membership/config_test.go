@@ -19,8 +19,8 @@ func write(t *testing.T, layout string) StoreConfig {
 
 func TestAFileThatIsNoLayoutIsRefused(t *testing.T) {
 	c := Config{Layout: filepath.Join(t.TempDir(), "none.json")}
-	_, _, err := c.Read()
+	_, err := c.Read()
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, _, err = write(t, `{"number": 0}`).Read()
+	_, err = write(t, `{"number": 0}`).Read()
 	require.ErrorContains(t, err, "number")
 }

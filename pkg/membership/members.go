@@ -34,13 +34,14 @@ type Deps struct {
 	Find func(chunk.NodeID) string
 	// Dial is added to the options of the connections, such as what resolves the targets of Find.
 	Dial []grpc.DialOption
+	// Alive says whether a node is believed to answer, as those know who watch it; nil: calls to it show it.
+	Alive func(chunk.NodeID) bool
 }
 
-// View is which nodes there are, and a client for each. It must not be changed.
+// View is the layouts in force, and a client for each node of them, whose requests carry the number of the current one. It must not be changed.
 type View struct {
-	Layout     layout.Layout
-	Assignment *layout.Assignment
-	Nodes      map[chunk.NodeID]*remote.Client
+	Layouts *layout.Active
+	Nodes   map[chunk.NodeID]*remote.Client
 }
 
 // member is a client and what it was made for.
@@ -53,10 +54,11 @@ type member struct {
 type Members struct {
 	deps Deps
 
-	applying sync.Mutex // held by Apply and Close
+	applying sync.Mutex    // held by Apply and Close
+	retired  chan struct{} // closed when all that was retired so far has ended; nil: nothing was
 
 	mu      sync.Mutex
-	view    View // its Assignment is nil before the first layout
+	view    View // its Layouts are nil before the first
 	members map[chunk.NodeID]member
 	chunks  []*Chunks
 
@@ -66,28 +68,31 @@ type Members struct {
 // New makes members of no layout yet.
 func New(d Deps) *Members { return &Members{deps: d, members: map[chunk.NodeID]member{}} }
 
-// Current is the layout in force; false before the first.
+// Current is what is in force; false before the first layout.
 func (m *Members) Current() (View, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.view, m.view.Assignment != nil
+	return m.view, m.view.Layouts != nil
 }
 
-// Apply puts a layout in force: its nodes get clients, which connect when first used, and each chunk store goes
-// over to them. A layout that cannot be used changes nothing. Kinds: Invalid.
-func (m *Members) Apply(l layout.Layout, a *layout.Assignment) error {
+// Apply puts layouts in force, if they are newer than those that are: their nodes get clients, which connect when first used, and
+// each chunk store goes over to them. Layouts that cannot be used change nothing. Kinds: Invalid.
+func (m *Members) Apply(a *layout.Active) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	m.mu.Lock()
-	old, chunks := m.members, m.chunks
+	old, chunks, now := m.members, m.chunks, m.view.Layouts
 	m.mu.Unlock()
-	next, made, err := m.reach(l, old)
+	if !a.Newer(now) {
+		return nil
+	}
+	next, made, err := m.reach(a, old)
 	if err != nil {
 		return errors.Join(err, closeAll(made))
 	}
-	view := View{Layout: l, Assignment: a, Nodes: make(map[chunk.NodeID]*remote.Client, len(next))}
+	view := View{Layouts: a, Nodes: make(map[chunk.NodeID]*remote.Client, len(next))}
 	for id, n := range next {
-		view.Nodes[id] = n.client
+		view.Nodes[id] = n.client.At(a)
 	}
 	stores := make([]*generation, len(chunks))
 	for i, c := range chunks {
@@ -107,15 +112,20 @@ func (m *Members) Apply(l layout.Layout, a *layout.Assignment) error {
 			retired = append(retired, g)
 		}
 	}
-	m.work.Go(func() { m.retire(retired, gone(old, next)) })
-	m.deps.Logger.Info("the layout is in force", "layout", l.Number, "nodes", len(l.Nodes), "copies", l.Replication)
+	before, done := m.retired, make(chan struct{})
+	m.retired = done
+	m.work.Go(func() {
+		defer close(done)
+		m.retire(retired, gone(old, next), before)
+	})
+	m.deps.Logger.Info("the layout is in force", "layout", a.Number(), "oldest", a.Oldest(), "nodes", len(a.Nodes()), "copies", a.Current().Layout.Replication)
 	return nil
 }
 
 // reach has a client for each node, those of old where they reach it, and returns beside them those it made.
-func (m *Members) reach(l layout.Layout, old map[chunk.NodeID]member) (next map[chunk.NodeID]member, made []member, err error) {
-	next = make(map[chunk.NodeID]member, len(l.Nodes))
-	for _, n := range l.Nodes {
+func (m *Members) reach(a *layout.Active, old map[chunk.NodeID]member) (next map[chunk.NodeID]member, made []member, err error) {
+	next = make(map[chunk.NodeID]member, len(a.Nodes()))
+	for _, n := range a.Nodes() {
 		target, err := m.target(n)
 		if err != nil {
 			return nil, made, err
@@ -125,7 +135,7 @@ func (m *Members) reach(l layout.Layout, old map[chunk.NodeID]member) (next map[
 			continue
 		}
 		client, err := remote.New(remote.Options{ID: n.ID, Address: target, Credentials: m.deps.Credentials,
-			Pool: m.deps.Pool, Metrics: m.deps.Metrics, Dial: m.deps.Dial})
+			Pool: m.deps.Pool, Metrics: m.deps.Metrics, Clock: m.deps.Clock, Dial: m.deps.Dial})
 		if err != nil {
 			return nil, made, err
 		}
@@ -161,10 +171,13 @@ func gone(old, next map[chunk.NodeID]member) []member {
 	return list
 }
 
-// retire ends what no operation begins on any more.
-func (m *Members) retire(stores []*generation, members []member) {
+// retire ends what no operation begins on any more. Stores retired before may still use the same members.
+func (m *Members) retire(stores []*generation, members []member, before <-chan struct{}) {
 	for _, g := range stores {
 		g.close()
+	}
+	if before != nil {
+		<-before
 	}
 	if err := closeAll(members); err != nil {
 		m.deps.Logger.Debug("closing the connections to nodes that are gone", "error", err)

@@ -35,13 +35,15 @@ func members(t *testing.T, d Deps) *Members {
 	return m
 }
 
-func assigned(t *testing.T, number uint64, nodes ...layout.Node) (layout.Layout, *layout.Assignment) {
+func assigned(t *testing.T, number uint64, nodes ...layout.Node) *layout.Active {
 	t.Helper()
 	l, err := layout.New(number, 1, nodes)
 	require.NoError(t, err)
 	a, err := layout.Assign(nil, l)
 	require.NoError(t, err)
-	return l, a
+	active, err := layout.NewActive(layout.Placement{Layout: l, Assignment: a})
+	require.NoError(t, err)
+	return active
 }
 
 func node(address string) layout.Node {
@@ -116,13 +118,16 @@ func TestALayoutThatCannotBeUsedChangesNothing(t *testing.T) {
 	_, known := m.Current()
 	require.False(t, known)
 
-	l, a := assigned(t, 1, node("127.0.0.1:1"))
-	require.NoError(t, m.Apply(l, a))
-	other, _ := assigned(t, 2, node("127.0.0.1:1"), node("127.0.0.1:2"))
-	require.Error(t, m.Apply(other, a), "an assignment of another layout")
+	a := assigned(t, 1, node("127.0.0.1:1"))
+	require.NoError(t, m.Apply(a))
+	require.Error(t, m.Apply(assigned(t, 2, node("127.0.0.1:1"), node(""))))
 	view, known := m.Current()
 	require.True(t, known)
-	require.Equal(t, l, view.Layout)
+	require.Same(t, a, view.Layouts)
+	later := assigned(t, 3, node("127.0.0.1:1"))
+	require.NoError(t, m.Apply(later))
+	require.NoError(t, m.Apply(a), "an older one")
+	require.Same(t, later, m.Layouts())
 }
 
 func TestNodesAreFoundWhereTheLayoutHasNoAddress(t *testing.T) {
@@ -147,8 +152,7 @@ func TestANewLayoutLeavesOperationsWhereTheyBegan(t *testing.T) {
 	c, err := m.Chunks(DefaultStoreConfig())
 	require.NoError(t, err)
 	stays, goes, comes := node("127.0.0.1:1"), node(before.address), node(after.address)
-	l, a := assigned(t, 1, goes)
-	require.NoError(t, m.Apply(l, a))
+	require.NoError(t, m.Apply(assigned(t, 1, goes)))
 	result := make(chan error, 1)
 	go func() { result <- c.Delete(context.Background(), chunk.Hash{1}, chunk.Ref{}) }()
 	<-before.asked
@@ -166,14 +170,13 @@ func TestANewLayoutLeavesOperationsWhereTheyBegan(t *testing.T) {
 
 	// A node that stays keeps its client, and so its connections.
 	require.NoError(t, m.Apply(assigned(t, 3, comes, stays)))
-	first, _ := m.Current()
+	clientOf := func(n layout.Node) *remote.Client { return m.members[n.ID].client }
+	first := clientOf(stays)
 	require.NoError(t, m.Apply(assigned(t, 4, stays)))
-	second, _ := m.Current()
-	require.Same(t, first.Nodes[stays.ID], second.Nodes[stays.ID])
+	require.Same(t, first, clientOf(stays))
 	stays.Address = "127.0.0.1:2"
 	require.NoError(t, m.Apply(assigned(t, 5, stays)))
-	third, _ := m.Current()
-	require.NotSame(t, second.Nodes[stays.ID], third.Nodes[stays.ID])
+	require.NotSame(t, first, clientOf(stays))
 }
 
 func TestLayoutsChangeUnderLoadWithoutAFailedOperation(t *testing.T) {
@@ -226,9 +229,9 @@ func TestAStoreOverNodesThatAreAwayAnswersInTime(t *testing.T) {
 	c := write(t, fmt.Sprintf(`{"number": 1, "replication": 1, "nodes": [{"id": "00000000-0000-4000-8000-000000000001", "zone": "z", "address": %q}]}`, l.Addr()))
 	c.WriteTimeout, c.ReadTimeout, c.Patience = 200*time.Millisecond, 200*time.Millisecond, 10*time.Millisecond
 	m := members(t, deps())
-	placed, assignment, err := c.Read()
+	a, err := c.Read()
 	require.NoError(t, err)
-	require.NoError(t, m.Apply(placed, assignment))
+	require.NoError(t, m.Apply(a))
 	store, err := m.Chunks(c)
 	require.NoError(t, err)
 	_, err = store.Get(context.Background(), chunk.Hash{1})

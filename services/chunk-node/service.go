@@ -3,6 +3,7 @@ package chunknode
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,10 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/membership"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
+	"deuxfleurs.fr/garage/services/chunk-node/adopt"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
 	"deuxfleurs.fr/garage/services/chunk-node/report"
 	"deuxfleurs.fr/garage/services/chunk-node/server"
@@ -35,9 +39,14 @@ type Deps struct {
 	Pool   *buffer.Pool // memory of the process for bodies
 	Logger *slog.Logger
 
+	// Members reach the other nodes of the adopted layouts, and are applied by the service alone; nil: there are no others.
+	Members *membership.Members
 	// Rebalancer, if set, finds the active rebalancer: the node reports to it, and asks it for leave.
 	Rebalancer report.Finder
 }
+
+// layoutsFile is where the data folder keeps the layouts that the node has adopted.
+const layoutsFile = "layouts"
 
 // Service stores chunks. New makes one, which can be used at once; Run keeps
 // it in order and closes it.
@@ -45,6 +54,7 @@ type Service struct {
 	config   Config
 	deps     Deps
 	store    *disk.Store
+	peers    *adopt.Peers
 	traffic  traffic
 	reporter *report.Reporter // nil: there is nobody to report to
 
@@ -72,7 +82,11 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Annotate(err, "opening the chunk-node's disks")
 	}
-	s := &Service{config: c, deps: d, store: store}
+	gate, err := adopt.Open(filepath.Join(d.Folder, layoutsFile))
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	s := &Service{config: c, deps: d, store: store, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
 	if err := s.openReporter(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -102,8 +116,12 @@ func (s *Service) Node() chunk.Node { return s.store }
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	server.Register(r, &counted{Store: s.store, traffic: &s.traffic}, s.deps.NodeID, s.deps.Pool)
+	server.Register(r, server.Config{Node: &counted{Store: s.store, traffic: &s.traffic}, ID: s.deps.NodeID, Pool: s.deps.Pool, Layouts: s.peers})
 }
+
+// Adopt makes layouts those of the node, if they are newer than its own; they are on disk when it returns nil. Kinds: Conflict if
+// others have the same number; Internal.
+func (s *Service) Adopt(a *layout.Active) error { return s.peers.Adopt(a) }
 
 // ServerOptions are what the gRPC server must be made with, besides those of package rpc.
 func ServerOptions() []grpc.ServerOption { return server.Options() }

@@ -34,6 +34,17 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
+	placement, err := alone(info.NodeID)
+	if err != nil {
+		return err
+	}
+	active, err := layout.NewActive(placement)
+	if err != nil {
+		return err
+	}
+	if err := node.Adopt(active); err != nil {
+		return err
+	}
 	telemetry.RegisterPool(p.Registry, pool)
 	telemetry.RegisterNode(p.Registry, node.Node().Status)
 	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
@@ -45,7 +56,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
-	if err := c.addRebalancer(p, metadataService, store, node.Node()); err != nil {
+	if err := c.addRebalancer(p, metadataService, store, node.Node(), placement); err != nil {
 		return err
 	}
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
@@ -64,19 +75,21 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	return nil
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node) error {
+// alone is the layout of a node that has no others.
+func alone(id chunk.NodeID) (layout.Placement, error) {
+	l, err := layout.New(1, 1, []layout.Node{{ID: id, Zone: "here", Tokens: 1}})
+	if err != nil {
+		return layout.Placement{}, err
+	}
+	a, err := layout.Assign(nil, l)
+	return layout.Placement{Layout: l, Assignment: a}, err
+}
+
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node, placement layout.Placement) error {
 	info := p.Folder.Info()
-	l, err := layout.New(1, 1, []layout.Node{{ID: info.NodeID, Zone: "here", Tokens: 1}})
-	if err != nil {
-		return err
-	}
-	assignment, err := layout.Assign(nil, l)
-	if err != nil {
-		return err
-	}
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: store, ClusterID: info.ClusterID, Layout: l, Assignment: assignment,
+		Store: store, ClusterID: info.ClusterID, Layout: placement.Layout, Assignment: placement.Assignment,
 		Nodes:   map[chunk.NodeID]rebalancer.Node{info.NodeID: node},
 		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,

@@ -85,6 +85,9 @@ func (s *Store) standings(owners []uint16, n int64, needed int, first bool) (lis
 
 // standing is that of the node for a write of so many bytes.
 func (p *peer) standing(bytes int64) quorum.Standing {
+	if p.gone() {
+		return quorum.Away
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -38,11 +38,7 @@ func BenchmarkOverhead(b *testing.B) {
 		list[i] = layout.Node{ID: nodeID(i), Zone: "here", Tokens: 10}
 		members[list[i].ID] = Member{Node: nowhere{data: data}, Verified: true}
 	}
-	l, err := layout.New(1, 3, list)
-	require.NoError(b, err)
-	a, err := layout.Assign(nil, l)
-	require.NoError(b, err)
-	s, err := New(Config{Layout: l, Assignment: a, Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: Defaults})
+	s, err := New(Config{Layouts: inForce(b, 1, 3, list), Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: Defaults})
 	require.NoError(b, err)
 	defer s.Close(0)
 	ref := chunk.Ref{Attempt: uuid.New()}

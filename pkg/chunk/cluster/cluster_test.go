@@ -26,7 +26,6 @@ type world struct {
 	*Store
 	t      *testing.T
 	clock  *clock.Manual
-	layout layout.Layout
 	memory []*memory.Store // in the order of the layout
 	nodes  []*faults.Node
 	next   uint64 // to make different chunks and references
@@ -39,13 +38,9 @@ func newWorld(t *testing.T, copies, nodes int, change func(*Settings)) *world {
 	for i := range list {
 		list[i] = layout.Node{ID: nodeID(i), Zone: fmt.Sprint("zone ", i), Tokens: 10}
 	}
-	var err error
-	w.layout, err = layout.New(1, copies, list)
-	require.NoError(t, err)
-	assignment, err := layout.Assign(nil, w.layout)
-	require.NoError(t, err)
+	first := inForce(t, 1, copies, list)
 	members := make(map[chunk.NodeID]Member)
-	for i, n := range w.layout.Nodes {
+	for i, n := range first.Nodes() {
 		w.memory = append(w.memory, memory.New(n.ID))
 		w.nodes = append(w.nodes, faults.New(w.memory[i]))
 		members[n.ID] = Member{Node: w.nodes[i]}
@@ -54,8 +49,9 @@ func newWorld(t *testing.T, copies, nodes int, change func(*Settings)) *world {
 	if change != nil {
 		change(&settings)
 	}
+	var err error
 	w.Store, err = New(Config{
-		Layout: w.layout, Assignment: assignment, Members: members, Clock: w.clock,
+		Layouts: first, Members: members, Clock: w.clock,
 		Log: slog.New(slog.DiscardHandler), Settings: settings,
 	})
 	require.NoError(t, err)
@@ -71,6 +67,18 @@ func newWorld(t *testing.T, copies, nodes int, change func(*Settings)) *world {
 		}
 	})
 	return w
+}
+
+// inForce is one layout of the nodes, alone in force.
+func inForce(t testing.TB, number uint64, copies int, nodes []layout.Node) *layout.Active {
+	t.Helper()
+	l, err := layout.New(number, copies, nodes)
+	require.NoError(t, err)
+	a, err := layout.Assign(nil, l)
+	require.NoError(t, err)
+	active, err := layout.NewActive(layout.Placement{Layout: l, Assignment: a})
+	require.NoError(t, err)
+	return active
 }
 
 func nodeID(i int) chunk.NodeID {

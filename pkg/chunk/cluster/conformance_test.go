@@ -56,15 +56,11 @@ func TestConformance(t *testing.T) {
 					node.Corrupt(i == 1 && c.corrupt)
 					members[nodeID(i)] = Member{Node: node}
 				}
-				l, err := layout.New(1, c.copies, list)
-				require.NoError(t, err)
-				a, err := layout.Assign(nil, l)
-				require.NoError(t, err)
 				settings := Defaults
 				settings.Grace = 5 * time.Millisecond // shorter than in service, as a node may hang
 				settings.Health.Guess = time.Millisecond
 				settings.Health.MinHedge = time.Millisecond
-				s, err := New(Config{Layout: l, Assignment: a, Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: settings})
+				s, err := New(Config{Layouts: inForce(t, 1, c.copies, list), Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: settings})
 				require.NoError(t, err)
 				t.Cleanup(func() { s.Close(time.Minute) })
 				return s

@@ -14,7 +14,7 @@ import (
 const othersAtOnce = 4
 
 // Get implements chunk.Store: it returns the bytes of the first owner that has
-// them, whole. Kind NotFound needs the answer of all owners and of every other
+// them, whole. Kind NotFound needs the answer of all owners, in all layouts in force, and of every other
 // node that is alive; while one does not answer, the kind is Unavailable.
 func (s *Store) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
 	if err := s.begin(ctx); err != nil {
@@ -29,9 +29,13 @@ func (s *Store) read(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 	g := s.newGet(ctx, h)
 	defer g.op.finish()
 	cause := g.untilAnswer(ctx)
-	switch g.answer {
-	case quorum.Found:
+	if g.answer == quorum.Found {
 		return g.data, nil
+	}
+	if newer := g.s.newest(g.errs, g.peer); newer != nil {
+		return nil, newer
+	}
+	switch g.answer {
 	case quorum.NotFound:
 		return nil, errors.E(errors.NotFound, errors.Chunk, h.String(), "none of %d nodes has it", len(g.nodes))
 	case quorum.Corrupted:
@@ -44,7 +48,7 @@ func (s *Store) read(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 type get struct {
 	s        *Store
 	hash     chunk.Hash
-	nodes    []int // places in peers: owners in the order to ask them, then all others that are alive
+	nodes    []int // places in peers: owners of all layouts in the order to ask them, then all others that are alive
 	op       *operation
 	machine  *quorum.Read
 	errs     []error
@@ -54,7 +58,7 @@ type get struct {
 }
 
 func (s *Store) newGet(ctx context.Context, h chunk.Hash) *get {
-	owners := s.owners(h)
+	owners := s.holders(h)
 	g := &get{s: s, hash: h, nodes: make([]int, 0, len(s.peers))}
 	for _, o := range owners {
 		g.nodes = append(g.nodes, int(o))
@@ -147,7 +151,7 @@ func (g *get) fetch(ctx context.Context, p *peer) result {
 	switch {
 	case err == nil:
 		return result{outcome: quorum.OK, data: data}
-	case errors.Is(err, errors.NotFound):
+	case errors.Is(err, errors.NotFound) || g.s.newerAt(p, err) != nil:
 		return result{outcome: quorum.Missing, err: err}
 	case errors.Is(err, errors.Corrupted):
 		return result{outcome: quorum.Bad, err: err}

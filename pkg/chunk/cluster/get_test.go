@@ -251,8 +251,6 @@ func TestCloseGivesUpWhatHangs(t *testing.T) {
 
 func TestNewWantsEveryNode(t *testing.T) {
 	w := newWorld(t, 3, 3, nil)
-	_, err := New(Config{Layout: w.layout, Assignment: w.assignment, Members: map[chunk.NodeID]Member{}, Clock: w.Store.clock, Settings: Defaults})
+	_, err := New(Config{Layouts: w.layouts, Members: map[chunk.NodeID]Member{}, Clock: w.Store.clock, Settings: Defaults})
 	require.True(t, errors.IsEntity(err, errors.Invalid, errors.Node), "%v", err)
-	_, err = New(Config{Layout: w.layout, Settings: Defaults})
-	require.True(t, errors.IsEntity(err, errors.Invalid, errors.Layout), "%v", err)
 }

@@ -19,7 +19,8 @@ type peer struct {
 	zone     string
 	node     chunk.Node
 	verified bool
-	waiting  atomic.Int64 // writes that wait for room
+	alive    func(chunk.NodeID) bool // nil: always
+	waiting  atomic.Int64            // writes that wait for room
 
 	mu       sync.Mutex
 	health   *quorum.Health
@@ -106,10 +107,14 @@ func (s *Store) judgeLate(c *call, outrun bool) {
 
 // rank is by what reads choose between nodes.
 func (p *peer) rank(now time.Time) (avoid bool, latency time.Duration) {
+	gone := p.gone()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.health.Avoid(), p.health.Latency(now)
+	return gone || p.health.Avoid(), p.health.Latency(now)
 }
+
+// gone reports whether others say that the node does not answer.
+func (p *peer) gone() bool { return p.alive != nil && !p.alive(p.id) }
 
 func (p *peer) hedge() time.Duration {
 	p.mu.Lock()
@@ -171,7 +176,11 @@ func (s *Store) limited(ctx context.Context, d time.Duration, f func(context.Con
 	}
 }
 
+// avoid reports whether the node is believed not to answer.
 func (p *peer) avoid() bool {
+	if p.gone() {
+		return true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.health.Avoid()
@@ -186,7 +195,7 @@ type NodeHealth struct {
 	Window  int64         // bytes that may be on their way to it at the same time
 }
 
-// Nodes is the health of all nodes, in the order of the layout.
+// Nodes is the health of all nodes of the layouts in force, in the order of their IDs.
 func (s *Store) Nodes() []NodeHealth {
 	list := make([]NodeHealth, len(s.peers))
 	for i, p := range s.peers {

@@ -122,17 +122,14 @@ func TestPromisesWhileNodesFailAtRandom(t *testing.T) {
 		moods = append(moods, mood)
 		members[id] = Member{Node: node}
 	}
-	l, err := layout.New(1, 3, list)
-	require.NoError(t, err)
-	a, err := layout.Assign(nil, l)
-	require.NoError(t, err)
+	active := inForce(t, 1, 3, list)
 	settings := Defaults
 	settings.Grace, settings.Patience, settings.Backoff = 3*time.Millisecond, 10*time.Millisecond, time.Millisecond
 	settings.WriteTimeout, settings.ReadTimeout, settings.SideTimeout = 100*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
 	settings.LateBytes = 20 << 10
 	settings.Health.Guess, settings.Health.MinHedge = time.Millisecond, time.Millisecond
 	settings.Health.FirstProbe, settings.Health.LastProbe = 5*time.Millisecond, 20*time.Millisecond
-	s, err := New(Config{Layout: l, Assignment: a, Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: settings})
+	s, err := New(Config{Layouts: active, Members: members, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Settings: settings})
 	require.NoError(t, err)
 
 	type kept struct {
@@ -217,10 +214,10 @@ func TestPromisesWhileNodesFailAtRandom(t *testing.T) {
 
 	unowed := int64(0)
 	for _, k := range acknowledged {
-		owners := a.Owners(k.hash.Partition())
+		owners := active.Owners(k.hash.Partition())
 		holders := 0
 		for _, o := range owners {
-			id := a.Nodes()[o]
+			id := active.Nodes()[o].ID
 			node := ledgers[id]
 			if k.deleted {
 				out, err := node.PutRef(context.Background(), k.hash, k.ref)

@@ -26,15 +26,15 @@ func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 	if n := data.Len(); n == 0 || n > chunk.MaxSize {
 		return 0, errors.E(errors.Invalid, errors.Chunk, h.String(), "a chunk has 1 to %d bytes, not %d", chunk.MaxSize, n)
 	}
-	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data}
+	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data, owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return p.put(ctx, h, data, ref, verified) }
-	return s.write(ctx, w, s.majority(h))
+	return s.write(ctx, w, quorum.Majority(len(w.owners)))
 }
 
 // PutRef implements chunk.Store like Put. When some owners have the bytes, but
 // too few, they are copied from one to another.
 func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	w := &write{hash: h, ref: ref, verb: "referring to a chunk"}
+	w := &write{hash: h, ref: ref, verb: "referring to a chunk", owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return stored(p.node.PutRef(ctx, h, ref)) }
 	w.feed = func(ctx context.Context, p *peer) result {
 		data, err := s.read(ctx, h)
@@ -45,22 +45,20 @@ func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.
 		s.counts.fed.Add(1)
 		return p.put(ctx, h, data, ref, true) // read has verified them
 	}
-	return s.write(ctx, w, s.majority(h))
+	return s.write(ctx, w, quorum.Majority(len(w.owners)))
 }
 
-// Delete implements chunk.Store: it returns nil only when every owner has
-// removed the reference, so that none can bring it back.
+// Delete implements chunk.Store: it returns nil only when every owner, in all
+// layouts in force, has removed the reference, so that none can bring it back.
 func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	w := &write{hash: h, ref: ref, verb: "removing a reference"}
+	w := &write{hash: h, ref: ref, verb: "removing a reference", owners: s.holders(h)}
 	w.send = func(ctx context.Context, p *peer) result {
 		err := p.node.Delete(ctx, h, ref)
 		return result{outcome: outcomeOfWrite(err), err: err}
 	}
-	_, err := s.write(ctx, w, len(s.owners(h)))
+	_, err := s.write(ctx, w, len(w.owners))
 	return err
 }
-
-func (s *Store) majority(h chunk.Hash) int { return quorum.Majority(len(s.owners(h))) }
 
 func (p *peer) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, verified bool) result {
 	do := p.node.Put

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,21 +59,22 @@ type Member struct {
 
 // Config is what a Store is made of.
 type Config struct {
-	Layout     layout.Layout
-	Assignment *layout.Assignment // of that layout
-	Members    map[chunk.NodeID]Member
-	Clock      clock.Clock
-	Log        *slog.Logger
-	Settings   Settings
+	Layouts *layout.Active
+	Members map[chunk.NodeID]Member // of all nodes of these
+	// Alive says whether a node is believed to answer, besides what calls to it show; nil: all are.
+	Alive    func(chunk.NodeID) bool
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Settings Settings
 }
 
-// Store implements chunk.Store over the nodes of a layout.
+// Store implements chunk.Store over the nodes of the layouts in force.
 type Store struct {
-	settings   Settings
-	clock      clock.Clock
-	log        *slog.Logger
-	assignment *layout.Assignment
-	peers      []*peer // in the order of the layout
+	settings Settings
+	clock    clock.Clock
+	log      *slog.Logger
+	layouts  *layout.Active
+	peers    []*peer // in the order of the layouts' nodes
 
 	slots   chan struct{} // one for each operation before its answer
 	repairs chan struct{}
@@ -97,28 +99,26 @@ var (
 	_ chunk.VerifiedPutter = (*Store)(nil)
 )
 
-// New makes a store. It fails with kind Invalid if the assignment is not one of
-// the layout, or a node has no Member. Close ends it; the nodes stay the caller's.
+// New makes a store. It fails with kind Invalid if a node has no Member. Close ends it; the nodes stay the caller's.
 func New(c Config) (*Store, error) {
-	if c.Assignment == nil || c.Assignment.Number() != c.Layout.Number || len(c.Assignment.Nodes()) != len(c.Layout.Nodes) {
-		return nil, errors.E(errors.Invalid, errors.Layout, "", "the assignment is not that of layout %d", c.Layout.Number)
-	}
 	s := &Store{
-		settings:   c.Settings,
-		clock:      c.Clock,
-		log:        c.Log,
-		assignment: c.Assignment,
-		slots:      make(chan struct{}, max(c.Settings.Operations, 1)),
-		repairs:    make(chan struct{}, max(c.Settings.Repairs, 1)),
-		turn:       make(chan struct{}, 1),
-		room:       make(chan struct{}, 1),
+		settings: c.Settings,
+		clock:    c.Clock,
+		log:      c.Log,
+		layouts:  c.Layouts,
+		slots:    make(chan struct{}, max(c.Settings.Operations, 1)),
+		repairs:  make(chan struct{}, max(c.Settings.Repairs, 1)),
+		turn:     make(chan struct{}, 1),
+		room:     make(chan struct{}, 1),
 	}
-	for i, n := range c.Layout.Nodes {
+	for _, n := range c.Layouts.Nodes() {
 		m, found := c.Members[n.ID]
-		if !found || c.Assignment.Nodes()[i] != n.ID {
-			return nil, errors.E(errors.Invalid, errors.Node, n.ID.String(), "is in layout %d, but nothing says how to reach it", c.Layout.Number)
+		if !found {
+			return nil, errors.E(errors.Invalid, errors.Node, n.ID.String(), "is in layout %d, or one before it, but nothing says how to reach it", c.Layouts.Number())
 		}
-		s.peers = append(s.peers, newPeer(n, m, c.Settings))
+		p := newPeer(n, m, c.Settings)
+		p.alive = c.Alive
+		s.peers = append(s.peers, p)
 	}
 	s.root, s.stop = context.WithCancel(context.Background())
 	s.probes, s.endProbes = context.WithCancel(s.root)
@@ -187,4 +187,13 @@ func (s *Store) end() {
 }
 
 // owners are the places in peers of those who own h, most preferred first.
-func (s *Store) owners(h chunk.Hash) []uint16 { return s.assignment.Owners(h.Partition()) }
+func (s *Store) owners(h chunk.Hash) []uint16 { return s.layouts.Owners(h.Partition()) }
+
+// holders are the owners, and those of older layouts in force: who may hold h with its references, stand-ins aside.
+func (s *Store) holders(h chunk.Hash) []uint16 {
+	owners, former := s.owners(h), s.layouts.Former(h.Partition())
+	if len(former) == 0 {
+		return owners
+	}
+	return slices.Concat(owners, former)
+}

@@ -38,7 +38,7 @@ func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome,
 	if err := s.begin(ctx); err != nil {
 		return 0, err
 	}
-	w.s, w.owners, w.needed = s, s.owners(w.hash), needed
+	w.s, w.needed = s, needed
 	standings, admitted, err := s.admit(ctx, w)
 	if err != nil {
 		s.end()
@@ -223,6 +223,9 @@ func (w *write) outcome(cause error) (chunk.Outcome, error) {
 		return chunk.Gone, nil
 	case quorum.SendData:
 		return chunk.SendData, nil
+	}
+	if newer := w.s.newest(w.errs, w.peer); newer != nil {
+		return 0, newer
 	}
 	kind := kindOfFailure(cause, w.errs, w.needed, w.acked)
 	return 0, errors.E(kind, errors.Chunk, w.hash.String(), "%s: %d of %d owners acknowledged, %d are needed%s",

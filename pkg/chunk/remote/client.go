@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,7 +12,9 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
@@ -28,25 +31,41 @@ type Options struct {
 	Pool        *buffer.Pool           // memory for what Get receives
 	Metrics     *telemetry.GRPCMetrics // may be nil
 	Timeout     time.Duration          // of calls without deadline; zero: DefaultTimeout
+	Clock       clock.Clock            // by which it is judged whether the node answers; nil: the system's
 	Dial        []grpc.DialOption      // added to those of package rpc
 }
 
-// Client is a chunk.Node that answers over gRPC. It has three connections, made
-// when first used, so that neither chunks nor repair hold up small calls.
+// Client is a node that answers over gRPC, as who has some layouts in force sees it: its requests carry the number of the current one.
 type Client struct {
+	*link
+	layouts *layout.Active // nil: requests carry none
+}
+
+var (
+	_ chunk.Peer       = (*Client)(nil)
+	_ chunk.Controlled = (*Client)(nil)
+)
+
+// link is the way to a node. It has three connections, made when first used,
+// so that neither chunks nor repair hold up small calls.
+type link struct {
 	o                    Options
 	bulk, small, mending chunknodev1.ChunkNodeServiceClient
 	conns                []*grpc.ClientConn
+	reach                reach
+	handing              chan struct{} // held by who hands layouts over
+	handed               atomic.Uint64 // how often that was done
 }
 
-var _ chunk.Node = (*Client)(nil)
-
-// New makes a client. Close it.
+// New makes a client whose requests carry no layout. Close it.
 func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	c := &Client{o: o}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	c := &Client{link: &link{o: o, handing: make(chan struct{}, 1)}}
 	options := append([]grpc.DialOption{grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec()))}, o.Dial...)
 	for _, to := range []*chunknodev1.ChunkNodeServiceClient{&c.bulk, &c.small, &c.mending} {
 		conn, err := rpc.Dial(o.Address, o.Credentials, o.Metrics, options...)
@@ -59,10 +78,22 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+// At is the same node over the same connections, as who has these layouts in force sees it. A node whose own are older is
+// handed them when it refuses a request, which is then made again; a request that fails with layout.Differs tells of newer ones.
+func (c *Client) At(a *layout.Active) *Client { return &Client{link: c.link, layouts: a} }
+
+// number is what requests carry.
+func (c *Client) number() uint64 {
+	if c.layouts == nil {
+		return 0
+	}
+	return c.layouts.Number()
+}
+
 // ID is the node that must answer.
 func (c *Client) ID() chunk.NodeID { return c.o.ID }
 
-// Close closes the connections; calls under way fail.
+// Close closes the connections, also those of all At; calls under way fail.
 func (c *Client) Close() error {
 	var errs []error
 	for _, conn := range c.conns {
@@ -81,10 +112,20 @@ func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // Get implements chunk.Store.
-func (c *Client) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+func (c *Client) Get(ctx context.Context, h chunk.Hash) (b *buffer.Buffer, err error) {
 	ctx, cancel := c.call(ctx)
 	defer cancel()
-	stream, err := c.bulk.Get(ctx, &chunknodev1.GetRequest{Hash: h[:]})
+	err = c.agreed(ctx, func() error {
+		b, err = c.get(ctx, h)
+		return err
+	})
+	return b, err
+}
+
+func (c *Client) get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends a stream that is not read to its end
+	defer cancel()
+	stream, err := c.bulk.Get(ctx, &chunknodev1.GetRequest{Hash: h[:], Layout: c.number()})
 	if err != nil {
 		return nil, c.failed(err)
 	}
@@ -101,6 +142,7 @@ func (c *Client) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 	if err != nil {
 		return nil, c.failed(err)
 	}
+	c.reach.answered()
 	if got != h {
 		b.Release()
 		return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "the bytes that came from node %v have the hash %v", c.o.ID, got)
@@ -108,8 +150,9 @@ func (c *Client) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 	return b, nil
 }
 
-// failed gives an error of a call its final form.
+// failed gives an error of a call, or nil, its final form.
 func (c *Client) failed(err error) error {
+	c.reach.judge(err, c.o.Clock)
 	if err == io.EOF {
 		err = errors.Newf(errors.Internal, "the answer ended too early")
 	}
@@ -118,12 +161,12 @@ func (c *Client) failed(err error) error {
 
 // Put implements chunk.Store.
 func (c *Client) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref)}, h)
+	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref), Layout: c.number()}, h)
 }
 
 // PutFor implements chunk.Node.
 func (c *Client) PutFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
-	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref), StandInFor: owner[:]}, h)
+	return c.put(ctx, data, &chunknodev1.PutHeader{Hash: h[:], Length: uint32(data.Len()), Ref: refTo(ref), StandInFor: owner[:], Layout: c.number()}, h)
 }
 
 func (c *Client) put(ctx context.Context, data *buffer.Buffer, header *chunknodev1.PutHeader, h chunk.Hash) (chunk.Outcome, error) {
@@ -132,18 +175,23 @@ func (c *Client) put(ctx context.Context, data *buffer.Buffer, header *chunknode
 	}
 	ctx, cancel := c.call(ctx)
 	defer cancel()
-	stream, err := c.bulk.Put(ctx)
-	if err != nil {
-		return 0, c.failed(err)
-	}
 	var answer chunknodev1.PutResponse
-	if err := exchange(stream, header, data, &answer); err != nil {
-		return 0, c.failed(err)
+	err := c.agreed(ctx, func() error {
+		ctx, cancel := context.WithCancel(ctx) // ends a stream that was refused before its end
+		defer cancel()
+		stream, err := c.bulk.Put(ctx)
+		if err == nil {
+			err = exchange(stream, header, data, &answer)
+		}
+		return c.failed(err)
+	})
+	if err != nil {
+		return 0, err
 	}
 	return outcomeFrom(answer.Outcome)
 }
 
-// Repair implements chunk.Node.
+// Repair implements chunk.Node. A node takes it whatever its layout.
 func (c *Client) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) error {
 	if err := checkSize(h, data); err != nil {
 		return err
@@ -154,49 +202,53 @@ func (c *Client) Repair(ctx context.Context, h chunk.Hash, data *buffer.Buffer) 
 	if err != nil {
 		return c.failed(err)
 	}
-	header := &chunknodev1.RepairHeader{Hash: h[:], Length: uint32(data.Len())}
+	header := &chunknodev1.RepairHeader{Hash: h[:], Length: uint32(data.Len()), Layout: c.number()}
 	var answer chunknodev1.RepairResponse
 	return c.failed(exchange(stream, header, data, &answer))
 }
 
 // PutRef implements chunk.Store.
 func (c *Client) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	ctx, cancel := c.call(ctx)
-	defer cancel()
-	answer, err := c.small.PutRef(ctx, &chunknodev1.PutRefRequest{Hash: h[:], Ref: refTo(ref)})
+	request := &chunknodev1.PutRefRequest{Hash: h[:], Ref: refTo(ref), Layout: c.number()}
+	answer, err := small(ctx, c, c.small.PutRef, request)
 	if err != nil {
-		return 0, c.failed(err)
+		return 0, err
 	}
 	return outcomeFrom(answer.Outcome)
 }
 
 // Delete implements chunk.Store.
 func (c *Client) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	ctx, cancel := c.call(ctx)
-	defer cancel()
-	_, err := c.small.Delete(ctx, &chunknodev1.DeleteRequest{Hash: h[:], Ref: refTo(ref)})
-	return c.failed(err)
+	_, err := small(ctx, c, c.small.Delete, &chunknodev1.DeleteRequest{Hash: h[:], Ref: refTo(ref), Layout: c.number()})
+	return err
 }
 
-// Owe implements chunk.Node.
+// Owe implements chunk.Node. A node takes it whatever its layout.
 func (c *Client) Owe(ctx context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	ctx, cancel := c.call(ctx)
-	defer cancel()
-	_, err := c.small.Owe(ctx, &chunknodev1.OweRequest{Hash: h[:], Ref: refTo(ref), Owner: owner[:]})
-	return c.failed(err)
+	_, err := small(ctx, c, c.small.Owe, &chunknodev1.OweRequest{Hash: h[:], Ref: refTo(ref), Owner: owner[:], Layout: c.number()})
+	return err
 }
 
 // Status implements chunk.Node.
 func (c *Client) Status(ctx context.Context) (chunk.NodeStatus, error) {
-	ctx, cancel := c.call(ctx)
-	defer cancel()
-	answer, err := c.small.Status(ctx, &chunknodev1.StatusRequest{})
+	answer, err := small(ctx, c, c.small.Status, &chunknodev1.StatusRequest{})
 	if err != nil {
-		return chunk.NodeStatus{}, c.failed(err)
+		return chunk.NodeStatus{}, err
 	}
 	status, err := statusFrom(answer)
 	if err == nil && status.ID != c.o.ID {
 		err = errors.E(errors.Unavailable, errors.Node, c.o.ID.String(), "another node answers at %s: %v", c.o.Address, status.ID)
 	}
 	return status, err
+}
+
+// small makes a call of one message each way.
+func small[Q, A any](ctx context.Context, c *Client, method func(context.Context, *Q, ...grpc.CallOption) (*A, error), request *Q) (answer *A, err error) {
+	ctx, cancel := c.call(ctx)
+	defer cancel()
+	err = c.agreed(ctx, func() error {
+		answer, err = method(ctx, request)
+		return c.failed(err)
+	})
+	return answer, err
 }

@@ -63,6 +63,10 @@ func StatusTo(s chunk.NodeStatus) *chunknodev1.StatusResponse {
 		Id: s.ID[:], Incarnation: s.Incarnation[:], ClusterId: s.ClusterID[:], Version: s.Version,
 		Chunks: s.Chunks, Bytes: s.Bytes, StoredBytes: s.StoredBytes, Uncollected: s.Uncollected, Owed: s.Owed, Quarantined: s.Quarantined,
 		Capacity: s.Capacity, Free: s.Free, ReadOnly: s.ReadOnly, Problem: s.Problem,
+		Layout: s.Layout, Walked: s.Walked, Foreign: s.Foreign, Wanted: s.Wanted, Trashed: s.Trashed,
+	}
+	for _, t := range s.Tasks {
+		out.Tasks = append(out.Tasks, TaskTo(t))
 	}
 	for _, d := range s.Disks {
 		out.Disks = append(out.Disks, &chunknodev1.DiskStatus{Path: d.Path, Capacity: d.Capacity, Free: d.Free, Failed: d.Failed})
@@ -74,6 +78,10 @@ func statusFrom(s *chunknodev1.StatusResponse) (chunk.NodeStatus, error) {
 	out := chunk.NodeStatus{
 		Version: s.Version, Chunks: s.Chunks, Bytes: s.Bytes, StoredBytes: s.StoredBytes, Uncollected: s.Uncollected, Owed: s.Owed,
 		Quarantined: s.Quarantined, Capacity: s.Capacity, Free: s.Free, ReadOnly: s.ReadOnly, Problem: s.Problem,
+		Layout: s.Layout, Walked: s.Walked, Foreign: s.Foreign, Wanted: s.Wanted, Trashed: s.Trashed,
+	}
+	for _, t := range s.Tasks {
+		out.Tasks = append(out.Tasks, taskFrom(t))
 	}
 	for _, d := range s.Disks {
 		out.Disks = append(out.Disks, chunk.DiskStatus{Path: d.Path, Capacity: d.Capacity, Free: d.Free, Failed: d.Failed})

@@ -3,6 +3,10 @@
 // A chunk that arrives is hashed while it is received, so the store is told
 // that it need not do it again. Errors are those of package errors; the gRPC
 // server translates them (package rpc).
+//
+// What adds or removes a reference, or compares, is let in only with the layout that the node has adopted. What can do no
+// harm is always done: to record a debt, to replace a bad copy, and to find a chunk; only that a chunk is not here is no answer
+// to who looks for it by another layout.
 package server
 
 import (
@@ -17,6 +21,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/remote"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
@@ -35,14 +40,37 @@ func Options() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ForceServerCodecV2(remote.Codec())}
 }
 
-// Register adds the service of a node to a gRPC server. Received chunks take
-// their memory from pool.
-func Register(r grpc.ServiceRegistrar, node Node, id chunk.NodeID, pool *buffer.Pool) {
-	chunknodev1.RegisterChunkNodeServiceServer(r, &server{node: node, id: id.String(), pool: pool})
+// Layouts are those that the node has adopted.
+type Layouts interface {
+	// Enter lets a request in that was computed with the layout of that number (0: with none), or fails with layout.Differs; Leave follows.
+	Enter(number uint64) (adopted uint64, err error)
+	Leave(adopted uint64)
+	// Compare is Enter without letting anything in.
+	Compare(number uint64) error
+	// Layouts are the current ones, or nil.
+	Layouts() *layout.Active
+	// Adopt makes newer ones the current ones, durably.
+	Adopt(*layout.Active) error
+}
+
+// Config is what is served.
+type Config struct {
+	Node      Node
+	ID        chunk.NodeID
+	Pool      *buffer.Pool // memory for chunks that are received
+	Layouts   Layouts
+	Inventory chunk.Inventory
+	Control   chunk.Controlled
+}
+
+// Register adds the service of a node to a gRPC server.
+func Register(r grpc.ServiceRegistrar, c Config) {
+	chunknodev1.RegisterChunkNodeServiceServer(r, &server{Config: c, node: c.Node, id: c.ID.String(), pool: c.Pool})
 }
 
 type server struct {
 	chunknodev1.UnimplementedChunkNodeServiceServer
+	Config
 	node Node
 	id   string
 	pool *buffer.Pool
@@ -68,6 +96,11 @@ func (s *server) Get(req *chunknodev1.GetRequest, stream grpc.ServerStreamingSer
 		return err
 	}
 	b, err := s.node.Get(stream.Context(), h)
+	if errors.Is(err, errors.NotFound) {
+		if differs := s.Layouts.Compare(req.Layout); differs != nil {
+			return differs
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +154,11 @@ func (s *server) Put(stream grpc.ClientStreamingServer[chunknodev1.PutRequest, c
 	if err != nil {
 		return err
 	}
+	adopted, err := s.Layouts.Enter(first.Layout)
+	if err != nil {
+		return err
+	}
+	defer s.Layouts.Leave(adopted)
 	var owner chunk.NodeID
 	if first.StandInFor != nil {
 		if owner, err = uuid.FromBytes(first.StandInFor); err != nil {
@@ -165,6 +203,11 @@ func (s *server) PutRef(ctx context.Context, req *chunknodev1.PutRefRequest) (*c
 	if err != nil {
 		return nil, err
 	}
+	adopted, err := s.Layouts.Enter(req.Layout)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Layouts.Leave(adopted)
 	outcome, err := s.node.PutRef(ctx, h, ref)
 	if err != nil {
 		return nil, err
@@ -190,6 +233,11 @@ func (s *server) Delete(ctx context.Context, req *chunknodev1.DeleteRequest) (*c
 	if err != nil {
 		return nil, err
 	}
+	adopted, err := s.Layouts.Enter(req.Layout)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Layouts.Leave(adopted)
 	if err := s.node.Delete(ctx, h, ref); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,12 +18,14 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/services/chunk-node/adopt"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
 )
 
 // served is a node on a disk, its server, and a client of it.
 type served struct {
 	store   *disk.Store
+	peers   *adopt.Peers
 	id      chunk.NodeID
 	address string
 	memory  *buffer.Pool // of the server
@@ -43,7 +46,10 @@ func serve(t testing.TB) *served {
 	require.NoError(t, err)
 	s.address = listener.Addr().String()
 	server := rpc.NewServer(rpc.ServerConfig{Listener: listener, Logger: logger, Grace: time.Second, Options: Options()})
-	Register(server.GRPC(), s.store, s.id, s.memory)
+	gate, err := adopt.Open(filepath.Join(t.TempDir(), "layouts"))
+	require.NoError(t, err)
+	s.peers = adopt.NewPeers(gate, nil, logger)
+	Register(server.GRPC(), Config{Node: s.store, ID: s.id, Pool: s.memory, Layouts: s.peers})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()

@@ -8,6 +8,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -18,9 +19,10 @@ import (
 type settings struct {
 	program.Settings `conf:""`
 	program.Join     `conf:""`
-	Memory           config.Size      `conf:"memory" help:"memory for chunks on their way" min:"16MiB"`
-	RPC              rpc.ServeConfig  `conf:"rpc"`
-	Chunk            chunknode.Config `conf:"chunk"`
+	Memory           config.Size       `conf:"memory" help:"memory for chunks on their way" min:"16MiB"`
+	RPC              rpc.ServeConfig   `conf:"rpc"`
+	Cluster          membership.Config `conf:"cluster"`
+	Chunk            chunknode.Config  `conf:"chunk"`
 }
 
 func main() {
@@ -41,8 +43,9 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
 		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
 	}
-	if p.Consul != nil {
-		deps.Rebalancer = peers.New(p, s.RPC.TLS, identity).Rebalancer()
+	reach := peers.New(p, s.RPC.TLS, identity)
+	if deps.Members = reach.Members(pool); p.Consul != nil {
+		deps.Rebalancer = reach.Rebalancer()
 	}
 	service, err := chunknode.New(s.Chunk, deps)
 	if err != nil {
@@ -57,6 +60,9 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	service.Register(server.GRPC())
+	if err := reach.Follow(s.Cluster, service.Adopt); err != nil {
+		return err
+	}
 	p.Add("gRPC server", server)
 	capacity := func() (int64, error) {
 		status, err := service.Node().Status(context.Background())

@@ -67,7 +67,8 @@ func (s *settings) know(p *program.Program, reach peers.Reach, deps *rebalancer.
 		return err
 	}
 	view, _ := members.Current()
-	deps.Layout, deps.Assignment, deps.Nodes = view.Layout, view.Assignment, map[chunk.NodeID]rebalancer.Node{}
+	current := view.Layouts.Current()
+	deps.Layout, deps.Assignment, deps.Nodes = current.Layout, current.Assignment, map[chunk.NodeID]rebalancer.Node{}
 	for id, n := range view.Nodes {
 		deps.Nodes[id] = n
 	}

@@ -13,31 +13,27 @@ import (
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/layout/kv"
-	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/program"
 )
 
 // firstLayout is how long a program that starts waits for the layout. Without one it starts nevertheless.
 const firstLayout = 2 * time.Second
 
-// layoutFile is where a data folder keeps the last layout, for a program that starts while Consul is away.
-const layoutFile = "consul-layout"
+// layoutFile is where a data folder keeps the last layouts, for a program that starts while Consul is away.
+const layoutFile = "consul-layouts"
 
 // follower puts each layout in force that is published in Consul, as a service.
 type follower struct {
-	consul  *consul.Client
-	path    string // of layoutFile
-	store   *kv.Store
-	members *membership.Members
-	log     *slog.Logger
-	ready   chan struct{}
-
-	applying sync.Mutex
-	number   uint64 // of the layout that was applied last
+	consul *consul.Client
+	path   string // of layoutFile
+	store  *kv.Store
+	put    func(*layout.Active) error // in force, if they are newer
+	log    *slog.Logger
+	ready  chan struct{}
 }
 
-func newFollower(p *program.Program, m *membership.Members) *follower {
-	return &follower{consul: p.Consul, path: p.Folder.Path(layoutFile), store: kv.New(p.Consul, p.Log), members: m, log: p.Log, ready: make(chan struct{})}
+func newFollower(p *program.Program, put func(*layout.Active) error) *follower {
+	return &follower{consul: p.Consul, path: p.Folder.Path(layoutFile), store: kv.New(p.Consul, p.Log), put: put, log: p.Log, ready: make(chan struct{})}
 }
 
 // Ready is closed when there is a layout, or the program has waited long enough for one.
@@ -52,30 +48,23 @@ func (f *follower) Run(ctx context.Context) error {
 		ready()
 	})
 	defer patience.Stop()
-	return f.store.Watch(ctx, func(active *layout.Active) {
+	return f.store.Watch(ctx, func(a *layout.Active) {
 		patience.Stop()
-		current := active.Current()
-		f.apply(current.Layout, current.Assignment)
-		f.keep(current.Layout, current.Assignment)
+		f.apply(a)
+		f.keep(a)
 		ready()
 	})
 }
 
-func (f *follower) apply(l layout.Layout, a *layout.Assignment) {
-	f.applying.Lock()
-	defer f.applying.Unlock()
-	if l.Number < f.number {
-		return // it was kept from before one that Consul has told since
-	}
-	f.number = l.Number
-	if err := f.members.Apply(l, a); err != nil {
-		f.log.Error("the published layout cannot be used; the one before stays in force", "layout", l.Number, "error", err)
+func (f *follower) apply(a *layout.Active) {
+	if err := f.put(a); err != nil {
+		f.log.Error("the published layout cannot be used; the one before stays in force", "layout", a.Number(), "error", err)
 	}
 }
 
-// keep writes a layout. That it could not costs nothing before the next start.
-func (f *follower) keep(l layout.Layout, a *layout.Assignment) {
-	content, err := layout.Placement{Layout: l, Assignment: a}.MarshalBinary()
+// keep writes the layouts. That it could not costs nothing before the next start.
+func (f *follower) keep(a *layout.Active) {
+	content, err := a.MarshalBinary()
 	if err == nil {
 		err = datafolder.WriteFile(f.path, content, 0o600)
 	}
@@ -94,14 +83,14 @@ func (f *follower) recall() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return // the log says already that Consul does not answer
 	}
-	var p layout.Placement
+	var a *layout.Active
 	if err == nil {
-		err = p.UnmarshalBinary(content)
+		a, err = layout.ParseActive(content)
 	}
 	if err != nil {
 		f.log.Warn("the layout kept from before cannot be used", "file", f.path, "error", err)
 		return
 	}
-	f.log.Warn("Consul does not answer: the layout kept from before serves until it does", "layout", p.Layout.Number)
-	f.apply(p.Layout, p.Assignment)
+	f.log.Warn("Consul does not answer: the layout kept from before serves until it does", "layout", a.Number())
+	f.apply(a)
 }

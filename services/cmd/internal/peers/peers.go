@@ -1,6 +1,8 @@
 package peers
 
 import (
+	"slices"
+
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
@@ -8,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -34,26 +37,51 @@ func New(p *program.Program, s rpc.Security, identity rpc.Identity) Reach {
 	return Reach{program: p, security: s, identity: identity, metrics: telemetry.NewClientMetrics(p.Registry)}
 }
 
-// Nodes reaches the chunk-nodes of the layout file or, without one, of the layout published in Consul. Chunks that are
+// Nodes reaches the chunk-nodes of the layout file or, without one, of the layouts published in Consul. Chunks that are
 // received take their memory from pool.
 func (r Reach) Nodes(c membership.Config, pool *buffer.Pool) (*membership.Members, error) {
+	if c.Layout == "" && r.program.Consul == nil {
+		return nil, errors.E(errors.Invalid, errors.Setting, "cluster.layout",
+			"name the file that says which chunk-nodes there are, or set consul.enabled to find them in Consul")
+	}
+	members := r.Members(pool)
+	return members, r.Follow(c, members.Apply)
+}
+
+// Members reaches the chunk-nodes of the layouts that are put in force.
+func (r Reach) Members(pool *buffer.Pool) *membership.Members {
 	p := r.program
 	members := membership.New(membership.Deps{Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
-		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial()})
+		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial(), Alive: r.alive()})
 	p.OnClose(members.Close)
+	return members
+}
+
+// Follow puts the layout of the file in force or, without one, those published in Consul; nothing without either.
+func (r Reach) Follow(c membership.Config, put func(*layout.Active) error) error {
 	switch {
 	case c.Layout != "":
-		l, a, err := c.Read()
+		a, err := c.Read()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return members, members.Apply(l, a)
-	case p.Consul != nil:
-		p.Add("layout", newFollower(p, members))
-		return members, nil
+		return put(a)
+	case r.program.Consul != nil:
+		r.program.Add("layout", newFollower(r.program, put))
 	}
-	return nil, errors.E(errors.Invalid, errors.Setting, "cluster.layout",
-		"name the file that says which chunk-nodes there are, or set consul.enabled to find them in Consul")
+	return nil
+}
+
+// alive says what Consul says about a chunk-node; nil without Consul. Until Consul has answered all are believed alive.
+func (r Reach) alive() func(chunk.NodeID) bool {
+	if r.program.Consul == nil {
+		return nil
+	}
+	watch := r.program.Consul.Watch(consul.ServiceChunkNode)
+	return func(id chunk.NodeID) bool {
+		view := watch.View()
+		return !view.Known || slices.ContainsFunc(view.Instances, func(i consul.Instance) bool { return i.NodeID == id && i.Healthy })
+	}
 }
 
 // find is where a node is that has no address in the layout; nil without Consul.

@@ -35,7 +35,7 @@ func active(t *testing.T, placements ...layout.Placement) *layout.Active {
 	return a
 }
 
-func open(t *testing.T, path string) *Layouts {
+func open(t *testing.T, path string) *Gate {
 	t.Helper()
 	l, err := Open(path)
 	require.NoError(t, err)

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"context"
+
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
+	"deuxfleurs.fr/garage/pkg/errors"
+	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
+)
+
+// controlled refuses what the node cannot do.
+func (s *server) controlled(ctx context.Context) error {
+	if s.Control == nil {
+		return errors.Newf(errors.NotImplemented, "this node has no background work")
+	}
+	return s.addressed(ctx)
+}
+
+// Command starts or stops a task.
+func (s *server) Command(ctx context.Context, req *chunknodev1.CommandRequest) (*chunknodev1.CommandResponse, error) {
+	if err := s.controlled(ctx); err != nil {
+		return nil, err
+	}
+	status, err := s.Control.Command(ctx, remote.CommandFrom(req))
+	if err != nil {
+		return nil, err
+	}
+	return &chunknodev1.CommandResponse{Status: remote.TaskTo(status)}, nil
+}
+
+// ListDamaged names chunks without a good copy here.
+func (s *server) ListDamaged(ctx context.Context, req *chunknodev1.ListDamagedRequest) (*chunknodev1.ListDamagedResponse, error) {
+	if err := s.controlled(ctx); err != nil {
+		return nil, err
+	}
+	after, err := remote.HashFrom(req.After)
+	if err != nil {
+		return nil, err
+	}
+	damaged, err := s.Control.Damaged(ctx, after, int(min(req.Limit, remote.MaxEntries)))
+	if err != nil {
+		return nil, err
+	}
+	answer := &chunknodev1.ListDamagedResponse{}
+	for _, d := range damaged {
+		answer.Damaged = append(answer.Damaged, remote.DamageTo(d))
+	}
+	return answer, nil
+}
