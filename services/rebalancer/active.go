@@ -70,8 +70,9 @@ type cluster struct {
 	resign chan struct{} // closed when this instance must not be the active one any more
 	once   sync.Once
 
-	mu   sync.Mutex
-	last *layout.Active // the layouts in force that were seen last; nil: none
+	mu    sync.Mutex
+	last  *layout.Active // the layouts in force that were seen last; nil: none
+	newer chan struct{}  // closed when last changes
 
 	changing sync.Mutex // one change of the layout at a time
 
@@ -86,21 +87,31 @@ func newCluster(d Deps) *cluster {
 		d.Consul.Watch(service)
 	}
 	return &cluster{consul: d.Consul, store: kv.New(d.Consul, d.Logger), self: d.Self,
-		finder: leader.NewFinder(d.Consul, d.Consul.Key(leader.RebalancerKey), consul.ServiceRebalancer, d.Dial, d.Logger), resign: make(chan struct{})}
+		finder: leader.NewFinder(d.Consul, d.Consul.Key(leader.RebalancerKey), consul.ServiceRebalancer, d.Dial, d.Logger),
+		resign: make(chan struct{}), newer: make(chan struct{})}
 }
 
-// inForce is the layouts that Consul had last; nil: none.
-func (c *cluster) inForce() *layout.Active {
+// inForce is the layouts that Consul had last (nil: none), and what is closed when newer ones are.
+func (c *cluster) inForce() (*layout.Active, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last
+	return c.last, c.newer
+}
+
+// put takes note of newer layouts.
+func (c *cluster) put(a *layout.Active) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = a
+	close(c.newer)
+	c.newer = make(chan struct{})
 }
 
 // lastSnapshot is the layouts in force now or, with an error, the last ones known.
 func (c *cluster) lastSnapshot(ctx context.Context) (kv.Snapshot, error) {
 	snapshot, err := c.store.Read(ctx)
 	if err != nil {
-		snapshot.Active = c.inForce()
+		snapshot.Active, _ = c.inForce()
 	}
 	return snapshot, err
 }
@@ -136,9 +147,7 @@ func (s *Service) runCluster(ctx context.Context) {
 	})
 	work.Go(func() {
 		s.ended(ctx, c.store.Watch(ctx, func(a *layout.Active) {
-			c.mu.Lock()
-			c.last = a
-			c.mu.Unlock()
+			c.put(a)
 			l := a.Current().Layout
 			s.deps.Logger.Info("layout in force", "number", l.Number, "oldest", a.Oldest(), "nodes", len(l.Nodes), "copies", l.Replication)
 		}))
@@ -156,8 +165,9 @@ func (s *Service) ended(ctx context.Context, err error) {
 // lead is what this instance does while it is the active one.
 func (s *Service) lead(ctx context.Context, held leader.Held) {
 	c := s.cluster
-	c.seat.set(func(s *seat) { s.term = &term{held: held, ctx: ctx, roster: newRoster()} })
-	<-ctx.Done()
+	t := &term{held: held, ctx: ctx, roster: newRoster()}
+	c.seat.set(func(s *seat) { s.term = t })
+	s.retireLayouts(ctx, t)
 	c.seat.set(func(s *seat) { s.term = nil })
 }
 
@@ -177,6 +187,14 @@ func (s *Service) here() (*term, error) {
 func needsConsul() error {
 	return errors.E(errors.PreconditionFailed, errors.Layout, "",
 		"this server's layout does not change while it runs: layouts are staged and applied in clusters that use Consul (consul.enabled); elsewhere the layout is the file of cluster.layout, or the one node of standalone")
+}
+
+// commanded is decided where there is Consul; elsewhere do answers, without a term.
+func commanded[Q, R any](ctx context.Context, s *Service, request *Q, there func(adminv1.AdminServiceClient, context.Context, *Q, ...grpc.CallOption) (*R, error), do func(context.Context, *term, *Q) (*R, error)) (*R, error) {
+	if s.cluster == nil {
+		return do(ctx, nil, request)
+	}
+	return decided(ctx, s, request, there, do)
 }
 
 // decided has a call answered by the active instance: by do if that is this one, else there.

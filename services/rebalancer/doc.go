@@ -5,7 +5,7 @@
 // Without Consul it is alone, and its nodes and services are given by hand ([Deps.Layout] …). With Consul
 // ([Deps.Consul]) there may be several, of which one is active: it holds the lock (package leader), nodes
 // report to it and ask it for leave to stop (package leave decides), and it changes the layout (package kv keeps it,
-// package plan says what a change does). The others answer what needs no decision and send the rest on to it.
+// package plan says what a change does, and package transition when it is carried out). The others answer what needs no decision and send the rest on to it.
 //
 // Invariants:
 //
@@ -14,7 +14,8 @@
 //     [Config.StatusTimeout] is shown as such and never delays the answer longer.
 //   - A secret leaves it only when a key is made or when it is asked for.
 //   - The layout is changed only in the term of the active one, and only if nobody else has changed it meanwhile.
-//   - While no data can be moved, a published layout changes only in ways that leave each partition with its owners.
+//   - A layout stays in force until package transition says that nobody waits for it any more.
+//   - What nodes do in the background they do by themselves; it tells them to start, stop or slow down, in the name of its term.
 //   - A node that reports counts as present only in the term that has accepted it.
 //
 // Start reading at [Deps], which is all it works with, and [New]; then at runCluster in active.go for what is done

@@ -8,8 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta/memory"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
@@ -18,9 +20,36 @@ func service(t *testing.T, c Config) *Service {
 	t.Helper()
 	store, err := memory.New(clock.System{}, clock.SystemRandom)
 	require.NoError(t, err)
-	s, err := New(c, Deps{Store: store, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(c, Deps{Store: store, Layouts: oneLayout(t), Node: unreachable, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	return s
+}
+
+// oneLayout is a layout of one node in force.
+func oneLayout(t *testing.T) *layout.Active {
+	t.Helper()
+	return inForce(t, []layout.Node{*desiredNode})
+}
+
+// inForce is layouts with growing numbers from 1 and one copy.
+func inForce(t *testing.T, layouts ...[]layout.Node) *layout.Active {
+	t.Helper()
+	var all []layout.Placement
+	var owners *layout.Assignment
+	for i, nodes := range layouts {
+		l, err := layout.New(uint64(i+1), 1, nodes)
+		require.NoError(t, err)
+		owners, err = layout.Assign(owners, l)
+		require.NoError(t, err)
+		all = append(all, layout.Placement{Layout: l, Assignment: owners})
+	}
+	a, err := layout.NewActive(all...)
+	require.NoError(t, err)
+	return a
+}
+
+func unreachable(id chunk.NodeID) (Node, error) {
+	return nil, errors.E(errors.NotFound, errors.Node, id.String(), "it is not there")
 }
 
 func TestDeletingAKeyAnswersWhenNoGatewayKnowsItAnyMore(t *testing.T) {

@@ -3,6 +3,8 @@ package rebalancer
 import (
 	"context"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -38,10 +40,15 @@ func (s *Service) getLayout(ctx context.Context, t *term, _ *adminv1.GetLayoutRe
 	}
 	answer := &adminv1.GetLayoutResponse{Staged: changeMessage(snapshot.Staged), Revision: snapshot.Revision(), History: history}
 	if snapshot.Active != nil {
-		answer.Current = layoutMessage(snapshot.Active.Current())
+		answer.Current, answer.Oldest = layoutMessage(snapshot.Active.Current()), snapshot.Active.Oldest()
 	}
+	answer.Waiting = s.waiting(t, snapshot, nodes)
+	for _, l := range snapshot.Lost {
+		answer.Lost = append(answer.Lost, &adminv1.LostNode{Node: l.Node.String(), Layout: l.Layout, At: timestamppb.New(l.At)})
+	}
+	now := s.deps.Clock.Now()
 	for _, n := range nodes {
-		answer.Nodes = append(answer.Nodes, n.message())
+		answer.Nodes = append(answer.Nodes, n.message(now))
 	}
 	return answer, nil
 }

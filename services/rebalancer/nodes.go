@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/consul"
@@ -18,7 +19,10 @@ import (
 type nodeView struct {
 	id         chunk.NodeID
 	instance   *consul.Instance // nil: Consul does not know it
-	desired    *layout.Node     // nil: it is not in the layout
+	desired    *layout.Node     // nil: it is not in the current layout
+	former     bool             // it is in an older layout in force, and not in the current one
+	lost       bool             // the operator has given it up for the newest layout in force that has it
+	behind     bool             // it has not yet walked under the current layout
 	partitions int
 	placed     bool // it was in an earlier layout
 	reports    bool // reports are expected: this instance is the active one
@@ -37,13 +41,15 @@ func (n *nodeView) state() adminv1.NodeState {
 		return adminv1.NodeState_NODE_STATE_LEAVING
 	case n.desired != nil && n.alive():
 		return adminv1.NodeState_NODE_STATE_HEALTHY
+	case n.lost && !n.alive():
+		return adminv1.NodeState_NODE_STATE_LOST
 	case n.desired != nil:
 		return adminv1.NodeState_NODE_STATE_MISSING
 	case !n.alive():
 		return adminv1.NodeState_NODE_STATE_UNSPECIFIED
-	case n.seen.report.GetStatus().GetChunks() > 0:
+	case n.seen.report.GetStatus().GetChunks() > 0, n.former && n.behind:
 		return adminv1.NodeState_NODE_STATE_DRAINING
-	case n.placed:
+	case n.placed, n.former:
 		return adminv1.NodeState_NODE_STATE_EMPTY
 	}
 	return adminv1.NodeState_NODE_STATE_NEW
@@ -55,6 +61,10 @@ func (n *nodeView) problem() string {
 	switch {
 	case n.seen.leaving:
 		return "it is about to stop"
+	case n.lost && !n.alive():
+		return "it was declared lost: what only it has is missing until it is back"
+	case n.former && n.behind && !n.alive():
+		return "it was taken out of the layout and is away before it has handed over what it holds: start it or, if it will not come back, declare it lost with: garage layout lost"
 	case n.instance == nil && n.desired != nil:
 		return "Consul does not know it: is it running?"
 	case n.instance != nil && !n.instance.Healthy:
@@ -69,7 +79,7 @@ func (n *nodeView) problem() string {
 	return ""
 }
 
-func (n *nodeView) message() *adminv1.Node {
+func (n *nodeView) message(now time.Time) *adminv1.Node {
 	m := &adminv1.Node{Id: n.id.String(), Alive: n.alive(), State: n.state(), Machine: n.machine, Problem: n.problem(), Partitions: uint32(n.partitions)}
 	if n.instance != nil {
 		m.Zone, m.Address, m.Version, m.CapacityText = n.instance.Zone, n.instance.Address, n.instance.Version, n.instance.Capacity
@@ -81,10 +91,7 @@ func (n *nodeView) message() *adminv1.Node {
 		m.Zone = n.desired.Zone
 	}
 	if st := n.seen.report.GetStatus(); st != nil {
-		m.Version, m.ReadOnly = st.GetVersion(), st.GetReadOnly()
-		m.Chunks, m.Bytes, m.StoredBytes = st.GetChunks(), st.GetBytes(), st.GetStoredBytes()
-		m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
-		m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
+		fill(m, st, now)
 	}
 	if t := n.seen.report.GetTraffic(); t != nil {
 		m.Reads, m.Writes, m.References, m.Deletes, m.Errors = t.GetReads(), t.GetWrites(), t.GetReferences(), t.GetDeletes(), t.GetErrors()
@@ -118,16 +125,10 @@ func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*
 			get(id).seen = r
 		}
 	}
-	l := snapshot.Layout()
-	var slots []int
-	if a := snapshot.Assignment(); a != nil {
-		slots = a.Slots()
+	if snapshot.Active != nil {
+		placements(snapshot, get)
 	}
-	for i, n := range l.Nodes {
-		v := get(n.ID)
-		v.desired, v.partitions = &n, slots[i]
-	}
-	placed, err := s.cluster.placedBefore(ctx, l.Number)
+	placed, err := s.cluster.placedBefore(ctx, snapshot.Layout().Number)
 	sorted := make([]*nodeView, 0, len(all))
 	for id, n := range all {
 		n.placed = placed[id]
@@ -135,6 +136,22 @@ func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*
 	}
 	slices.SortFunc(sorted, func(a, b *nodeView) int { return bytes.Compare(a.id[:], b.id[:]) })
 	return sorted, err
+}
+
+// placements fills in where the layouts in force have nodes.
+func placements(snapshot kv.Snapshot, get func(chunk.NodeID) *nodeView) {
+	for _, p := range snapshot.Active.Placements() {
+		current := p.Layout.Number == snapshot.Active.Number()
+		slots := p.Assignment.Slots()
+		for i, n := range p.Layout.Nodes {
+			v := get(n.ID)
+			v.former, v.lost = !current, snapshot.LostFor(n.ID, p.Layout.Number)
+			v.behind = v.seen.report.GetStatus().GetWalked() < snapshot.Active.Number()
+			if current {
+				v.desired, v.partitions = &n, slots[i]
+			}
+		}
+	}
 }
 
 // placedBefore are the nodes of all layouts before a number; with an error, of some. Published layouts never change, so each

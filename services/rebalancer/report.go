@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"io"
+	"log/slog"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -83,7 +84,11 @@ func (n *clusterServer) receive(t *term, stream grpc.BidiStreamingServer[cluster
 	for {
 		select {
 		case r := <-reports:
-			if !t.roster.put(id, serial, r, n.deps.Clock.Now()) {
+			before, current := t.roster.put(id, serial, r, n.deps.Clock.Now())
+			for _, e := range events(before.GetStatus().GetTasks(), r.GetStatus().GetTasks()) {
+				n.deps.Logger.LogAttrs(stream.Context(), e.level, e.text, append(e.attributes, slog.Any("node", id))...)
+			}
+			if !current {
 				return errors.E(errors.Conflict, errors.Node, id.String(), "another stream of it has begun")
 			}
 		case err := <-failed:
@@ -116,8 +121,7 @@ func (n *clusterServer) Leave(ctx context.Context, r *clusterv1.LeaveRequest) (*
 	if err != nil {
 		n.deps.Logger.WarnContext(ctx, "a node wants to leave, and the layout is the last one known", "node", id, "error", err)
 	}
-	answer := t.mayLeave(leave.Question{Node: id, Process: process, Now: n.deps.Clock.Now(), Members: n.members(t),
-		Layout: snapshot.Layout(), Assignment: snapshot.Assignment()})
+	answer := t.mayLeave(leave.Question{Node: id, Process: process, Now: n.deps.Clock.Now(), Members: n.members(t), Layouts: snapshot.Active})
 	if answer.Granted {
 		n.deps.Logger.InfoContext(ctx, "a node has leave to stop", "node", id)
 	} else {

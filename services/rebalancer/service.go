@@ -36,7 +36,7 @@ func DefaultConfig() Config {
 	return Config{StatusTimeout: 3 * time.Second, Settle: keys.MaxKeep, Return: 15 * time.Second}
 }
 
-// Node asks a chunk-node how it is. A chunk.Node is one.
+// Node is a chunk-node as the rebalancer speaks to it.
 type Node interface {
 	Status(ctx context.Context) (chunk.NodeStatus, error)
 }
@@ -54,12 +54,12 @@ type Deps struct {
 	Store meta.Store
 	// ClusterID is whose status this is.
 	ClusterID uuid.UUID
-	// Layout and Assignment say which nodes there should be; Nodes reaches them by their IDs.
-	Layout     layout.Layout
-	Assignment *layout.Assignment
-	Nodes      map[chunk.NodeID]Node
-	Peers      []Peer
-	// Consul, if set, is where layout, nodes and services are found instead; Self is how others reach this
+	// Node reaches a node of the layouts in force. Kinds: NotFound.
+	Node func(chunk.NodeID) (Node, error)
+	// Layouts are those in force, and Peers the other services.
+	Layouts *layout.Active
+	Peers   []Peer
+	// Consul, if set, is where layouts, nodes and services are found instead; Self is how others reach this
 	// instance, and Dial reaches another one.
 	Consul  *consul.Client
 	Self    Self
@@ -81,8 +81,11 @@ type Service struct {
 
 // New makes the service. Kinds: Invalid if something it cannot do without is missing.
 func New(c Config, d Deps) (*Service, error) {
-	if d.Store == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
-		return nil, errors.Newf(errors.Invalid, "the rebalancer needs a store, a clock, a source of randomness and a logger")
+	if d.Store == nil || d.Node == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the rebalancer needs a store, a way to reach nodes, a clock, a source of randomness and a logger")
+	}
+	if d.Layouts == nil && d.Consul == nil {
+		return nil, errors.Newf(errors.Invalid, "the rebalancer needs layouts, or Consul to find them in")
 	}
 	if c.StatusTimeout <= 0 {
 		c.StatusTimeout = DefaultConfig().StatusTimeout

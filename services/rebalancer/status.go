@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
-	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
 	"deuxfleurs.fr/garage/pkg/layout"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
 // GetStatus tells how the cluster is. What does not answer is part of the answer. With Consul the active instance
@@ -26,24 +28,22 @@ func (s *Service) GetStatus(ctx context.Context, r *adminv1.GetStatusRequest) (*
 // askAll asks the nodes of a layout that is a file and their services at the same time how they are. It fails only
 // if the metadata store does.
 func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error) {
+	current, nodes := s.deps.Layouts.Current(), s.deps.Layouts.Nodes()
 	answer := &adminv1.GetStatusResponse{
 		ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version,
-		Layout: s.deps.Layout.Number, Replication: uint32(s.deps.Layout.Replication),
-		Nodes:    make([]*adminv1.Node, len(s.deps.Layout.Nodes)),
+		Layout: current.Layout.Number, OldestLayout: s.deps.Layouts.Oldest(), Replication: uint32(current.Layout.Replication),
+		Nodes:    make([]*adminv1.Node, len(nodes)),
 		Services: make([]*adminv1.Service, len(s.deps.Peers)),
 	}
 	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
-	var partitions []int
-	if s.deps.Assignment != nil {
-		partitions = s.deps.Assignment.Slots()
-	}
-	for i, n := range s.deps.Layout.Nodes {
+	partitions := current.Assignment.Slots()
+	for i, n := range nodes {
 		asking.Go(func() {
 			answer.Nodes[i] = s.nodeStatus(asked, n)
-			if partitions != nil {
-				answer.Nodes[i].Partitions = uint32(partitions[i])
+			if at := current.Layout.Index(n.ID); at >= 0 {
+				answer.Nodes[i].Partitions = uint32(partitions[at])
 			}
 		})
 	}
@@ -67,9 +67,9 @@ func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error
 
 func (s *Service) nodeStatus(ctx context.Context, n layout.Node) *adminv1.Node {
 	m := &adminv1.Node{Id: n.ID.String(), Zone: n.Zone, Address: n.Address}
-	node, ok := s.deps.Nodes[n.ID]
-	if !ok {
-		m.Problem = "the layout has this node and nobody knows how to reach it"
+	node, err := s.deps.Node(n.ID)
+	if err != nil {
+		m.Problem = err.Error()
 		return m
 	}
 	st, err := node.Status(ctx)
@@ -77,8 +77,8 @@ func (s *Service) nodeStatus(ctx context.Context, n layout.Node) *adminv1.Node {
 		m.Problem = err.Error()
 		return m
 	}
-	m.Alive = true
-	fill(m, st)
+	m.Alive, m.Problem = true, st.Problem
+	fill(m, remote.StatusTo(st), s.deps.Clock.Now())
 	switch {
 	case st.ID != n.ID:
 		m.Problem = fmt.Sprintf("another node answers at this address: %v", st.ID)
@@ -88,9 +88,12 @@ func (s *Service) nodeStatus(ctx context.Context, n layout.Node) *adminv1.Node {
 	return m
 }
 
-func fill(m *adminv1.Node, st chunk.NodeStatus) {
-	m.Version, m.Problem, m.ReadOnly = st.Version, st.Problem, st.ReadOnly
-	m.Chunks, m.Bytes, m.StoredBytes = st.Chunks, st.Bytes, st.StoredBytes
-	m.Capacity, m.Free = st.Capacity, st.Free
-	m.Owed, m.Quarantined, m.Uncollected = st.Owed, st.Quarantined, st.Uncollected
+// fill takes over what a node says about itself.
+func fill(m *adminv1.Node, st *chunknodev1.StatusResponse, now time.Time) {
+	m.Version, m.ReadOnly = st.GetVersion(), st.GetReadOnly()
+	m.Chunks, m.Bytes, m.StoredBytes = st.GetChunks(), st.GetBytes(), st.GetStoredBytes()
+	m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
+	m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
+	m.Layout, m.Walked, m.Foreign, m.Wanted, m.Trashed = st.GetLayout(), st.GetWalked(), st.GetForeign(), st.GetWanted(), st.GetTrashed()
+	m.Tasks = taskMessages(st.GetTasks(), now)
 }

@@ -26,7 +26,7 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 		problems = append(problems, err.Error())
 	}
 	if l := snapshot.Layout(); l.Number > 0 {
-		answer.Layout, answer.Replication = l.Number, uint32(l.Replication)
+		answer.Layout, answer.OldestLayout, answer.Replication = l.Number, snapshot.Active.Oldest(), uint32(l.Replication)
 	} else if err == nil {
 		problems = append(problems, "no layout is in force, so nothing can be stored: say which nodes hold the data with garage layout assign and garage layout apply")
 	}
@@ -34,8 +34,10 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
+	answer.Waiting = s.waiting(t, snapshot, nodes)
+	now := s.deps.Clock.Now()
 	for _, n := range nodes {
-		answer.Nodes = append(answer.Nodes, n.message())
+		answer.Nodes = append(answer.Nodes, n.message(now))
 	}
 	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()

@@ -34,11 +34,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
-	placement, err := alone(info.NodeID)
-	if err != nil {
-		return err
-	}
-	active, err := layout.NewActive(placement)
+	active, err := alone(info.NodeID)
 	if err != nil {
 		return err
 	}
@@ -56,7 +52,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
-	if err := c.addRebalancer(p, metadataService, store, node.Node(), placement); err != nil {
+	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
 		return err
 	}
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
@@ -76,21 +72,24 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 }
 
 // alone is the layout of a node that has no others.
-func alone(id chunk.NodeID) (layout.Placement, error) {
+func alone(id chunk.NodeID) (*layout.Active, error) {
 	l, err := layout.New(1, 1, []layout.Node{{ID: id, Zone: "here", Tokens: 1}})
 	if err != nil {
-		return layout.Placement{}, err
+		return nil, err
 	}
 	a, err := layout.Assign(nil, l)
-	return layout.Placement{Layout: l, Assignment: a}, err
+	if err != nil {
+		return nil, err
+	}
+	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node, placement layout.Placement) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node, active *layout.Active) error {
 	info := p.Folder.Info()
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: store, ClusterID: info.ClusterID, Layout: placement.Layout, Assignment: placement.Assignment,
-		Nodes:   map[chunk.NodeID]rebalancer.Node{info.NodeID: node},
+		Store: store, ClusterID: info.ClusterID, Layouts: active,
+		Node:    func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
 		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})

@@ -88,12 +88,21 @@ func newService(log *slog.Logger) (*rebalancer.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	owners, err := layout.Assign(nil, l)
+	if err != nil {
+		return nil, err
+	}
+	active, err := layout.NewActive(layout.Placement{Layout: l, Assignment: owners})
+	if err != nil {
+		return nil, err
+	}
+	nodes := map[chunk.NodeID]rebalancer.Node{
+		nodeOne: node{status: chunk.NodeStatus{ID: nodeOne, ClusterID: cluster, Chunks: 12, Bytes: 3 << 20, Capacity: 10 << 30, Free: 9 << 30}},
+		nodeTwo: node{err: errors.Newf(errors.Unavailable, "the office has no power")},
+	}
 	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
-		Store: store, ClusterID: cluster, Layout: l, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
-		Nodes: map[chunk.NodeID]rebalancer.Node{
-			nodeOne: node{status: chunk.NodeStatus{ID: nodeOne, ClusterID: cluster, Chunks: 12, Bytes: 3 << 20, Capacity: 10 << 30, Free: 9 << 30}},
-			nodeTwo: node{err: errors.Newf(errors.Unavailable, "the office has no power")},
-		},
+		Store: store, ClusterID: cluster, Layouts: active, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
+		Node:  func(id chunk.NodeID) (rebalancer.Node, error) { return nodes[id], nil },
 		Peers: []rebalancer.Peer{{Name: "metadata", Address: "192.0.2.1:3902", Check: func(context.Context) error { return nil }}},
 	})
 }

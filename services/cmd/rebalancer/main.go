@@ -9,6 +9,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -49,36 +50,35 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	deps := rebalancer.Deps{Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID,
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
-	if p.Consul != nil {
-		return s.join(p, reach, identity, deps)
-	}
-	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
-	if err := s.know(p, reach, &deps); err != nil {
-		return err
-	}
-	_, err = s.add(p, deps)
-	return err
-}
-
-// know fills in the nodes of the layout file and the services that the settings name.
-func (s *settings) know(p *program.Program, reach peers.Reach, deps *rebalancer.Deps) error {
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
 	}
-	view, _ := members.Current()
-	current := view.Layouts.Current()
-	deps.Layout, deps.Assignment, deps.Nodes = current.Layout, current.Assignment, map[chunk.NodeID]rebalancer.Node{}
-	for id, n := range view.Nodes {
-		deps.Nodes[id] = n
+	deps.Node = func(id chunk.NodeID) (rebalancer.Node, error) { return node(members, id) }
+	if p.Consul != nil {
+		return s.join(p, reach, identity, deps)
 	}
+	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
+	view, _ := members.Current()
+	deps.Layouts = view.Layouts
 	others, closeOthers, err := rebalancer.DialPeers(s.Peers)
 	if err != nil {
 		return err
 	}
 	p.OnClose(closeOthers)
 	deps.Peers = append(deps.Peers, others...)
-	return nil
+	_, err = s.add(p, deps)
+	return err
+}
+
+// node reaches a node of the layouts in force.
+func node(members *membership.Members, id chunk.NodeID) (rebalancer.Node, error) {
+	view, _ := members.Current()
+	client, ok := view.Nodes[id]
+	if !ok {
+		return nil, errors.E(errors.NotFound, errors.Node, id.String(), "no layout in force has it")
+	}
+	return client, nil
 }
 
 // join makes the program one of the rebalancers that Consul knows, of which one is active.

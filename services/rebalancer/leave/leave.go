@@ -3,8 +3,8 @@
 //
 // Invariants, for one [Book], which is one term of the active rebalancer:
 //
-//   - A node is granted leave only while every other node that owns one of its partitions is present and has no
-//     grant that is still open.
+//   - A node is granted leave only while every other node that owns one of its partitions, in any layout in force, is present and
+//     has no grant that is still open.
 //   - Open grants are all of one zone.
 //   - A grant ends when the node is back, as another process; or, if it never went, when its time is over. A node whose
 //     time is over and which is away counts as away like any other.
@@ -54,9 +54,8 @@ type Question struct {
 	Now     time.Time
 	// Members are the nodes that are known; others are away.
 	Members map[chunk.NodeID]Member
-	// Layout and Assignment are what was published last; zero and nil: nothing was, and no node holds data.
-	Layout     layout.Layout
-	Assignment *layout.Assignment
+	// Layouts are those in force; nil: none was published, and no node holds data.
+	Layouts *layout.Active
 }
 
 // Answer is what becomes of a wish.
@@ -80,17 +79,16 @@ type Book struct {
 // Ask decides. A node that asks again while its grant is open gets it again.
 func (b *Book) Ask(q Question) Answer {
 	b.forget(q)
-	at := q.Layout.Index(q.Node)
-	if q.Assignment == nil || at < 0 {
+	if q.Layouts == nil || q.Layouts.Index(q.Node) < 0 {
 		return Answer{Granted: true} // it owns nothing
 	}
-	zone := q.Layout.Nodes[at].Zone
+	zone := q.Layouts.Nodes()[q.Layouts.Index(q.Node)].Zone
 	for _, id := range b.open() {
 		if other := b.grants[id]; id != q.Node && other.zone != zone {
 			return refused("the node %v in the zone %s has leave, and one zone leaves at a time", id, other.zone)
 		}
 	}
-	for _, id := range Neighbours(q.Assignment, q.Node) {
+	for _, id := range Neighbours(q.Layouts, q.Node) {
 		if _, leaving := b.grants[id]; leaving {
 			return refused("the node %v, which holds copies of the same chunks, has leave and is not back", id)
 		}
@@ -133,22 +131,29 @@ func (b *Book) forget(q Question) {
 
 func refused(format string, args ...any) Answer { return Answer{Reason: fmt.Sprintf(format, args...)} }
 
-// Neighbours are the other nodes that own a partition of which a node is an owner, sorted by ID.
-func Neighbours(a *layout.Assignment, id chunk.NodeID) []chunk.NodeID {
-	nodes := a.Nodes()
-	shared := make([]bool, len(nodes))
-	for p := range chunk.Partition(chunk.Partitions) {
-		owners := a.Owners(p)
-		if slices.ContainsFunc(owners, func(o uint16) bool { return nodes[o] == id }) {
-			for _, o := range owners {
-				shared[o] = true
+// Neighbours are the other nodes that own a partition of which a node is an owner, in the same layout in force, sorted by ID.
+func Neighbours(a *layout.Active, id chunk.NodeID) []chunk.NodeID {
+	shared := make([]bool, len(a.Nodes()))
+	for _, l := range a.Placements() {
+		nodes := l.Assignment.Nodes()
+		together := make([]bool, len(nodes))
+		for p := range chunk.Partition(chunk.Partitions) {
+			owners := l.Assignment.Owners(p)
+			if slices.ContainsFunc(owners, func(o uint16) bool { return nodes[o] == id }) {
+				for _, o := range owners {
+					together[o] = true
+				}
 			}
+		}
+		for i, is := range together {
+			at := a.Index(nodes[i])
+			shared[at] = shared[at] || is
 		}
 	}
 	var others []chunk.NodeID
-	for i, n := range nodes {
-		if shared[i] && n != id {
-			others = append(others, n)
+	for i, n := range a.Nodes() {
+		if shared[i] && n.ID != id {
+			others = append(others, n.ID)
 		}
 	}
 	return others

@@ -18,16 +18,30 @@ func id(i int) chunk.NodeID { return chunk.NodeID{15: byte(i + 1)} }
 func process(i, start int) uuid.UUID { return uuid.UUID{0: byte(start + 1), 15: byte(i + 1)} }
 
 // cluster is a layout of nodes in the zones given, one letter for each node.
-func cluster(t require.TestingT, copies int, zones string) (layout.Layout, *layout.Assignment) {
+func cluster(t require.TestingT, copies int, zones string) *layout.Active {
+	return inForce(t, placement(t, nil, 1, copies, zones))
+}
+
+func inForce(t require.TestingT, placements ...layout.Placement) *layout.Active {
+	a, err := layout.NewActive(placements...)
+	require.NoError(t, err)
+	return a
+}
+
+// placement is a layout that follows previous; a dash is a node that it does not have.
+func placement(t require.TestingT, previous *layout.Assignment, number uint64, copies int, zones string) layout.Placement {
 	var nodes []layout.Node
 	for i, z := range zones {
+		if z == '-' {
+			continue
+		}
 		nodes = append(nodes, layout.Node{ID: id(i), Zone: string(z), Tokens: 10})
 	}
-	l, err := layout.New(1, copies, nodes)
+	l, err := layout.New(number, copies, nodes)
 	require.NoError(t, err)
-	a, err := layout.Assign(nil, l)
+	a, err := layout.Assign(previous, l)
 	require.NoError(t, err)
-	return l, a
+	return layout.Placement{Layout: l, Assignment: a}
 }
 
 func everybody(n int) map[chunk.NodeID]Member {
@@ -41,11 +55,11 @@ func everybody(n int) map[chunk.NodeID]Member {
 var start = time.Unix(1_700_000_000, 0)
 
 func TestOneOfThreeOwnersLeavesAtATime(t *testing.T) {
-	l, a := cluster(t, 3, "abc")
+	l := cluster(t, 3, "abc")
 	members := everybody(3)
 	var b Book
 	ask := func(i int, at time.Duration) Answer {
-		return b.Ask(Question{Node: id(i), Process: process(i, 0), Now: start.Add(at), Members: members, Layout: l, Assignment: a})
+		return b.Ask(Question{Node: id(i), Process: process(i, 0), Now: start.Add(at), Members: members, Layouts: l})
 	}
 	require.True(t, ask(0, 0).Granted)
 	require.True(t, ask(0, time.Second).Granted, "it did not get the answer and asks again")
@@ -63,21 +77,21 @@ func TestOneOfThreeOwnersLeavesAtATime(t *testing.T) {
 }
 
 func TestALeaveThatWasNotUsedEnds(t *testing.T) {
-	l, a := cluster(t, 3, "abc")
+	l := cluster(t, 3, "abc")
 	members := everybody(3)
 	var b Book
-	require.True(t, b.Ask(Question{Node: id(0), Process: process(0, 0), Now: start, Members: members, Layout: l, Assignment: a}).Granted)
-	other := Question{Node: id(1), Process: process(1, 0), Now: start.Add(ValidFor + slack - 1), Members: members, Layout: l, Assignment: a}
+	require.True(t, b.Ask(Question{Node: id(0), Process: process(0, 0), Now: start, Members: members, Layouts: l}).Granted)
+	other := Question{Node: id(1), Process: process(1, 0), Now: start.Add(ValidFor + slack - 1), Members: members, Layouts: l}
 	require.False(t, b.Ask(other).Granted)
 	other.Now = start.Add(ValidFor + slack)
 	require.True(t, b.Ask(other).Granted)
 }
 
 func TestNodesOfOneZoneMayLeaveTogether(t *testing.T) {
-	l, a := cluster(t, 3, "aabbcc")
+	l := cluster(t, 3, "aabbcc")
 	var b Book
 	ask := func(i int) Answer {
-		return b.Ask(Question{Node: id(i), Process: process(i, 0), Now: start, Members: everybody(6), Layout: l, Assignment: a})
+		return b.Ask(Question{Node: id(i), Process: process(i, 0), Now: start, Members: everybody(6), Layouts: l})
 	}
 	require.True(t, ask(0).Granted)
 	require.True(t, ask(1).Granted, "it owns nothing that the other owns")
@@ -86,22 +100,22 @@ func TestNodesOfOneZoneMayLeaveTogether(t *testing.T) {
 }
 
 func TestWhoHoldsNothingMayLeave(t *testing.T) {
-	l, a := cluster(t, 2, "ab")
+	l := cluster(t, 2, "ab")
 	var b Book
-	stranger := Question{Node: id(7), Now: start, Layout: l, Assignment: a}
+	stranger := Question{Node: id(7), Now: start, Layouts: l}
 	require.True(t, b.Ask(stranger).Granted)
 	require.True(t, b.Ask(Question{Node: id(0), Now: start}).Granted, "no layout was published")
-	require.False(t, b.Ask(Question{Node: id(0), Now: start, Layout: l, Assignment: a}).Granted, "nothing is known of the other owner")
+	require.False(t, b.Ask(Question{Node: id(0), Now: start, Layouts: l}).Granted, "nothing is known of the other owner")
 }
 
 func TestNeighboursShareAPartition(t *testing.T) {
-	_, a := cluster(t, 2, "abcd")
+	a := cluster(t, 2, "abcd")
 	for i := range 4 {
 		var want []chunk.NodeID
 		for j := range 4 {
 			shares := false
 			for p := range chunk.Partition(chunk.Partitions) {
-				owners := a.Owners(p)
+				owners := a.Current().Assignment.Owners(p)
 				shares = shares || slices.Contains(owners, uint16(i)) && slices.Contains(owners, uint16(j))
 			}
 			if shares && j != i {
@@ -112,17 +126,24 @@ func TestNeighboursShareAPartition(t *testing.T) {
 	}
 }
 
+func TestOwnersInALayoutThatIsNotRetiredAreNeighbours(t *testing.T) {
+	first := placement(t, nil, 1, 2, "ab-")
+	next := placement(t, first.Assignment, 2, 2, "-bc")
+	require.Equal(t, []chunk.NodeID{id(1)}, Neighbours(inForce(t, first, next), id(0)))
+	require.Equal(t, []chunk.NodeID{id(0), id(2)}, Neighbours(inForce(t, first, next), id(1)))
+	require.Empty(t, Neighbours(inForce(t, next), id(0)), "it is not in force any more")
+}
+
 // lag is how long the rebalancer may count a node as present that is not: its reports stay fresh so long.
 const lag = 10 * time.Second
 
 // simulation is a cluster whose nodes stop by leave, crash, come back, and report to an active rebalancer that changes.
 type simulation struct {
-	layout layout.Layout
-	owners *layout.Assignment
-	now    time.Time
-	term   int
-	book   Book
-	nodes  []*simulated
+	layouts *layout.Active
+	now     time.Time
+	term    int
+	book    Book
+	nodes   []*simulated
 }
 
 // simulated is one node as it really is, and as the rebalancer sees it.
@@ -165,7 +186,7 @@ func (s *simulation) check(t *rapid.T) {
 		if n.up || !n.byLeave {
 			continue
 		}
-		for _, other := range Neighbours(s.owners, id(i)) {
+		for _, other := range Neighbours(s.layouts, id(i)) {
 			if o := s.nodes[int(other[15])-1]; !o.up && o.byLeave {
 				t.Fatalf("nodes %d and %d own the same partition, and both have left with leave", i, int(other[15])-1)
 			}
@@ -178,16 +199,17 @@ func TestTwoOwnersOfAPartitionNeverLeaveTogether(t *testing.T) {
 		copies int
 		zones  string
 	}{{3, "abc"}, {3, "aabbcc"}, {2, "abcd"}, {3, "aab"}, {2, "aaa"}, {2, "aaab"}, {3, "abcde"}}
-	layouts := make([]layout.Layout, len(shapes))
-	owners := make([]*layout.Assignment, len(shapes))
+	layouts := make([]*layout.Active, len(shapes))
 	for i, s := range shapes {
-		layouts[i], owners[i] = cluster(t, s.copies, s.zones)
+		layouts[i] = cluster(t, s.copies, s.zones)
 	}
+	first := placement(t, nil, 1, 2, "abcd-")
+	layouts = append(layouts, inForce(t, first, placement(t, first.Assignment, 2, 2, "-bcde"))) // data is on its way
 	granted, refusals := 0, 0
 	history := func(t *rapid.T) {
-		shape := rapid.IntRange(0, len(shapes)-1).Draw(t, "shape")
-		s := &simulation{layout: layouts[shape], owners: owners[shape], now: start}
-		for i := range s.layout.Nodes {
+		shape := rapid.IntRange(0, len(layouts)-1).Draw(t, "shape")
+		s := &simulation{layouts: layouts[shape], now: start}
+		for i := range s.layouts.Nodes() {
 			s.nodes = append(s.nodes, &simulated{up: true, seen: Member{Present: true, Process: process(i, 0)}})
 		}
 		pick := func(want func(*simulated) bool) (int, *simulated) {
@@ -209,7 +231,7 @@ func TestTwoOwnersOfAPartitionNeverLeaveTogether(t *testing.T) {
 		}
 		ask := func(t *rapid.T) {
 			i, n := pick(func(n *simulated) bool { return n.up && n.term == s.term })
-			a := s.book.Ask(Question{Node: id(i), Process: process(i, n.starts), Now: s.now, Members: s.members(), Layout: s.layout, Assignment: s.owners})
+			a := s.book.Ask(Question{Node: id(i), Process: process(i, n.starts), Now: s.now, Members: s.members(), Layouts: s.layouts})
 			if a.Granted {
 				granted++
 				n.granted = append(n.granted, answer{s.term, s.now})
