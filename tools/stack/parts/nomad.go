@@ -18,7 +18,7 @@ type Nomad struct {
 	Clients []Client
 }
 
-// Client is a machine that runs jobs, with raw_exec or, where it may, with exec. Its meta is the machine's, and "address".
+// Client is a machine that runs jobs, with raw_exec. Its meta is the machine's, and "address".
 type Client struct {
 	Agent
 	// Volumes are the host volumes by name: absolute folders, which are made.
@@ -125,9 +125,7 @@ func (c Client) config(s *Stack, ports int) (map[string]any, error) {
 		// All clients share the ports of one machine.
 		"min_dynamic_port": ports, "max_dynamic_port": ports + tasksPorts - 1,
 		// Asking clouds for what machine this is takes seconds where there is none, and other drivers look for what is not installed.
-		"options": map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean", "driver.allowlist": "raw_exec,exec"},
-		// What exec copies of the machine into a task's own root: the programs are static.
-		"chroot_env": map[string]string{"/etc/passwd": "/etc/passwd", "/etc/group": "/etc/group", "/etc/ssl/certs": "/etc/ssl/certs"},
+		"options": map[string]any{"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean", "driver.allowlist": "raw_exec"},
 		// A chunk-node asks for leave before it stops, and may have to wait.
 		"max_kill_timeout":         "15m",
 		"gc_interval":              "1m",
