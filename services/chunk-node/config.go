@@ -27,6 +27,11 @@ type Config struct {
 	Tombstones  time.Duration `conf:"tombstones" help:"how long a removed reference is remembered, so that a late message cannot bring it back" min:"1m"`
 	Collect     time.Duration `conf:"collect-interval" help:"how often chunks to collect are looked for" min:"10ms"`
 
+	RebalanceRate  config.Size   `conf:"rebalance-rate" help:"bytes a second that the node sends to hand over chunks to other nodes, and again as many to repair what is missing; 0: no limit"`
+	ScrubRate      config.Size   `conf:"scrub-rate" help:"bytes a second that the node reads to find damaged chunks; 0: no limit"`
+	ScrubInterval  time.Duration `conf:"scrub-interval" help:"time in which every chunk is read once to find damaged ones" min:"1m"`
+	RepairInterval time.Duration `conf:"repair-interval" help:"how often the node compares what it holds with the other owners; it also does so after a start and with each node that returns" min:"1s"`
+
 	report.Config `conf:""`
 }
 
@@ -42,7 +47,13 @@ func DefaultConfig() Config {
 		Grace:       state.DefaultGrace,
 		Tombstones:  state.DefaultTombstones,
 		Collect:     time.Minute,
-		Config:      report.DefaultConfig(),
+
+		RebalanceRate:  40 * config.MiB,
+		ScrubRate:      20 * config.MiB,
+		ScrubInterval:  30 * 24 * time.Hour,
+		RepairInterval: 24 * time.Hour,
+
+		Config: report.DefaultConfig(),
 	}
 }
 

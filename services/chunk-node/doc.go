@@ -2,8 +2,10 @@
 //
 // Service composes package disk, which keeps the chunks, and package server,
 // which answers other machines; package state holds the decisions of both as
-// pure functions; package report tells the active rebalancer how the node is
-// and asks it for leave before a planned stop. In one process with the others, Node is called directly.
+// pure functions. Package heal hands over, repairs and checks what the node
+// holds: package tasks runs it, and package adopt knows the layouts and the
+// other nodes. Package report tells the active rebalancer how the node is and
+// asks it for leave before a planned stop. In one process with the others, Node is called directly.
 //
 // Invariants: what the service acknowledged is found again after any stop
 // (package disk says how); after Run returned, calls are refused.

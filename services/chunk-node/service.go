@@ -20,9 +20,11 @@ import (
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	"deuxfleurs.fr/garage/services/chunk-node/adopt"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/report"
 	"deuxfleurs.fr/garage/services/chunk-node/server"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
+	"deuxfleurs.fr/garage/services/chunk-node/tasks"
 )
 
 // Deps are what the service works with.
@@ -55,6 +57,8 @@ type Service struct {
 	deps     Deps
 	store    *disk.Store
 	peers    *adopt.Peers
+	healing  *heal.Engine
+	tasks    *tasks.Runner
 	traffic  traffic
 	reporter *report.Reporter // nil: there is nobody to report to
 
@@ -87,7 +91,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	s := &Service{config: c, deps: d, store: store, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
-	if err := s.openReporter(); err != nil {
+	if err := errors.Join(s.openTasks(), s.openReporter()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return s, nil
@@ -102,7 +106,7 @@ func (s *Service) openReporter() error {
 		return errors.Wrap(errors.Internal, err, "drawing the ID of this process")
 	}
 	s.reporter = report.New(s.config.Config, report.Deps{NodeID: s.deps.NodeID, Process: process, Finder: s.deps.Rebalancer,
-		Status: s.store.Status, Traffic: s.traffic.message, Collection: s.collection, Clock: s.deps.Clock, Logger: s.deps.Logger})
+		Status: s.Node().Status, Traffic: s.traffic.message, Collection: s.collection, Clock: s.deps.Clock, Logger: s.deps.Logger})
 	return nil
 }
 
@@ -110,13 +114,15 @@ func (s *Service) collection() *clusterv1.Collection {
 	return &clusterv1.Collection{Running: s.collecting.Load(), Collected: s.collected.Load()}
 }
 
-// Node is the store itself, for direct calls. After Run returned its calls
+// Node is the store and its tasks, for direct calls. After Run returned its calls
 // fail with kind Unavailable.
-func (s *Service) Node() chunk.Node { return s.store }
+func (s *Service) Node() *Node { return &Node{Store: s.store, service: s} }
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	server.Register(r, server.Config{Node: &counted{Store: s.store, traffic: &s.traffic}, ID: s.deps.NodeID, Pool: s.deps.Pool, Layouts: s.peers})
+	node := s.Node()
+	server.Register(r, server.Config{Node: &counted{Node: node, traffic: &s.traffic}, ID: s.deps.NodeID, Pool: s.deps.Pool,
+		Layouts: s.peers, Inventory: node, Control: node})
 }
 
 // Adopt makes layouts those of the node, if they are newer than its own; they are on disk when it returns nil. Kinds: Conflict if
@@ -126,14 +132,19 @@ func (s *Service) Adopt(a *layout.Active) error { return s.peers.Adopt(a) }
 // ServerOptions are what the gRPC server must be made with, besides those of package rpc.
 func ServerOptions() []grpc.ServerOption { return server.Options() }
 
-// Run collects chunks, forgets old tombstones and reports until ctx ends; then it waits
+// Run carries out the tasks, forgets old tombstones and reports until ctx ends; then it waits
 // for the calls under way and closes the disks.
 func (s *Service) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	if s.reporter != nil {
 		work.Go(func() { s.reporter.Run(ctx) })
 	}
-	s.maintain(ctx)
+	work.Go(func() { s.follow(ctx) })
+	if s.store.Unclean() {
+		s.do(ctx, "checking the disks after a stop that was not in order", s.store.Check)
+	}
+	work.Go(func() { s.tasks.Run(ctx) })
+	s.expire(ctx)
 	work.Wait()
 	return s.Close()
 }
@@ -152,26 +163,11 @@ func (s *Service) Close() error { return s.store.Close() }
 // tombstonePasses is how often, in the time a tombstone is kept, old ones are looked for.
 const tombstonePasses = 24
 
-func (s *Service) maintain(ctx context.Context) {
-	if s.store.Unclean() {
-		s.do(ctx, "checking the disks after a stop that was not in order", s.store.Check)
+// expire forgets old tombstones.
+func (s *Service) expire(ctx context.Context) {
+	for clock.Sleep(ctx, s.deps.Clock, s.config.Tombstones/tombstonePasses) == nil {
+		s.do(ctx, "forgetting old tombstones", s.store.Expire)
 	}
-	nextExpiry := s.deps.Clock.Now().Add(s.config.Tombstones / tombstonePasses)
-	for clock.Sleep(ctx, s.deps.Clock, s.config.Collect) == nil {
-		s.do(ctx, "collecting chunks", s.collect)
-		if now := s.deps.Clock.Now(); !now.Before(nextExpiry) {
-			nextExpiry = now.Add(s.config.Tombstones / tombstonePasses)
-			s.do(ctx, "forgetting old tombstones", s.store.Expire)
-		}
-	}
-}
-
-func (s *Service) collect(ctx context.Context) (int, error) {
-	s.collecting.Store(true)
-	defer s.collecting.Store(false)
-	n, err := s.store.Collect(ctx)
-	s.collected.Add(int64(n))
-	return n, err
 }
 
 // do runs a piece of work. What fails is tried again the next time.

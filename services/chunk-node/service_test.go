@@ -67,10 +67,11 @@ func TestUnreferencedChunksAreCollectedAfterTheGracePeriod(t *testing.T) {
 	h, b := chunktest.Chunk(1, 100_000)
 	chunktest.RequirePut(t, s.Node(), h, b, chunktest.Ref(1))
 	require.NoError(t, s.Node().Delete(t.Context(), h, chunktest.Ref(1)))
+	const waits = 5 // each task, and tombstones
 	pass := func(d time.Duration) { // one round of collection
-		require.Eventually(t, func() bool { return c.Timers() == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return c.Timers() == waits }, 10*time.Second, time.Millisecond)
 		c.Advance(d)
-		require.Eventually(t, func() bool { return c.Timers() == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return c.Timers() == waits }, 10*time.Second, time.Millisecond)
 	}
 	pass(DefaultConfig().Grace - time.Second)
 	chunktest.RequireGet(t, s.Node(), h, b)

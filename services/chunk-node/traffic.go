@@ -8,7 +8,6 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
-	"deuxfleurs.fr/garage/services/chunk-node/disk"
 )
 
 // traffic counts the calls of other machines since the start.
@@ -31,15 +30,15 @@ func (t *traffic) done(calls *atomic.Int64, err error) {
 	}
 }
 
-// counted is the store as it is served to other machines.
+// counted is the node as it is served to other machines.
 type counted struct {
-	*disk.Store
+	*Node
 	traffic *traffic
 }
 
 // Get implements chunk.Store.
 func (c *counted) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
-	b, err := c.Store.Get(ctx, h)
+	b, err := c.Node.Get(ctx, h)
 	if c.traffic.done(&c.traffic.reads, err); err == nil {
 		c.traffic.bytesRead.Add(int64(b.Len()))
 	}
@@ -48,14 +47,14 @@ func (c *counted) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error)
 
 // Put implements chunk.Store.
 func (c *counted) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref) (chunk.Outcome, error) {
-	outcome, err := c.Store.Put(ctx, h, data, ref)
+	outcome, err := c.Node.Put(ctx, h, data, ref)
 	c.written(data, err)
 	return outcome, err
 }
 
 // PutVerifiedFor implements server.Node.
 func (c *counted) PutVerifiedFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error) {
-	outcome, err := c.Store.PutVerifiedFor(ctx, h, data, ref, owner)
+	outcome, err := c.Node.PutVerifiedFor(ctx, h, data, ref, owner)
 	c.written(data, err)
 	return outcome, err
 }
@@ -68,14 +67,14 @@ func (c *counted) written(data *buffer.Buffer, err error) {
 
 // PutRef implements chunk.Store.
 func (c *counted) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
-	outcome, err := c.Store.PutRef(ctx, h, ref)
+	outcome, err := c.Node.PutRef(ctx, h, ref)
 	c.traffic.done(&c.traffic.references, err)
 	return outcome, err
 }
 
 // Delete implements chunk.Store.
 func (c *counted) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	err := c.Store.Delete(ctx, h, ref)
+	err := c.Node.Delete(ctx, h, ref)
 	c.traffic.done(&c.traffic.deletes, err)
 	return err
 }

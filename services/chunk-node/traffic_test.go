@@ -12,7 +12,7 @@ import (
 
 func TestCallsOfOtherMachinesAreCounted(t *testing.T) {
 	s, stop := start(t, DefaultConfig(), deps(t, clock.System{}))
-	served := &counted{Store: s.store, traffic: &s.traffic}
+	served := &counted{Node: s.Node(), traffic: &s.traffic}
 	h, b := chunktest.Chunk(1, 1000)
 	chunktest.RequirePut(t, served, h, b, chunktest.Ref(1))
 	chunktest.RequireGet(t, served, h, b)

@@ -1,0 +1,81 @@
+package chunknode
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
+	"deuxfleurs.fr/garage/services/chunk-node/tasks"
+)
+
+// inFlight is how many chunks a task moves at the same time: enough to fill the default rate with chunks of 1 MiB over a line of
+// 50 ms, and few enough that clients' requests find the disks free.
+const inFlight = 4
+
+// openTasks makes the tasks, which Run runs.
+func (s *Service) openTasks() error {
+	ctx, c, d := context.Background(), &s.config, &s.deps
+	var err error
+	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval}, heal.Deps{
+		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide,
+	})
+	if err != nil {
+		return errors.Annotate(err, "opening the chunk-node's tasks")
+	}
+	jobs := s.healing.Jobs()
+	jobs[chunk.Collection] = tasks.JobFunc(s.collect)
+	rates := map[chunk.Task]int64{chunk.Rebalance: int64(c.RebalanceRate), chunk.Repair: int64(c.RebalanceRate), chunk.Scrub: int64(c.ScrubRate)}
+	s.tasks, err = tasks.New(ctx, jobs, tasks.Deps{Notes: s.store, Clock: d.Clock, Logger: d.Logger, Rates: rates})
+	return errors.Annotate(err, "opening the chunk-node's tasks")
+}
+
+// sideBySide calls do with 0 … n-1, inFlight at a time.
+func sideBySide(n int, do func(i int)) {
+	var work sync.WaitGroup
+	next := make(chan int)
+	for range min(n, inFlight) {
+		work.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	work.Wait()
+}
+
+// follow wakes the tasks that work for a layout when another one is adopted, until ctx ends.
+func (s *Service) follow(ctx context.Context) {
+	for {
+		changed := s.peers.Changed()
+		s.tasks.Wake(chunk.Rebalance)
+		s.tasks.Wake(chunk.Repair)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// collect is the task that removes chunks to which nothing has referred for long enough.
+func (s *Service) collect(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
+	answers := p.Asked()
+	p.Begin(s.deps.Clock.Now(), 0, 0, 0)
+	s.collecting.Store(true)
+	defer s.collecting.Store(false)
+	n, err := s.store.Collect(ctx)
+	s.collected.Add(int64(n))
+	p.Add(int64(n), 0)
+	if err != nil {
+		return 0, err
+	}
+	p.End(s.deps.Clock.Now(), answers)
+	return s.config.Collect, nil
+}
