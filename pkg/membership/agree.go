@@ -15,16 +15,8 @@ func (m *Members) Layouts() *layout.Active {
 	return view.Layouts
 }
 
-// Peer is a node of the layouts in force; its requests carry the number of the current one. Kinds: NotFound.
-func (m *Members) Peer(id chunk.NodeID) (chunk.Peer, error) {
-	client, err := m.client(id)
-	if err != nil {
-		return nil, err
-	}
-	return client, nil
-}
-
-func (m *Members) client(id chunk.NodeID) (*remote.Client, error) {
+// Client is that of a node of the layouts in force; its requests carry the number of the current one. Kinds: NotFound.
+func (m *Members) Client(id chunk.NodeID) (*remote.Client, error) {
 	view, _ := m.Current()
 	client, known := view.Nodes[id]
 	if !known {
@@ -38,13 +30,13 @@ func (m *Members) Alive(id chunk.NodeID) bool {
 	if m.deps.Alive != nil {
 		return m.deps.Alive(id)
 	}
-	client, err := m.client(id)
+	client, err := m.Client(id)
 	return err == nil && client.Answers()
 }
 
 // LayoutsOf asks a node for the layouts that it has adopted; nil: none yet.
 func (m *Members) LayoutsOf(ctx context.Context, id chunk.NodeID) (*layout.Active, error) {
-	client, err := m.client(id)
+	client, err := m.Client(id)
 	if err != nil {
 		return nil, err
 	}

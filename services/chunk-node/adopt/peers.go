@@ -55,7 +55,12 @@ func (p *Peers) Peer(id chunk.NodeID) (chunk.Peer, error) {
 	if p.members == nil {
 		return nil, errors.E(errors.NotFound, errors.Node, id.String(), "this node is alone")
 	}
-	return p.members.Peer(id)
+	client, err := p.members.Client(id)
+	if err != nil {
+		return nil, err
+	}
+	// The members follow a moment after the gate: an answer must be one of the layout that the node has adopted.
+	return client.At(p.Current()), nil
 }
 
 // Alive reports whether a node is believed to answer.
