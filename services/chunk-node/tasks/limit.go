@@ -51,7 +51,7 @@ func (l *limit) reserve(n int64) time.Duration {
 	if earliest := now.Add(-burst); l.free.Before(earliest) {
 		l.free = earliest
 	}
-	wait := l.free.Sub(now)
+	wait := max(l.free.Sub(now), 0)
 	l.free = l.free.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
 	return wait
 }
