@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -41,6 +43,29 @@ func endLeftovers(id string, log io.Writer) error {
 		}
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, fmt.Errorf("end %d (%s): %w", pid, exe, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unmountBelow ends what is mounted below a folder, which cannot be removed before, and says on the log what that was.
+func unmountBelow(folder string, log io.Writer) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	// What was mounted last may lie in what was mounted before.
+	for _, line := range slices.Backward(strings.Split(strings.TrimSpace(string(mounts)), "\n")) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 || !strings.HasPrefix(fields[4], folder+"/") {
+			continue
+		}
+		if _, err := fmt.Fprintf(log, "left behind, now unmounted: %s\n", fields[4]); err != nil {
+			errs = append(errs, err)
+		}
+		if err := syscall.Unmount(fields[4], syscall.MNT_DETACH); err != nil {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", fields[4], err))
 		}
 	}
 	return errors.Join(errs...)
