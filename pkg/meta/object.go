@@ -96,6 +96,9 @@ type Put struct {
 	// Chunks are rows not yet added; they are added in the same step.
 	Chunks    []Chunk
 	Condition Condition
+	// Written is, of an object that is restored, the timestamp that its version had: the new one has it too, unless something
+	// is above it. Zero: now. It goes with no request over the wire.
+	Written clock.Timestamp
 }
 
 // Delete deletes a key.

@@ -86,6 +86,7 @@ type Complete struct {
 	ETag      string
 	Checksum  Checksum
 	Condition Condition
+	Written   clock.Timestamp // as in Put
 }
 
 // NewUploadID makes the ID of an upload that begins now: a UUID of version 7

@@ -17,3 +17,5 @@ func open(t *testing.T, c clock.Clock) meta.Store {
 }
 
 func TestStore(t *testing.T) { metatest.Run(t, open) }
+
+func TestRestoredObjectsKeepTheirTimestamps(t *testing.T) { metatest.RunRestored(t, open) }

@@ -101,17 +101,20 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		s.addChunks(p.Upload, p.Chunks)
 		delete(s.uploads, p.Upload)
 	}
-	return s.commit(b, p.Object())
+	return s.commit(b, p.Object(), p.Written)
 }
 
 // commit makes o the newest version of its key.
-func (s *Store) commit(b *bucket, o meta.Object) (meta.Version, error) {
+func (s *Store) commit(b *bucket, o meta.Object, written clock.Timestamp) (meta.Version, error) {
 	id, err := clock.NewUUID(s.random)
 	if err != nil {
 		return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
 	}
 	old, exists := b.objects[o.Key]
-	o.Version = meta.Version{Timestamp: s.hybrid.After(old.Timestamp), ID: id}
+	if written <= old.Timestamp {
+		written = s.hybrid.After(old.Timestamp)
+	}
+	o.Version = meta.Version{Timestamp: written, ID: id}
 	if exists {
 		s.discard(b.ID, o.Key, old.Attempts())
 	} else {

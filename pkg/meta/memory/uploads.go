@@ -261,7 +261,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 	if err := c.Condition.Check(c.Key, exists, current.ETag); err != nil {
 		return meta.Version{}, err
 	}
-	v, err := s.commit(b, c.Object(u.Upload, parts))
+	v, err := s.commit(b, c.Object(u.Upload, parts), c.Written)
 	if err != nil {
 		return meta.Version{}, err
 	}

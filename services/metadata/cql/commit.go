@@ -31,7 +31,11 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 	if err != nil {
 		return head{}, err
 	}
-	r.version = meta.Version{Timestamp: s.hybrid.After(r.version.Timestamp), ID: id}
+	if r.version.ID = id; r.written > r.version.Timestamp {
+		r.version.Timestamp = r.written
+	} else {
+		r.version.Timestamp = s.hybrid.After(r.version.Timestamp)
+	}
 	began := monotonic()
 	var heads []head
 	var claimed bool

@@ -122,6 +122,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 	if err != nil {
 		return meta.Version{}, err
 	}
+	r.written = c.Written
 	return s.complete(ctx, b, u, c, r)
 }
 

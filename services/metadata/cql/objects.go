@@ -56,6 +56,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if err != nil {
 		return meta.Version{}, err
 	}
+	r.written = p.Written
 	unlock, err := s.lockKey(ctx, b.place(p.Key))
 	if err != nil {
 		return meta.Version{}, err

@@ -33,6 +33,7 @@ type row struct {
 	object  []byte
 	inline  []byte
 	tail    []byte
+	written clock.Timestamp // that of meta.Put
 	// checked is, of a conditional write, the timestamp of the newest version that its condition was
 	// checked against, zero if there was none; of another write nil.
 	checked *int64

@@ -49,7 +49,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 	if err := c.Condition.Check(c.Key, cur.exists, cur.etag); err != nil {
 		return meta.Version{}, t.decided(err)
 	}
-	v, err := t.install(c.Bucket, c.Object(u, parts), cur)
+	v, err := t.install(c.Bucket, c.Object(u, parts), cur, c.Written)
 	if err != nil {
 		return meta.Version{}, t.abandon(err)
 	}

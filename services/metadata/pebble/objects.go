@@ -137,8 +137,8 @@ func (t *txn) forget(bucket uuid.UUID, key string, c current) error {
 	return nil
 }
 
-// install makes o the newest object of its key, above what c says is there.
-func (t *txn) install(bucket uuid.UUID, o meta.Object, c current) (meta.Version, error) {
+// install makes o the newest object of its key, above what c says is there; written is that of meta.Put.
+func (t *txn) install(bucket uuid.UUID, o meta.Object, c current, written clock.Timestamp) (meta.Version, error) {
 	id, err := clock.NewUUID(t.s.random)
 	if err != nil {
 		return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
@@ -148,7 +148,10 @@ func (t *txn) install(bucket uuid.UUID, o meta.Object, c current) (meta.Version,
 			return meta.Version{}, err
 		}
 	}
-	o.Version = meta.Version{Timestamp: t.s.hybrid.After(c.timestamp), ID: id}
+	if written <= c.timestamp {
+		written = t.s.hybrid.After(c.timestamp)
+	}
+	o.Version = meta.Version{Timestamp: written, ID: id}
 	t.usage.Objects++
 	t.usage.Bytes += o.Size
 	listed := convert.Listed(o.Listed())
@@ -193,7 +196,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if err := p.Condition.Check(p.Key, c.exists, c.etag); err != nil {
 		return meta.Version{}, t.decided(err)
 	}
-	v, err := t.install(p.Bucket, p.Object(), c)
+	v, err := t.install(p.Bucket, p.Object(), c, p.Written)
 	if err != nil {
 		return meta.Version{}, t.abandon(err)
 	}
