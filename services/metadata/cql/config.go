@@ -47,7 +47,7 @@ type Config struct {
 	Random   clock.Random
 	Logger   *slog.Logger
 	Registry prometheus.Registerer // nil: no metrics
-	// Step, if not nil, is called between each two steps of a conditional write, for tests.
+	// Step, if not nil, is called between each two steps of a conditional write, and before the first table is made, for tests.
 	Step func(ctx context.Context, name string)
 	// dialer, if not nil, makes the connections, for tests.
 	dialer gocql.Dialer

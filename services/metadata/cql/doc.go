@@ -15,6 +15,15 @@
 // error though the first is still under way: with a node down, slow reads would fail. Nodes that are slow behind the one that was asked are the
 // database's to go around (speculative_retry, on by default).
 //
+// LOCAL_QUORUM is taken only for a keyspace that is in one datacentre of the database, where it is the same as QUORUM (datacenters.go): a quorum of one
+// datacentre and one of another, or of both, need not meet. Before a keyspace is brought to a second datacentre, set all services to QUORUM.
+//
+// # Schema
+//
+// A table that two nodes of Cassandra make at once has two IDs there, and the nodes do not agree any more. So all
+// services change the schema through the same node (schema_node.go), and wait until all nodes agree, before and after. When the first table is there,
+// a lease in it, taken by a transaction, says which of them migrates. ScyllaDB puts changes of the schema in one order by itself.
+//
 // # Versions of a key
 //
 // A key is in one shard, its versions are rows of one partition, newest first. A row is written once, with its
@@ -46,6 +55,10 @@
 //     sweeper finds that, and all it holds is garbage.
 //   - A deletion that takes a row back may arrive long after. So before what a version replaced is listed as garbage, that
 //     version is written once more, a microsecond later (confirm.go), and nothing takes it back.
+//   - A write without upload that was cut off is repeated by its commit ID, which is the ID of its version (commit_again.go): its row,
+//     if it is the newest of its key, is the answer; if it is not, the answer is Unavailable, as nobody knows whether it was replaced or
+//     was never raised above what it found. If there is none, it is made; should the first one come after all, it is lower,
+//     or, by as much as clocks differ, above what was written meanwhile, as any write may that was answered with an error.
 //
 // # Conditional writes
 //

@@ -27,7 +27,6 @@ const (
 	readCluster    = `SELECT id FROM cluster WHERE name = 'cluster'`
 	makeCluster    = `INSERT INTO cluster (name, id, created) VALUES ('cluster', ?, ?) IF NOT EXISTS`
 	columnKnown    = `SELECT type FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ? AND column_name = ?`
-	keyspaceKnown  = `SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?`
 	serverIsScylla = `SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'scylla_local'`
 	keyspaceScylla = `SELECT initial_tablets FROM system_schema.scylla_keyspaces WHERE keyspace_name = ?`
 )
@@ -58,19 +57,21 @@ func (c Config) prepare(ctx context.Context) error {
 	if scylla {
 		create += " AND tablets = {'enabled': false}"
 	}
-	if !known {
-		if err := db.ContextQuery(ctx, create, nil).Exec(); err != nil {
-			return c.unreachable(err, "making the keyspace %s; give the user the right to, or run: %s;", c.Keyspace, create)
-		}
-		if err := db.AwaitSchemaAgreement(ctx); err != nil {
-			return c.unreachable(err, "waiting until all nodes know the keyspace %s", c.Keyspace)
-		}
-		return nil
+	if known {
+		// Another service may be making it just now.
+		err = agree(ctx, db)
+	} else {
+		err = define(ctx, db, create)
 	}
-	if !scylla {
-		return nil
+	if err != nil {
+		return c.unreachable(err, "making the keyspace %s; give the user the right to, or run: %s;", c.Keyspace, create)
 	}
-	return c.refuseTablets(ctx, db, create)
+	if known && scylla {
+		if err := c.refuseTablets(ctx, db, create); err != nil {
+			return err
+		}
+	}
+	return c.refuseDatacenters(ctx, db)
 }
 
 // refuseTablets refuses a keyspace of ScyllaDB in which lightweight transactions are not supported.
@@ -96,18 +97,19 @@ func (c Config) unreachable(err error, format string, args ...any) error {
 	return errors.Wrap(errors.Unavailable, err, format, args...)
 }
 
-func has(ctx context.Context, db gocqlx.Session, cql string, args ...any) (bool, error) {
-	var name string
-	err := db.ContextQuery(ctx, cql, nil).Bind(args...).Scan(&name)
-	if errors.IsTarget(err, gocql.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // begin brings the schema to the version of this program and checks whose the keyspace is.
 func (s *Store) begin(ctx context.Context) error {
-	if err := s.define(ctx, schemaVersions); err != nil {
+	known, err := has(ctx, s.db, tableKnown, s.config.Keyspace, "schema_version")
+	if err != nil {
+		return s.failed(ctx, err, "looking for the")
+	}
+	if known {
+		err = agree(ctx, s.db)
+	} else {
+		s.config.Step(ctx, "first table")
+		err = s.define(ctx, schemaVersions)
+	}
+	if err != nil {
 		return err
 	}
 	if _, _, err := s.cas(ctx, makeVersion); err != nil {
@@ -142,7 +144,7 @@ func (s *Store) migrate(ctx context.Context, steps []migration) error {
 			return errors.Newf(errors.Invalid, "its schema is version %d and this program knows %d: start it with the version of Garage that wrote it", version, len(steps))
 		}
 		if version == len(steps) {
-			return s.agree(ctx)
+			return agree(ctx, s.db)
 		}
 		if until != nil && time.Now().Before(timeAt(*until)) {
 			if err := clock.Sleep(ctx, clock.System{}, 100*time.Millisecond); err != nil {
@@ -161,7 +163,7 @@ func (s *Store) migrate(ctx context.Context, steps []migration) error {
 		if err := s.apply(ctx, steps[version]); err != nil {
 			return errors.Annotate(err, "migrating the schema from version %d to %d", version, version+1)
 		}
-		if err := s.agree(ctx); err != nil {
+		if err := agree(ctx, s.db); err != nil {
 			return err
 		}
 		if _, _, err := s.cas(ctx, raiseSchema, version+1, me, version); err != nil {
@@ -192,17 +194,9 @@ func (s *Store) apply(ctx context.Context, m migration) error {
 	return nil
 }
 
-// define changes the schema. The driver waits until all nodes agree on it.
+// define changes the schema.
 func (s *Store) define(ctx context.Context, cql string) error {
-	err := s.query(ctx, cql, nil).Exec()
-	if err != nil {
-		return s.failed(ctx, err, "defining the tables of the")
-	}
-	return s.agree(ctx)
-}
-
-func (s *Store) agree(ctx context.Context) error {
-	return errors.Wrap(errors.Unavailable, s.db.AwaitSchemaAgreement(ctx), "waiting until all nodes of the database agree on the schema")
+	return s.failed(ctx, define(ctx, s.db, cql), "defining the tables of the")
 }
 
 // identify reads whose keyspace it is, or makes it this cluster's.
