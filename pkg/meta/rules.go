@@ -58,14 +58,17 @@ func (p Put) Check() error {
 	if p.Size < 0 {
 		return errors.E(errors.Invalid, errors.Object, p.Key, "the size is negative")
 	}
-	return nil
+	if p.Upload != uuid.Nil && p.Commit != (Commit{}) {
+		return errors.E(errors.Invalid, errors.Object, p.Key, "a commit is repeated by the ID of its upload if it has one")
+	}
+	return p.Commit.Check(p.Key)
 }
 
-// Object is what the commit makes, without its version.
+// Object is what the commit makes; of its version only the ID is set, if it is known.
 func (p Put) Object() Object {
 	o := Object{
 		Key: p.Key, Size: p.Size, ETag: p.ETag, Attributes: p.Attributes, Checksum: p.Checksum,
-		Inline: p.Inline, First: p.First,
+		Inline: p.Inline, First: p.First, Version: Version{ID: p.Commit.ID},
 	}
 	if p.Upload != uuid.Nil {
 		o.Parts = []ObjectPart{{Number: 1, Attempt: p.Upload, Size: p.Size, ETag: p.ETag, Checksum: p.Checksum.Value}}
@@ -144,7 +147,7 @@ func CheckDeletes(deletes []Delete) error {
 		return errors.Newf(errors.Invalid, "at most %d keys are deleted in one request, not %d", MaxDeletes, len(deletes))
 	}
 	for _, d := range deletes {
-		if err := CheckKey(d.Key); err != nil {
+		if err := errors.Join(CheckKey(d.Key), d.Commit.Check(d.Key)); err != nil {
 			return err
 		}
 	}

@@ -67,13 +67,15 @@ type Objects interface {
 	// garbage. Its upload, if any, ends; if the object is not committed, it stays
 	// open, and the caller aborts it (after adding the chunks it stored, so that
 	// they are collected). Repeating the commit of an upload, while its object is
-	// the newest of the key, answers the same version. Kinds: NotFound (Bucket);
+	// the newest of the key, answers the same version. Repeating a commit without upload does so for CommitKept, whatever
+	// was written since; a store that cannot tell then fails with Unavailable. Kinds: NotFound (Bucket);
 	// NotFound (Upload) if the upload was aborted or swept; NotFound (Object) if If-Match
 	// is given and there is no object; PreconditionFailed; Conflict if another
 	// conditional writer interfered. They are looked for in this order.
 	PutObject(ctx context.Context, p Put) (Version, error)
 	// DeleteObjects deletes up to MaxDeletes keys of one bucket, one after the
-	// other. The answers are in the order of the requests; deleting a key that does not exist succeeds. The error is for the
+	// other. The answers are in the order of the requests; deleting a key that does not exist succeeds. A deletion that took
+	// place is repeated as a commit without upload is. The error is for the
 	// whole call: NotFound (Bucket).
 	DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []Delete) ([]DeleteResult, error)
 }

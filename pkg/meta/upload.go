@@ -95,11 +95,18 @@ type Complete struct {
 func NewUploadID(now time.Time, random clock.Random) (uuid.UUID, error) {
 	id, err := uuid.NewRandomFromReader(random)
 	if err != nil {
-		return uuid.Nil, errors.Wrap(errors.Internal, err, "drawing an upload ID")
+		return uuid.Nil, errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(id[:6], ms[2:])
+	first := FirstID(now)
+	copy(id[:6], first[:6])
 	id[6] = id[6]&0x0f | 0x70
 	return id, nil
+}
+
+// FirstID is below all IDs that NewUploadID and NewCommitID make from then on, and above those they made before.
+func FirstID(t time.Time) (id uuid.UUID) {
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(t.UnixMilli()))
+	copy(id[:6], ms[2:])
+	return id
 }

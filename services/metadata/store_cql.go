@@ -37,7 +37,7 @@ func openCQL(all Config, d Deps, onGarbage func()) (meta.Store, database, error)
 		s, err := cql.Open(ctx, cql.Config{
 			Hosts: c.Hosts, Keyspace: c.Keyspace, Replication: c.Replication, Datacenter: c.Datacenter, Consistency: c.Consistency,
 			User: c.User, Password: c.Password, TLS: secured, Timeout: c.Timeout, ClusterID: d.ClusterID, Writer: d.NodeID,
-			MaxSkew: all.Sweep.Grace / skewOfGrace,
+			MaxSkew:   all.Sweep.Grace / skewOfGrace,
 			OnGarbage: onGarbage, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Registry: d.Registry,
 		})
 		if err == nil {

@@ -91,6 +91,10 @@ var uploads = rapid.Custom(func(t *rapid.T) meta.Upload {
 	}
 })
 
+func commit(t *rapid.T) meta.Commit {
+	return meta.Commit{ID: id.Draw(t, "commit"), Again: rapid.Bool().Draw(t, "again")}
+}
+
 func condition(t *rapid.T) meta.Condition {
 	return meta.Condition{IfMatch: conditions.Draw(t, "if match"), IfNoneMatch: conditions.Draw(t, "if none match")}
 }
@@ -119,7 +123,7 @@ func TestEveryFieldSurvives(t *testing.T) {
 			Uploads, &metadatav1.ListUploadsResponse{}, UploadsFrom)
 		there(t, meta.Put{
 			Bucket: id.Draw(t, "bucket"), Key: o.Key, Upload: id.Draw(t, "upload"), Size: o.Size, ETag: o.ETag, Attributes: o.Attributes, Checksum: o.Checksum,
-			Inline: []byte{1}, First: o.First, Chunks: []meta.Chunk{o.First, chunks.Draw(t, "chunk")}, Condition: condition(t),
+			Inline: []byte{1}, First: o.First, Chunks: []meta.Chunk{o.First, chunks.Draw(t, "chunk")}, Condition: condition(t), Commit: commit(t),
 		}, Put, &metadatav1.PutObjectRequest{}, PutFrom)
 		there(t, meta.Complete{
 			UploadRef: refs.Draw(t, "ref"), Parts: []meta.Part{parts.Draw(t, "part")}, ETag: o.ETag, Checksum: o.Checksum, Condition: condition(t),
@@ -134,7 +138,7 @@ func TestEveryFieldSurvives(t *testing.T) {
 		there(t, meta.Garbage{ID: []byte{1, 2}, Bucket: id.Draw(t, "bucket"), Key: o.Key, Attempts: []uuid.UUID{id.Draw(t, "attempt")}},
 			Garbage, &metadatav1.Garbage{}, GarbageFrom)
 		there(t, o.Version, Version, &metadatav1.Version{}, VersionFrom)
-		deletes := []meta.Delete{{Key: o.Key, Condition: condition(t)}, {Key: "x"}}
+		deletes := []meta.Delete{{Key: o.Key, Condition: condition(t), Commit: commit(t)}, {Key: "x"}}
 		got, err := DeletesFrom(Deletes(deletes))
 		require.NoError(t, err)
 		require.Equal(t, deletes, got)

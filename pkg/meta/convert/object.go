@@ -83,6 +83,7 @@ func Put(p meta.Put) *metadatav1.PutObjectRequest {
 	return &metadatav1.PutObjectRequest{
 		Bucket: ID(p.Bucket), Key: bytesOf(p.Key), Upload: ID(p.Upload), Size: p.Size, Etag: bytesOf(p.ETag), Attributes: Attributes(p.Attributes),
 		Checksum: Checksum(p.Checksum), Inline: p.Inline, First: Chunk(p.First), Chunks: Chunks(p.Chunks), Condition: Condition(p.Condition),
+		Commit: Commit(p.Commit),
 	}
 }
 
@@ -96,16 +97,35 @@ func PutFrom(p *metadatav1.PutObjectRequest) (meta.Put, error) {
 	if err != nil {
 		return meta.Put{}, err
 	}
+	commit, err := CommitFrom(p.GetCommit())
+	if err != nil {
+		return meta.Put{}, err
+	}
 	chunks, err := ChunksFrom(p.GetChunks())
 	return meta.Put{
 		Bucket: ids[0], Key: string(p.GetKey()), Upload: ids[1], Size: p.GetSize(), ETag: string(p.GetEtag()), Attributes: AttributesFrom(p.GetAttributes()),
 		Checksum: ChecksumFrom(p.GetChecksum()), Inline: p.GetInline(), First: first, Chunks: chunks, Condition: ConditionFrom(p.GetCondition()),
+		Commit: commit,
 	}, err
 }
 
 // Delete translates the deletion of a key.
 func Delete(d meta.Delete) *metadatav1.Delete {
-	return &metadatav1.Delete{Key: bytesOf(d.Key), Condition: Condition(d.Condition)}
+	return &metadatav1.Delete{Key: bytesOf(d.Key), Condition: Condition(d.Condition), Commit: Commit(d.Commit)}
+}
+
+// Commit translates the name of a write; that of none is nil.
+func Commit(c meta.Commit) *metadatav1.Commit {
+	if c == (meta.Commit{}) {
+		return nil
+	}
+	return &metadatav1.Commit{Id: ID(c.ID), Again: c.Again}
+}
+
+// CommitFrom reads the name of a write.
+func CommitFrom(p *metadatav1.Commit) (meta.Commit, error) {
+	id, err := IDFrom(p.GetId())
+	return meta.Commit{ID: id, Again: p.GetAgain()}, err
 }
 
 // Deletes translates deletions.
@@ -114,7 +134,8 @@ func Deletes(ds []meta.Delete) []*metadatav1.Delete { return every(ds, Delete) }
 // DeletesFrom reads deletions.
 func DeletesFrom(ps []*metadatav1.Delete) ([]meta.Delete, error) {
 	return each(ps, func(p *metadatav1.Delete) (meta.Delete, error) {
-		return meta.Delete{Key: string(p.GetKey()), Condition: ConditionFrom(p.GetCondition())}, nil
+		commit, err := CommitFrom(p.GetCommit())
+		return meta.Delete{Key: string(p.GetKey()), Condition: ConditionFrom(p.GetCondition()), Commit: commit}, err
 	})
 }
 

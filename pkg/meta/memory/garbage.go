@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"maps"
@@ -44,6 +45,8 @@ func (s *Store) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Gar
 		}
 	}
 	maps.DeleteFunc(s.completed, func(_ uuid.UUID, c *completion) bool { return c.at.Before(r.IdleBefore) })
+	kept := meta.FirstID(s.clock.Now().Add(-meta.CommitKept))
+	maps.DeleteFunc(s.commits, func(id uuid.UUID, _ meta.Version) bool { return bytes.Compare(id[:], kept[:]) < 0 })
 	var page []meta.Garbage
 	for _, n := range slices.Sorted(maps.Keys(s.garbage)) {
 		if n <= after {

@@ -26,6 +26,7 @@ type Store struct {
 	keys      map[string]meta.Key
 	uploads   map[uuid.UUID]*upload
 	completed map[uuid.UUID]*completion
+	commits   map[uuid.UUID]meta.Version // made by writes without upload; that of a deletion is empty
 	chunks    map[uuid.UUID][]meta.Chunk // by attempt, in order
 	garbage   map[uint64]garbage         // by what its ID says, which rises with the time
 	garbages  uint64                     // the last of these
@@ -70,7 +71,7 @@ func New(c clock.Clock, random clock.Random) (*Store, error) {
 	return &Store{
 		clock: c, hybrid: clock.NewHybrid(c), random: random, cluster: cluster,
 		names: make(map[string]uuid.UUID), buckets: make(map[uuid.UUID]*bucket), keys: make(map[string]meta.Key),
-		uploads: make(map[uuid.UUID]*upload), completed: make(map[uuid.UUID]*completion),
+		uploads: make(map[uuid.UUID]*upload), completed: make(map[uuid.UUID]*completion), commits: make(map[uuid.UUID]meta.Version),
 		chunks: make(map[uuid.UUID][]meta.Chunk), garbage: make(map[uint64]garbage),
 	}, nil
 }

@@ -84,6 +84,9 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if err != nil {
 		return meta.Version{}, err
 	}
+	if v, happened := s.commits[p.Commit.ID]; happened {
+		return v, nil
+	}
 	current, exists := b.objects[p.Key]
 	if p.Upload != uuid.Nil {
 		ref := meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload}
@@ -101,6 +104,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		s.addChunks(p.Upload, p.Chunks)
 		delete(s.uploads, p.Upload)
 	}
+<<<<<<< Updated upstream
 	return s.commit(b, p.Object(), p.Written)
 }
 
@@ -115,6 +119,32 @@ func (s *Store) commit(b *bucket, o meta.Object, written clock.Timestamp) (meta.
 		written = s.hybrid.After(old.Timestamp)
 	}
 	o.Version = meta.Version{Timestamp: written, ID: id}
+=======
+	v, err := s.commit(b, p.Object())
+	if err == nil {
+		s.remember(p.Commit, v)
+	}
+	return v, err
+}
+
+// remember keeps what a write without upload made, for its repetition.
+func (s *Store) remember(c meta.Commit, v meta.Version) {
+	if c.ID != uuid.Nil {
+		s.commits[c.ID] = v
+	}
+}
+
+// commit makes o the newest version of its key.
+func (s *Store) commit(b *bucket, o meta.Object) (meta.Version, error) {
+	if o.ID == uuid.Nil {
+		var err error
+		if o.ID, err = clock.NewUUID(s.random); err != nil {
+			return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
+		}
+	}
+	old, exists := b.objects[o.Key]
+	o.Timestamp = s.hybrid.After(old.Timestamp)
+>>>>>>> Stashed changes
 	if exists {
 		s.discard(b.ID, o.Key, old.Attempts())
 	} else {
@@ -140,11 +170,16 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 	}
 	results := make([]meta.DeleteResult, len(deletes))
 	for i, d := range deletes {
+		if _, happened := s.commits[d.Commit.ID]; happened {
+			results[i].Existed = true
+			continue
+		}
 		o, exists := b.objects[d.Key]
 		results[i].Existed = exists
 		if results[i].Err = d.Condition.Check(d.Key, exists, o.ETag); results[i].Err != nil || !exists {
 			continue
 		}
+		s.remember(d.Commit, meta.Version{})
 		s.discard(bucket, d.Key, o.Attempts())
 		delete(b.objects, d.Key)
 		at, _ := slices.BinarySearch(b.keys, d.Key)

@@ -14,6 +14,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
@@ -55,17 +56,49 @@ var effects = map[string]effect{
 
 	"BeginPart": same, "AddChunks": same, "RecordProgress": same, "CompleteUpload": same, "DropGarbage": same,
 	"BeginUpload": found, "CreateBucket": found,
+	"PutObject": same, "DeleteObjects": same,
 	"DeleteBucket": removed, "DeleteKey": removed,
 	"FinishPart": unsure, "AbortUpload": unsure,
 }
 
-// effectOf is that of a call. An object whose body came with the commit has nothing by which a store would know the
-// commit again, and a deletion repeated after somebody else's write would remove that.
+// effectOf is that of a call: the commit of an upload is known again by the upload, as long as it is the newest of its key.
 func effectOf(method string, req any) effect {
 	if put, ok := req.(*metadatav1.PutObjectRequest); ok && len(put.GetUpload()) > 0 {
 		return unsure
 	}
 	return effects[path.Base(method)]
+}
+
+// commits are the writes of a call that a store knows again by a name that they are given here.
+func commits(req any) []**metadatav1.Commit {
+	switch r := req.(type) {
+	case *metadatav1.PutObjectRequest:
+		if len(r.GetUpload()) == 0 {
+			return []**metadatav1.Commit{&r.Commit}
+		}
+	case *metadatav1.DeleteObjectsRequest:
+		named := make([]**metadatav1.Commit, len(r.GetDeletes()))
+		for i, d := range r.GetDeletes() {
+			named[i] = &d.Commit
+		}
+		return named
+	}
+	return nil
+}
+
+// name gives writes that have none a name, by which they are known when they are repeated.
+func (r repeater) name(writes []**metadatav1.Commit) error {
+	for _, c := range writes {
+		if len((*c).GetId()) > 0 {
+			continue
+		}
+		id, err := meta.NewCommitID(r.clock.Now(), r.ids)
+		if err != nil {
+			return err
+		}
+		*c = &metadatav1.Commit{Id: id[:]}
+	}
+	return nil
 }
 
 // uploadOf is the upload that a call is about, or nil.
@@ -84,12 +117,13 @@ func uploadOf(req any) []byte {
 // DialOptions make a connection repeat calls that failed on their way, on another instance where there is one, as
 // far as that is safe: calls that have surely not reached a server always, others by what they do.
 func DialOptions(c clock.Clock) []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(repeater{clock: c, random: rand.Float64}.call)}
+	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(repeater{clock: c, random: rand.Float64, ids: clock.SystemRandom}.call)}
 }
 
 type repeater struct {
 	clock  clock.Clock
 	random func() float64 // 0 to 1
+	ids    clock.Random   // for names of writes
 }
 
 func (r repeater) call(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -97,6 +131,10 @@ func (r repeater) call(ctx context.Context, method string, req, reply any, cc *g
 	if upload := uploadOf(req); upload != nil {
 		// Who has begun an upload knows that it is open, and another would have to look.
 		ctx = rpc.WithAffinity(ctx, upload)
+	}
+	writes := commits(req)
+	if err := r.name(writes); err != nil {
+		return err
 	}
 	deadline := r.clock.Now().Add(patience)
 	refused, sent := 0, false
@@ -112,9 +150,13 @@ func (r repeater) call(ctx context.Context, method string, req, reply any, cc *g
 			return err
 		}
 		// No peer: no connection was found for the call.
-		sent = sent || to.Addr != nil
-		if sent && e == once {
-			return err
+		if sent = sent || to.Addr != nil; sent {
+			if e == once {
+				return err
+			}
+			for _, c := range writes {
+				(*c).Again = true
+			}
 		}
 		if answered(err) {
 			// A server that cannot serve now: another one may. More would only add to what troubles them.

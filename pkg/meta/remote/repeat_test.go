@@ -31,6 +31,8 @@ type fake struct {
 	calls  int
 	answer func(ctx context.Context, call int) error // of each call, by its number from 1
 	bucket []byte                                    // ID of the bucket that exists
+
+	commits []*metadatav1.Commit // of the writes that came
 }
 
 func serve(t *testing.T, address string, answer func(ctx context.Context, call int) error) *fake {
@@ -80,8 +82,24 @@ func (f *fake) GetKey(ctx context.Context, _ *metadatav1.GetKeyRequest) (*metada
 	return &metadatav1.GetKeyResponse{Key: &metadatav1.Key{}}, f.next(ctx)
 }
 
-func (f *fake) PutObject(ctx context.Context, _ *metadatav1.PutObjectRequest) (*metadatav1.PutObjectResponse, error) {
+func (f *fake) came(commits ...*metadatav1.Commit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commits = append(f.commits, commits...)
+}
+
+func (f *fake) PutObject(ctx context.Context, r *metadatav1.PutObjectRequest) (*metadatav1.PutObjectResponse, error) {
+	f.came(r.GetCommit())
 	return &metadatav1.PutObjectResponse{Version: &metadatav1.Version{}}, f.next(ctx)
+}
+
+func (f *fake) DeleteObjects(ctx context.Context, r *metadatav1.DeleteObjectsRequest) (*metadatav1.DeleteObjectsResponse, error) {
+	results := make([]*metadatav1.DeleteResult, len(r.GetDeletes()))
+	for i, d := range r.GetDeletes() {
+		f.came(d.GetCommit())
+		results[i] = &metadatav1.DeleteResult{}
+	}
+	return &metadatav1.DeleteObjectsResponse{Results: results}, f.next(ctx)
 }
 
 func (f *fake) BeginUpload(ctx context.Context, _ *metadatav1.BeginUploadRequest) (*metadatav1.BeginUploadResponse, error) {
@@ -148,27 +166,39 @@ func TestReadsAreRepeatedOnAnotherInstance(t *testing.T) {
 	}
 }
 
-func TestACommitThatHasAnUploadIsRepeatedAndOneWithoutIsNot(t *testing.T) {
+func TestACommitThatHasAnUploadIsRepeated(t *testing.T) {
+	for range 4 {
+		store := connect(t, dying(t), serve(t, "127.0.0.1:0", well))
+		for range 3 {
+			_, err := store.PutObject(context.Background(), meta.Put{Key: "k", Upload: uuid.New()})
+			require.NoError(t, err)
+		}
+	}
+}
+
+func TestAWriteWithoutUploadIsRepeatedByItsName(t *testing.T) {
 	ctx := context.Background()
 	for range 4 {
 		bad, good := dying(t), serve(t, "127.0.0.1:0", well)
 		store := connect(t, bad, good)
 		for range 3 {
-			_, err := store.PutObject(ctx, meta.Put{Key: "k", Upload: uuid.New()})
+			_, err := store.PutObject(ctx, meta.Put{Key: "k", Inline: []byte("x")})
 			require.NoError(t, err)
+			results, err := store.DeleteObjects(ctx, uuid.New(), []meta.Delete{{Key: "k"}, {Key: "l"}})
+			require.NoError(t, err)
+			require.Len(t, results, 2)
 		}
-
-		bad, good = dying(t), serve(t, "127.0.0.1:0", well)
-		store = connect(t, bad, good)
-		failed := 0
-		for range 6 {
-			if _, err := store.PutObject(ctx, meta.Put{Key: "k", Inline: []byte("x")}); err != nil {
-				require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
-				failed++
-			}
+		first := make(map[string]bool)
+		for _, c := range bad.commits {
+			require.False(t, c.GetAgain())
+			first[string(c.GetId())] = true
 		}
-		require.Equal(t, bad.count(), failed, "only what reached the instance that went has failed")
-		require.Equal(t, 6, bad.count()+good.count(), "and was not tried again")
+		names := make(map[string]bool)
+		for _, c := range good.commits {
+			names[string(c.GetId())] = true
+			require.Equal(t, first[string(c.GetId())], c.GetAgain(), "what may have happened is looked for, and nothing else")
+		}
+		require.Len(t, names, 9, "each write has its own")
 	}
 }
 

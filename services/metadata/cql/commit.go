@@ -27,15 +27,18 @@ func (s *Store) look(ctx context.Context, p place, limit int) (heads []head, cla
 // after it, and before the row is moved above others: if it fails, the row is taken back.
 func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, beside []func() error, verify func(heads []head) error) (head, error) {
 	p := b.place(key)
-	id, err := s.newID()
-	if err != nil {
+	if err := s.nameVersion(r); err != nil {
 		return head{}, err
 	}
+<<<<<<< Updated upstream
 	if r.version.ID = id; r.written > r.version.Timestamp {
 		r.version.Timestamp = r.written
 	} else {
 		r.version.Timestamp = s.hybrid.After(r.version.Timestamp)
 	}
+=======
+	r.version.Timestamp = s.hybrid.After(r.version.Timestamp)
+>>>>>>> Stashed changes
 	began := monotonic()
 	var heads []head
 	var claimed bool

@@ -37,13 +37,12 @@ func (s *Store) conditional(ctx context.Context, b liveBucket, key string, r *ro
 			return head{}, err
 		}
 	}
-	id, err := s.newID()
-	if err != nil {
+	if err := s.nameVersion(r); err != nil {
 		undo()
 		return head{}, err
 	}
 	// Of when the key was taken, and not of now: what unconditional writers began since, and wait with, comes above.
-	r.version = meta.Version{Timestamp: max(hold.began, under.Timestamp+1), ID: id}
+	r.version.Timestamp = max(hold.began, under.Timestamp+1)
 	checked := int64(under.Timestamp)
 	r.checked = &checked
 	if err := hold.decide(ctx, r); err != nil {
@@ -115,7 +114,7 @@ func (s *Store) putConditional(ctx context.Context, b liveBucket, p meta.Put, r 
 
 // deleteConditional hides a key if the condition holds.
 func (s *Store) deleteConditional(ctx context.Context, b liveBucket, d meta.Delete) (bool, error) {
-	under, err := s.conditional(ctx, b, d.Key, markerRow(), d.Condition, nil, nil)
+	under, err := s.conditional(ctx, b, d.Key, markerRow(d.Commit), d.Condition, nil, nil)
 	// A condition that failed says whether there was an object to fail at.
 	if err != nil && !errors.Is(err, errors.PreconditionFailed) {
 		return false, err

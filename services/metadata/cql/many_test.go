@@ -40,7 +40,7 @@ func deletedRows(ctx context.Context, s *Store, bucket uuid.UUID, key func(int) 
 				if err != nil {
 					return err
 				}
-				for _, r := range []*row{o, markerRow()} {
+				for _, r := range []*row{o, markerRow(meta.Commit{})} {
 					r.version = meta.Version{Timestamp: s.hybrid.Now(), ID: uuid.New()}
 					statements = append(statements, r.insertion(place{bucket, shard, k}))
 				}

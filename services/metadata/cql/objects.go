@@ -62,6 +62,9 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		return meta.Version{}, err
 	}
 	defer unlock()
+	if v, err := s.happened(ctx, b, p.Key, p.Commit, p.Condition); err != nil || v.ID != uuid.Nil {
+		return v, err
+	}
 	if !p.Condition.Unconditional() {
 		return s.putConditional(ctx, b, p, r)
 	}
@@ -122,6 +125,9 @@ func (s *Store) deleteKey(ctx context.Context, b liveBucket, d meta.Delete) (boo
 		return false, err
 	}
 	defer unlock()
+	if v, err := s.happened(ctx, b, d.Key, d.Commit, d.Condition); err != nil || v.ID != uuid.Nil {
+		return v.ID != uuid.Nil, err
+	}
 	if !d.Condition.Unconditional() {
 		return s.deleteConditional(ctx, b, d)
 	}
@@ -133,7 +139,7 @@ func (s *Store) deleteKey(ctx context.Context, b liveBucket, d meta.Delete) (boo
 	if !newest.exists() {
 		return false, nil
 	}
-	r := markerRow()
+	r := markerRow(d.Commit)
 	r.version.Timestamp = newest.Timestamp
 	under, err := s.commit(ctx, b, d.Key, r, nil, nil)
 	return under.exists(), err

@@ -58,7 +58,7 @@ func rowOf(o meta.Object, upload uuid.UUID, tail []meta.Chunk) (*row, error) {
 }
 
 // markerRow hides what is below it.
-func markerRow() *row { return &row{kind: kindMarker} }
+func markerRow(c meta.Commit) *row { return &row{kind: kindMarker, version: meta.Version{ID: c.ID}} }
 
 // chunksOfTail are the rows of chunks that the row's commit writes beside it.
 func chunksOfTail(tail []byte) ([]meta.Chunk, error) {

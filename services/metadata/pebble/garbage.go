@@ -37,7 +37,7 @@ func (s *Store) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.Gar
 	prefix := row(tableGarbage)
 	var from []byte
 	if r.Cursor == nil && !r.IdleBefore.IsZero() {
-		if err := errors.Join(s.endIdle(ctx, r.IdleBefore), s.forgetCompletions(ctx, r.IdleBefore)); err != nil {
+		if err := errors.Join(s.endIdle(ctx, r.IdleBefore), s.forgetCompletions(ctx, r.IdleBefore), s.forgetCommits(ctx)); err != nil {
 			return nil, nil, err
 		}
 	}

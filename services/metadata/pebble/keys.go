@@ -25,6 +25,7 @@ const (
 	tableAttempt    = 'a' // upload, attempt → number (2 bytes): begun and not finished
 	tableCompletion = 'e' // upload → Completion
 	tableCompleted  = 'E' // time (8 bytes), upload → nothing: completions by age
+	tableCommit     = 'w' // commit → timestamp (8 bytes) of the version that a write without upload made, 0 of a deletion
 	tableChunk      = 'c' // attempt, offset (8 bytes) → Chunk without offset
 	tableHolder     = 'h' // attempt → BeginPartRequest without attempt: the upload that it was begun for, and the part or 0
 	tableGarbage    = 'x' // time (8 bytes), ID of an attempt → Garbage without ID

@@ -137,21 +137,35 @@ func (t *txn) forget(bucket uuid.UUID, key string, c current) error {
 	return nil
 }
 
+<<<<<<< Updated upstream
 // install makes o the newest object of its key, above what c says is there; written is that of meta.Put.
 func (t *txn) install(bucket uuid.UUID, o meta.Object, c current, written clock.Timestamp) (meta.Version, error) {
 	id, err := clock.NewUUID(t.s.random)
 	if err != nil {
 		return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
+=======
+// install makes o the newest object of its key, above what c says is there.
+func (t *txn) install(bucket uuid.UUID, o meta.Object, c current) (meta.Version, error) {
+	if o.ID == uuid.Nil {
+		var err error
+		if o.ID, err = clock.NewUUID(t.s.random); err != nil {
+			return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
+		}
+>>>>>>> Stashed changes
 	}
 	if c.exists {
 		if err := t.forget(bucket, o.Key, c); err != nil {
 			return meta.Version{}, err
 		}
 	}
+<<<<<<< Updated upstream
 	if written <= c.timestamp {
 		written = t.s.hybrid.After(c.timestamp)
 	}
 	o.Version = meta.Version{Timestamp: written, ID: id}
+=======
+	o.Timestamp = t.s.hybrid.After(c.timestamp)
+>>>>>>> Stashed changes
 	t.usage.Objects++
 	t.usage.Bytes += o.Size
 	listed := convert.Listed(o.Listed())
@@ -179,6 +193,13 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		t.hold(s.uploads.lock(p.Upload[:]))
 	}
 	t.hold(s.keys.lock(rowOf(tableListed, p.Bucket, p.Key)))
+	before, happened, err := s.committed(p.Commit)
+	if err != nil {
+		return meta.Version{}, t.abandon(err)
+	}
+	if happened {
+		return before, t.decided(nil)
+	}
 	c, err := t.current(p.Bucket, p.Key)
 	if err != nil {
 		return meta.Version{}, t.abandon(err)
@@ -204,6 +225,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		t.addChunks(p.Upload, p.Chunks)
 		t.dropSingle(p.Upload)
 	}
+	t.remember(p.Commit, v.Timestamp)
 	return v, t.commit()
 }
 
@@ -241,6 +263,14 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 	results := make([]meta.DeleteResult, len(deletes))
 	gone := make(map[string]struct{}, len(deletes))
 	for i, d := range deletes {
+		_, happened, err := s.committed(d.Commit)
+		if err != nil {
+			return nil, t.abandon(err)
+		}
+		if happened {
+			results[i].Existed = true
+			continue
+		}
 		c, err := t.current(bucket, d.Key)
 		if err != nil {
 			return nil, t.abandon(err)
@@ -256,6 +286,7 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 			return nil, t.abandon(err)
 		}
 		gone[d.Key] = struct{}{}
+		t.remember(d.Commit, 0)
 		t.delete(rows[i])
 		t.delete(rowOf(tableObject, bucket, d.Key))
 	}

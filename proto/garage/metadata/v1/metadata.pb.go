@@ -1035,6 +1035,7 @@ type PutObjectRequest struct {
 	First         *Chunk                 `protobuf:"bytes,9,opt,name=first,proto3" json:"first,omitempty"`
 	Chunks        []*Chunk               `protobuf:"bytes,10,rep,name=chunks,proto3" json:"chunks,omitempty"`
 	Condition     *Condition             `protobuf:"bytes,11,opt,name=condition,proto3" json:"condition,omitempty"`
+	Commit        *Commit                `protobuf:"bytes,12,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,6 +1147,67 @@ func (x *PutObjectRequest) GetCondition() *Condition {
 	return nil
 }
 
+func (x *PutObjectRequest) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// Commit names a write without upload, so that it can be repeated.
+type Commit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// again says that it may have happened before.
+	Again         bool `protobuf:"varint,2,opt,name=again,proto3" json:"again,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Commit) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Commit) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 type PutObjectResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -1155,7 +1217,7 @@ type PutObjectResponse struct {
 
 func (x *PutObjectResponse) Reset() {
 	*x = PutObjectResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[21]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1229,7 @@ func (x *PutObjectResponse) String() string {
 func (*PutObjectResponse) ProtoMessage() {}
 
 func (x *PutObjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[21]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1242,7 @@ func (x *PutObjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutObjectResponse.ProtoReflect.Descriptor instead.
 func (*PutObjectResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{21}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PutObjectResponse) GetVersion() *Version {
@@ -1194,13 +1256,14 @@ type Delete struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Condition     *Condition             `protobuf:"bytes,2,opt,name=condition,proto3" json:"condition,omitempty"`
+	Commit        *Commit                `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delete) Reset() {
 	*x = Delete{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[22]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1275,7 @@ func (x *Delete) String() string {
 func (*Delete) ProtoMessage() {}
 
 func (x *Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[22]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1288,7 @@ func (x *Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delete.ProtoReflect.Descriptor instead.
 func (*Delete) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{22}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Delete) GetKey() []byte {
@@ -1242,6 +1305,13 @@ func (x *Delete) GetCondition() *Condition {
 	return nil
 }
 
+func (x *Delete) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
 type DeleteResult struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Existed bool                   `protobuf:"varint,1,opt,name=existed,proto3" json:"existed,omitempty"`
@@ -1253,7 +1323,7 @@ type DeleteResult struct {
 
 func (x *DeleteResult) Reset() {
 	*x = DeleteResult{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[23]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1335,7 @@ func (x *DeleteResult) String() string {
 func (*DeleteResult) ProtoMessage() {}
 
 func (x *DeleteResult) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[23]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1348,7 @@ func (x *DeleteResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResult.ProtoReflect.Descriptor instead.
 func (*DeleteResult) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{23}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteResult) GetExisted() bool {
@@ -1305,7 +1375,7 @@ type DeleteObjectsRequest struct {
 
 func (x *DeleteObjectsRequest) Reset() {
 	*x = DeleteObjectsRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[24]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1387,7 @@ func (x *DeleteObjectsRequest) String() string {
 func (*DeleteObjectsRequest) ProtoMessage() {}
 
 func (x *DeleteObjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[24]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1400,7 @@ func (x *DeleteObjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteObjectsRequest.ProtoReflect.Descriptor instead.
 func (*DeleteObjectsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{24}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteObjectsRequest) GetBucket() []byte {
@@ -1356,7 +1426,7 @@ type DeleteObjectsResponse struct {
 
 func (x *DeleteObjectsResponse) Reset() {
 	*x = DeleteObjectsResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[25]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1438,7 @@ func (x *DeleteObjectsResponse) String() string {
 func (*DeleteObjectsResponse) ProtoMessage() {}
 
 func (x *DeleteObjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[25]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1451,7 @@ func (x *DeleteObjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteObjectsResponse.ProtoReflect.Descriptor instead.
 func (*DeleteObjectsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{25}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteObjectsResponse) GetResults() []*DeleteResult {
@@ -1400,7 +1470,7 @@ type BeginUploadRequest struct {
 
 func (x *BeginUploadRequest) Reset() {
 	*x = BeginUploadRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[26]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1482,7 @@ func (x *BeginUploadRequest) String() string {
 func (*BeginUploadRequest) ProtoMessage() {}
 
 func (x *BeginUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[26]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1495,7 @@ func (x *BeginUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginUploadRequest.ProtoReflect.Descriptor instead.
 func (*BeginUploadRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{26}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BeginUploadRequest) GetUpload() *Upload {
@@ -1443,7 +1513,7 @@ type BeginUploadResponse struct {
 
 func (x *BeginUploadResponse) Reset() {
 	*x = BeginUploadResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[27]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1525,7 @@ func (x *BeginUploadResponse) String() string {
 func (*BeginUploadResponse) ProtoMessage() {}
 
 func (x *BeginUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[27]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1538,7 @@ func (x *BeginUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginUploadResponse.ProtoReflect.Descriptor instead.
 func (*BeginUploadResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{27}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{28}
 }
 
 type GetUploadRequest struct {
@@ -1480,7 +1550,7 @@ type GetUploadRequest struct {
 
 func (x *GetUploadRequest) Reset() {
 	*x = GetUploadRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[28]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1562,7 @@ func (x *GetUploadRequest) String() string {
 func (*GetUploadRequest) ProtoMessage() {}
 
 func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[28]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1575,7 @@ func (x *GetUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadRequest.ProtoReflect.Descriptor instead.
 func (*GetUploadRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{28}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetUploadRequest) GetRef() *UploadRef {
@@ -1524,7 +1594,7 @@ type GetUploadResponse struct {
 
 func (x *GetUploadResponse) Reset() {
 	*x = GetUploadResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[29]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1606,7 @@ func (x *GetUploadResponse) String() string {
 func (*GetUploadResponse) ProtoMessage() {}
 
 func (x *GetUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[29]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1619,7 @@ func (x *GetUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUploadResponse.ProtoReflect.Descriptor instead.
 func (*GetUploadResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{29}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetUploadResponse) GetUpload() *Upload {
@@ -1570,7 +1640,7 @@ type BeginPartRequest struct {
 
 func (x *BeginPartRequest) Reset() {
 	*x = BeginPartRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[30]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1652,7 @@ func (x *BeginPartRequest) String() string {
 func (*BeginPartRequest) ProtoMessage() {}
 
 func (x *BeginPartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[30]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1665,7 @@ func (x *BeginPartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPartRequest.ProtoReflect.Descriptor instead.
 func (*BeginPartRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{30}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BeginPartRequest) GetRef() *UploadRef {
@@ -1627,7 +1697,7 @@ type BeginPartResponse struct {
 
 func (x *BeginPartResponse) Reset() {
 	*x = BeginPartResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[31]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1709,7 @@ func (x *BeginPartResponse) String() string {
 func (*BeginPartResponse) ProtoMessage() {}
 
 func (x *BeginPartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[31]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1722,7 @@ func (x *BeginPartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginPartResponse.ProtoReflect.Descriptor instead.
 func (*BeginPartResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{31}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{32}
 }
 
 type AddChunksRequest struct {
@@ -1666,7 +1736,7 @@ type AddChunksRequest struct {
 
 func (x *AddChunksRequest) Reset() {
 	*x = AddChunksRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[32]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1748,7 @@ func (x *AddChunksRequest) String() string {
 func (*AddChunksRequest) ProtoMessage() {}
 
 func (x *AddChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[32]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1761,7 @@ func (x *AddChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddChunksRequest.ProtoReflect.Descriptor instead.
 func (*AddChunksRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{32}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddChunksRequest) GetRef() *UploadRef {
@@ -1723,7 +1793,7 @@ type AddChunksResponse struct {
 
 func (x *AddChunksResponse) Reset() {
 	*x = AddChunksResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[33]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1805,7 @@ func (x *AddChunksResponse) String() string {
 func (*AddChunksResponse) ProtoMessage() {}
 
 func (x *AddChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[33]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1818,7 @@ func (x *AddChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddChunksResponse.ProtoReflect.Descriptor instead.
 func (*AddChunksResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{33}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{34}
 }
 
 type RecordProgressRequest struct {
@@ -1760,7 +1830,7 @@ type RecordProgressRequest struct {
 
 func (x *RecordProgressRequest) Reset() {
 	*x = RecordProgressRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[34]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1842,7 @@ func (x *RecordProgressRequest) String() string {
 func (*RecordProgressRequest) ProtoMessage() {}
 
 func (x *RecordProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[34]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1855,7 @@ func (x *RecordProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordProgressRequest.ProtoReflect.Descriptor instead.
 func (*RecordProgressRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{34}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RecordProgressRequest) GetRef() *UploadRef {
@@ -1803,7 +1873,7 @@ type RecordProgressResponse struct {
 
 func (x *RecordProgressResponse) Reset() {
 	*x = RecordProgressResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[35]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1885,7 @@ func (x *RecordProgressResponse) String() string {
 func (*RecordProgressResponse) ProtoMessage() {}
 
 func (x *RecordProgressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[35]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1898,7 @@ func (x *RecordProgressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordProgressResponse.ProtoReflect.Descriptor instead.
 func (*RecordProgressResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{35}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{36}
 }
 
 type FinishPartRequest struct {
@@ -1842,7 +1912,7 @@ type FinishPartRequest struct {
 
 func (x *FinishPartRequest) Reset() {
 	*x = FinishPartRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[36]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +1924,7 @@ func (x *FinishPartRequest) String() string {
 func (*FinishPartRequest) ProtoMessage() {}
 
 func (x *FinishPartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[36]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +1937,7 @@ func (x *FinishPartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishPartRequest.ProtoReflect.Descriptor instead.
 func (*FinishPartRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{36}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FinishPartRequest) GetRef() *UploadRef {
@@ -1900,7 +1970,7 @@ type FinishPartResponse struct {
 
 func (x *FinishPartResponse) Reset() {
 	*x = FinishPartResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[37]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1982,7 @@ func (x *FinishPartResponse) String() string {
 func (*FinishPartResponse) ProtoMessage() {}
 
 func (x *FinishPartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[37]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +1995,7 @@ func (x *FinishPartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishPartResponse.ProtoReflect.Descriptor instead.
 func (*FinishPartResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{37}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FinishPartResponse) GetPart() *Part {
@@ -1946,7 +2016,7 @@ type ListPartsRequest struct {
 
 func (x *ListPartsRequest) Reset() {
 	*x = ListPartsRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[38]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2028,7 @@ func (x *ListPartsRequest) String() string {
 func (*ListPartsRequest) ProtoMessage() {}
 
 func (x *ListPartsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[38]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2041,7 @@ func (x *ListPartsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartsRequest.ProtoReflect.Descriptor instead.
 func (*ListPartsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{38}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListPartsRequest) GetRef() *UploadRef {
@@ -2005,7 +2075,7 @@ type ListPartsResponse struct {
 
 func (x *ListPartsResponse) Reset() {
 	*x = ListPartsResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[39]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2087,7 @@ func (x *ListPartsResponse) String() string {
 func (*ListPartsResponse) ProtoMessage() {}
 
 func (x *ListPartsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[39]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2100,7 @@ func (x *ListPartsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartsResponse.ProtoReflect.Descriptor instead.
 func (*ListPartsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{39}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListPartsResponse) GetParts() []*Part {
@@ -2061,7 +2131,7 @@ type ListUploadsRequest struct {
 
 func (x *ListUploadsRequest) Reset() {
 	*x = ListUploadsRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[40]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2143,7 @@ func (x *ListUploadsRequest) String() string {
 func (*ListUploadsRequest) ProtoMessage() {}
 
 func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[40]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2156,7 @@ func (x *ListUploadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsRequest.ProtoReflect.Descriptor instead.
 func (*ListUploadsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{40}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListUploadsRequest) GetBucket() []byte {
@@ -2144,7 +2214,7 @@ type ListUploadsResponse struct {
 
 func (x *ListUploadsResponse) Reset() {
 	*x = ListUploadsResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[41]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2226,7 @@ func (x *ListUploadsResponse) String() string {
 func (*ListUploadsResponse) ProtoMessage() {}
 
 func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[41]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2239,7 @@ func (x *ListUploadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadsResponse.ProtoReflect.Descriptor instead.
 func (*ListUploadsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{41}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListUploadsResponse) GetUploads() []*Upload {
@@ -2220,7 +2290,7 @@ type CompleteUploadRequest struct {
 
 func (x *CompleteUploadRequest) Reset() {
 	*x = CompleteUploadRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[42]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2302,7 @@ func (x *CompleteUploadRequest) String() string {
 func (*CompleteUploadRequest) ProtoMessage() {}
 
 func (x *CompleteUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[42]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2315,7 @@ func (x *CompleteUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteUploadRequest.ProtoReflect.Descriptor instead.
 func (*CompleteUploadRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{42}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CompleteUploadRequest) GetRef() *UploadRef {
@@ -2292,7 +2362,7 @@ type CompleteUploadResponse struct {
 
 func (x *CompleteUploadResponse) Reset() {
 	*x = CompleteUploadResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[43]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2374,7 @@ func (x *CompleteUploadResponse) String() string {
 func (*CompleteUploadResponse) ProtoMessage() {}
 
 func (x *CompleteUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[43]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2387,7 @@ func (x *CompleteUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteUploadResponse.ProtoReflect.Descriptor instead.
 func (*CompleteUploadResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{43}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CompleteUploadResponse) GetVersion() *Version {
@@ -2336,7 +2406,7 @@ type AbortUploadRequest struct {
 
 func (x *AbortUploadRequest) Reset() {
 	*x = AbortUploadRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[44]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2418,7 @@ func (x *AbortUploadRequest) String() string {
 func (*AbortUploadRequest) ProtoMessage() {}
 
 func (x *AbortUploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[44]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2431,7 @@ func (x *AbortUploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUploadRequest.ProtoReflect.Descriptor instead.
 func (*AbortUploadRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{44}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AbortUploadRequest) GetRef() *UploadRef {
@@ -2379,7 +2449,7 @@ type AbortUploadResponse struct {
 
 func (x *AbortUploadResponse) Reset() {
 	*x = AbortUploadResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[45]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2461,7 @@ func (x *AbortUploadResponse) String() string {
 func (*AbortUploadResponse) ProtoMessage() {}
 
 func (x *AbortUploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[45]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2474,7 @@ func (x *AbortUploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortUploadResponse.ProtoReflect.Descriptor instead.
 func (*AbortUploadResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{45}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{46}
 }
 
 type CreateKeyRequest struct {
@@ -2416,7 +2486,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[46]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2498,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[46]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2511,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{46}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CreateKeyRequest) GetKey() *Key {
@@ -2459,7 +2529,7 @@ type CreateKeyResponse struct {
 
 func (x *CreateKeyResponse) Reset() {
 	*x = CreateKeyResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[47]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2541,7 @@ func (x *CreateKeyResponse) String() string {
 func (*CreateKeyResponse) ProtoMessage() {}
 
 func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[47]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2554,7 @@ func (x *CreateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{47}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{48}
 }
 
 type GetKeyRequest struct {
@@ -2496,7 +2566,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[48]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2578,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[48]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2591,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{48}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetKeyRequest) GetAccessKey() []byte {
@@ -2540,7 +2610,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[49]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2622,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[49]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2635,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{49}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -2585,7 +2655,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[50]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2667,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[50]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2680,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{50}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListKeysRequest) GetAfter() []byte {
@@ -2637,7 +2707,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[51]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2719,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[51]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2732,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{51}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -2688,7 +2758,7 @@ type DeleteKeyRequest struct {
 
 func (x *DeleteKeyRequest) Reset() {
 	*x = DeleteKeyRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[52]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2700,7 +2770,7 @@ func (x *DeleteKeyRequest) String() string {
 func (*DeleteKeyRequest) ProtoMessage() {}
 
 func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[52]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2713,7 +2783,7 @@ func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{52}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeleteKeyRequest) GetAccessKey() []byte {
@@ -2731,7 +2801,7 @@ type DeleteKeyResponse struct {
 
 func (x *DeleteKeyResponse) Reset() {
 	*x = DeleteKeyResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[53]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2813,7 @@ func (x *DeleteKeyResponse) String() string {
 func (*DeleteKeyResponse) ProtoMessage() {}
 
 func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[53]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2826,7 @@ func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{53}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{54}
 }
 
 type ListGarbageRequest struct {
@@ -2772,7 +2842,7 @@ type ListGarbageRequest struct {
 
 func (x *ListGarbageRequest) Reset() {
 	*x = ListGarbageRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[54]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2854,7 @@ func (x *ListGarbageRequest) String() string {
 func (*ListGarbageRequest) ProtoMessage() {}
 
 func (x *ListGarbageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[54]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2867,7 @@ func (x *ListGarbageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGarbageRequest.ProtoReflect.Descriptor instead.
 func (*ListGarbageRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{54}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListGarbageRequest) GetCursor() []byte {
@@ -2839,7 +2909,7 @@ type ListGarbageResponse struct {
 
 func (x *ListGarbageResponse) Reset() {
 	*x = ListGarbageResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[55]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +2921,7 @@ func (x *ListGarbageResponse) String() string {
 func (*ListGarbageResponse) ProtoMessage() {}
 
 func (x *ListGarbageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[55]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +2934,7 @@ func (x *ListGarbageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGarbageResponse.ProtoReflect.Descriptor instead.
 func (*ListGarbageResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{55}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListGarbageResponse) GetGarbage() []*Garbage {
@@ -2890,7 +2960,7 @@ type DropGarbageRequest struct {
 
 func (x *DropGarbageRequest) Reset() {
 	*x = DropGarbageRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[56]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +2972,7 @@ func (x *DropGarbageRequest) String() string {
 func (*DropGarbageRequest) ProtoMessage() {}
 
 func (x *DropGarbageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[56]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +2985,7 @@ func (x *DropGarbageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropGarbageRequest.ProtoReflect.Descriptor instead.
 func (*DropGarbageRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{56}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DropGarbageRequest) GetIds() [][]byte {
@@ -2933,7 +3003,7 @@ type DropGarbageResponse struct {
 
 func (x *DropGarbageResponse) Reset() {
 	*x = DropGarbageResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[57]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3015,7 @@ func (x *DropGarbageResponse) String() string {
 func (*DropGarbageResponse) ProtoMessage() {}
 
 func (x *DropGarbageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[57]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3028,7 @@ func (x *DropGarbageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropGarbageResponse.ProtoReflect.Descriptor instead.
 func (*DropGarbageResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{57}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{58}
 }
 
 type FindAttemptsRequest struct {
@@ -2971,7 +3041,7 @@ type FindAttemptsRequest struct {
 
 func (x *FindAttemptsRequest) Reset() {
 	*x = FindAttemptsRequest{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3053,7 @@ func (x *FindAttemptsRequest) String() string {
 func (*FindAttemptsRequest) ProtoMessage() {}
 
 func (x *FindAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[58]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3066,7 @@ func (x *FindAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*FindAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{58}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *FindAttemptsRequest) GetIds() [][]byte {
@@ -3022,7 +3092,7 @@ type FindAttemptsResponse struct {
 
 func (x *FindAttemptsResponse) Reset() {
 	*x = FindAttemptsResponse{}
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3104,7 @@ func (x *FindAttemptsResponse) String() string {
 func (*FindAttemptsResponse) ProtoMessage() {}
 
 func (x *FindAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[59]
+	mi := &file_garage_metadata_v1_metadata_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3117,7 @@ func (x *FindAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*FindAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{59}
+	return file_garage_metadata_v1_metadata_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *FindAttemptsResponse) GetAttempts() []*Attempt {
@@ -3118,7 +3188,7 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\aobjects\x18\x01 \x03(\v2\x1a.garage.metadata.v1.ListedR\aobjects\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\fR\bprefixes\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\fR\x04next\"\xaf\x03\n" +
+	"\x04next\x18\x04 \x01(\fR\x04next\"\xe3\x03\n" +
 	"\x10PutObjectRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\fR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x16\n" +
@@ -3133,12 +3203,17 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\x05first\x18\t \x01(\v2\x19.garage.metadata.v1.ChunkR\x05first\x121\n" +
 	"\x06chunks\x18\n" +
 	" \x03(\v2\x19.garage.metadata.v1.ChunkR\x06chunks\x12;\n" +
-	"\tcondition\x18\v \x01(\v2\x1d.garage.metadata.v1.ConditionR\tcondition\"J\n" +
+	"\tcondition\x18\v \x01(\v2\x1d.garage.metadata.v1.ConditionR\tcondition\x122\n" +
+	"\x06commit\x18\f \x01(\v2\x1a.garage.metadata.v1.CommitR\x06commit\".\n" +
+	"\x06Commit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05again\x18\x02 \x01(\bR\x05again\"J\n" +
 	"\x11PutObjectResponse\x125\n" +
-	"\aversion\x18\x01 \x01(\v2\x1b.garage.metadata.v1.VersionR\aversion\"W\n" +
+	"\aversion\x18\x01 \x01(\v2\x1b.garage.metadata.v1.VersionR\aversion\"\x8b\x01\n" +
 	"\x06Delete\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12;\n" +
-	"\tcondition\x18\x02 \x01(\v2\x1d.garage.metadata.v1.ConditionR\tcondition\">\n" +
+	"\tcondition\x18\x02 \x01(\v2\x1d.garage.metadata.v1.ConditionR\tcondition\x122\n" +
+	"\x06commit\x18\x03 \x01(\v2\x1a.garage.metadata.v1.CommitR\x06commit\">\n" +
 	"\fDeleteResult\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\fR\x05error\"d\n" +
@@ -3287,7 +3362,7 @@ func file_garage_metadata_v1_metadata_proto_rawDescGZIP() []byte {
 	return file_garage_metadata_v1_metadata_proto_rawDescData
 }
 
-var file_garage_metadata_v1_metadata_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_garage_metadata_v1_metadata_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_garage_metadata_v1_metadata_proto_goTypes = []any{
 	(*GetInfoRequest)(nil),         // 0: garage.metadata.v1.GetInfoRequest
 	(*GetInfoResponse)(nil),        // 1: garage.metadata.v1.GetInfoResponse
@@ -3310,169 +3385,172 @@ var file_garage_metadata_v1_metadata_proto_goTypes = []any{
 	(*ListObjectsRequest)(nil),     // 18: garage.metadata.v1.ListObjectsRequest
 	(*ListObjectsResponse)(nil),    // 19: garage.metadata.v1.ListObjectsResponse
 	(*PutObjectRequest)(nil),       // 20: garage.metadata.v1.PutObjectRequest
-	(*PutObjectResponse)(nil),      // 21: garage.metadata.v1.PutObjectResponse
-	(*Delete)(nil),                 // 22: garage.metadata.v1.Delete
-	(*DeleteResult)(nil),           // 23: garage.metadata.v1.DeleteResult
-	(*DeleteObjectsRequest)(nil),   // 24: garage.metadata.v1.DeleteObjectsRequest
-	(*DeleteObjectsResponse)(nil),  // 25: garage.metadata.v1.DeleteObjectsResponse
-	(*BeginUploadRequest)(nil),     // 26: garage.metadata.v1.BeginUploadRequest
-	(*BeginUploadResponse)(nil),    // 27: garage.metadata.v1.BeginUploadResponse
-	(*GetUploadRequest)(nil),       // 28: garage.metadata.v1.GetUploadRequest
-	(*GetUploadResponse)(nil),      // 29: garage.metadata.v1.GetUploadResponse
-	(*BeginPartRequest)(nil),       // 30: garage.metadata.v1.BeginPartRequest
-	(*BeginPartResponse)(nil),      // 31: garage.metadata.v1.BeginPartResponse
-	(*AddChunksRequest)(nil),       // 32: garage.metadata.v1.AddChunksRequest
-	(*AddChunksResponse)(nil),      // 33: garage.metadata.v1.AddChunksResponse
-	(*RecordProgressRequest)(nil),  // 34: garage.metadata.v1.RecordProgressRequest
-	(*RecordProgressResponse)(nil), // 35: garage.metadata.v1.RecordProgressResponse
-	(*FinishPartRequest)(nil),      // 36: garage.metadata.v1.FinishPartRequest
-	(*FinishPartResponse)(nil),     // 37: garage.metadata.v1.FinishPartResponse
-	(*ListPartsRequest)(nil),       // 38: garage.metadata.v1.ListPartsRequest
-	(*ListPartsResponse)(nil),      // 39: garage.metadata.v1.ListPartsResponse
-	(*ListUploadsRequest)(nil),     // 40: garage.metadata.v1.ListUploadsRequest
-	(*ListUploadsResponse)(nil),    // 41: garage.metadata.v1.ListUploadsResponse
-	(*CompleteUploadRequest)(nil),  // 42: garage.metadata.v1.CompleteUploadRequest
-	(*CompleteUploadResponse)(nil), // 43: garage.metadata.v1.CompleteUploadResponse
-	(*AbortUploadRequest)(nil),     // 44: garage.metadata.v1.AbortUploadRequest
-	(*AbortUploadResponse)(nil),    // 45: garage.metadata.v1.AbortUploadResponse
-	(*CreateKeyRequest)(nil),       // 46: garage.metadata.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),      // 47: garage.metadata.v1.CreateKeyResponse
-	(*GetKeyRequest)(nil),          // 48: garage.metadata.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),         // 49: garage.metadata.v1.GetKeyResponse
-	(*ListKeysRequest)(nil),        // 50: garage.metadata.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 51: garage.metadata.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 52: garage.metadata.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 53: garage.metadata.v1.DeleteKeyResponse
-	(*ListGarbageRequest)(nil),     // 54: garage.metadata.v1.ListGarbageRequest
-	(*ListGarbageResponse)(nil),    // 55: garage.metadata.v1.ListGarbageResponse
-	(*DropGarbageRequest)(nil),     // 56: garage.metadata.v1.DropGarbageRequest
-	(*DropGarbageResponse)(nil),    // 57: garage.metadata.v1.DropGarbageResponse
-	(*FindAttemptsRequest)(nil),    // 58: garage.metadata.v1.FindAttemptsRequest
-	(*FindAttemptsResponse)(nil),   // 59: garage.metadata.v1.FindAttemptsResponse
-	(*Usage)(nil),                  // 60: garage.metadata.v1.Usage
-	(*Bucket)(nil),                 // 61: garage.metadata.v1.Bucket
-	(*Grant)(nil),                  // 62: garage.metadata.v1.Grant
-	(*Object)(nil),                 // 63: garage.metadata.v1.Object
-	(*Chunk)(nil),                  // 64: garage.metadata.v1.Chunk
-	(*Listed)(nil),                 // 65: garage.metadata.v1.Listed
-	(*Attributes)(nil),             // 66: garage.metadata.v1.Attributes
-	(*Checksum)(nil),               // 67: garage.metadata.v1.Checksum
-	(*Condition)(nil),              // 68: garage.metadata.v1.Condition
-	(*Version)(nil),                // 69: garage.metadata.v1.Version
-	(*Upload)(nil),                 // 70: garage.metadata.v1.Upload
-	(*UploadRef)(nil),              // 71: garage.metadata.v1.UploadRef
-	(*Part)(nil),                   // 72: garage.metadata.v1.Part
-	(*Key)(nil),                    // 73: garage.metadata.v1.Key
-	(*Garbage)(nil),                // 74: garage.metadata.v1.Garbage
-	(*Attempt)(nil),                // 75: garage.metadata.v1.Attempt
+	(*Commit)(nil),                 // 21: garage.metadata.v1.Commit
+	(*PutObjectResponse)(nil),      // 22: garage.metadata.v1.PutObjectResponse
+	(*Delete)(nil),                 // 23: garage.metadata.v1.Delete
+	(*DeleteResult)(nil),           // 24: garage.metadata.v1.DeleteResult
+	(*DeleteObjectsRequest)(nil),   // 25: garage.metadata.v1.DeleteObjectsRequest
+	(*DeleteObjectsResponse)(nil),  // 26: garage.metadata.v1.DeleteObjectsResponse
+	(*BeginUploadRequest)(nil),     // 27: garage.metadata.v1.BeginUploadRequest
+	(*BeginUploadResponse)(nil),    // 28: garage.metadata.v1.BeginUploadResponse
+	(*GetUploadRequest)(nil),       // 29: garage.metadata.v1.GetUploadRequest
+	(*GetUploadResponse)(nil),      // 30: garage.metadata.v1.GetUploadResponse
+	(*BeginPartRequest)(nil),       // 31: garage.metadata.v1.BeginPartRequest
+	(*BeginPartResponse)(nil),      // 32: garage.metadata.v1.BeginPartResponse
+	(*AddChunksRequest)(nil),       // 33: garage.metadata.v1.AddChunksRequest
+	(*AddChunksResponse)(nil),      // 34: garage.metadata.v1.AddChunksResponse
+	(*RecordProgressRequest)(nil),  // 35: garage.metadata.v1.RecordProgressRequest
+	(*RecordProgressResponse)(nil), // 36: garage.metadata.v1.RecordProgressResponse
+	(*FinishPartRequest)(nil),      // 37: garage.metadata.v1.FinishPartRequest
+	(*FinishPartResponse)(nil),     // 38: garage.metadata.v1.FinishPartResponse
+	(*ListPartsRequest)(nil),       // 39: garage.metadata.v1.ListPartsRequest
+	(*ListPartsResponse)(nil),      // 40: garage.metadata.v1.ListPartsResponse
+	(*ListUploadsRequest)(nil),     // 41: garage.metadata.v1.ListUploadsRequest
+	(*ListUploadsResponse)(nil),    // 42: garage.metadata.v1.ListUploadsResponse
+	(*CompleteUploadRequest)(nil),  // 43: garage.metadata.v1.CompleteUploadRequest
+	(*CompleteUploadResponse)(nil), // 44: garage.metadata.v1.CompleteUploadResponse
+	(*AbortUploadRequest)(nil),     // 45: garage.metadata.v1.AbortUploadRequest
+	(*AbortUploadResponse)(nil),    // 46: garage.metadata.v1.AbortUploadResponse
+	(*CreateKeyRequest)(nil),       // 47: garage.metadata.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),      // 48: garage.metadata.v1.CreateKeyResponse
+	(*GetKeyRequest)(nil),          // 49: garage.metadata.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),         // 50: garage.metadata.v1.GetKeyResponse
+	(*ListKeysRequest)(nil),        // 51: garage.metadata.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 52: garage.metadata.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 53: garage.metadata.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 54: garage.metadata.v1.DeleteKeyResponse
+	(*ListGarbageRequest)(nil),     // 55: garage.metadata.v1.ListGarbageRequest
+	(*ListGarbageResponse)(nil),    // 56: garage.metadata.v1.ListGarbageResponse
+	(*DropGarbageRequest)(nil),     // 57: garage.metadata.v1.DropGarbageRequest
+	(*DropGarbageResponse)(nil),    // 58: garage.metadata.v1.DropGarbageResponse
+	(*FindAttemptsRequest)(nil),    // 59: garage.metadata.v1.FindAttemptsRequest
+	(*FindAttemptsResponse)(nil),   // 60: garage.metadata.v1.FindAttemptsResponse
+	(*Usage)(nil),                  // 61: garage.metadata.v1.Usage
+	(*Bucket)(nil),                 // 62: garage.metadata.v1.Bucket
+	(*Grant)(nil),                  // 63: garage.metadata.v1.Grant
+	(*Object)(nil),                 // 64: garage.metadata.v1.Object
+	(*Chunk)(nil),                  // 65: garage.metadata.v1.Chunk
+	(*Listed)(nil),                 // 66: garage.metadata.v1.Listed
+	(*Attributes)(nil),             // 67: garage.metadata.v1.Attributes
+	(*Checksum)(nil),               // 68: garage.metadata.v1.Checksum
+	(*Condition)(nil),              // 69: garage.metadata.v1.Condition
+	(*Version)(nil),                // 70: garage.metadata.v1.Version
+	(*Upload)(nil),                 // 71: garage.metadata.v1.Upload
+	(*UploadRef)(nil),              // 72: garage.metadata.v1.UploadRef
+	(*Part)(nil),                   // 73: garage.metadata.v1.Part
+	(*Key)(nil),                    // 74: garage.metadata.v1.Key
+	(*Garbage)(nil),                // 75: garage.metadata.v1.Garbage
+	(*Attempt)(nil),                // 76: garage.metadata.v1.Attempt
 }
 var file_garage_metadata_v1_metadata_proto_depIdxs = []int32{
-	60, // 0: garage.metadata.v1.GetInfoResponse.usage:type_name -> garage.metadata.v1.Usage
-	61, // 1: garage.metadata.v1.CreateBucketRequest.bucket:type_name -> garage.metadata.v1.Bucket
-	61, // 2: garage.metadata.v1.GetBucketResponse.bucket:type_name -> garage.metadata.v1.Bucket
-	61, // 3: garage.metadata.v1.ListBucketsResponse.buckets:type_name -> garage.metadata.v1.Bucket
-	62, // 4: garage.metadata.v1.SetGrantRequest.grant:type_name -> garage.metadata.v1.Grant
-	60, // 5: garage.metadata.v1.GetUsageResponse.usage:type_name -> garage.metadata.v1.Usage
-	63, // 6: garage.metadata.v1.GetObjectResponse.object:type_name -> garage.metadata.v1.Object
-	64, // 7: garage.metadata.v1.ListChunksResponse.chunks:type_name -> garage.metadata.v1.Chunk
-	65, // 8: garage.metadata.v1.ListObjectsResponse.objects:type_name -> garage.metadata.v1.Listed
-	66, // 9: garage.metadata.v1.PutObjectRequest.attributes:type_name -> garage.metadata.v1.Attributes
-	67, // 10: garage.metadata.v1.PutObjectRequest.checksum:type_name -> garage.metadata.v1.Checksum
-	64, // 11: garage.metadata.v1.PutObjectRequest.first:type_name -> garage.metadata.v1.Chunk
-	64, // 12: garage.metadata.v1.PutObjectRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	68, // 13: garage.metadata.v1.PutObjectRequest.condition:type_name -> garage.metadata.v1.Condition
-	69, // 14: garage.metadata.v1.PutObjectResponse.version:type_name -> garage.metadata.v1.Version
-	68, // 15: garage.metadata.v1.Delete.condition:type_name -> garage.metadata.v1.Condition
-	22, // 16: garage.metadata.v1.DeleteObjectsRequest.deletes:type_name -> garage.metadata.v1.Delete
-	23, // 17: garage.metadata.v1.DeleteObjectsResponse.results:type_name -> garage.metadata.v1.DeleteResult
-	70, // 18: garage.metadata.v1.BeginUploadRequest.upload:type_name -> garage.metadata.v1.Upload
-	71, // 19: garage.metadata.v1.GetUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	70, // 20: garage.metadata.v1.GetUploadResponse.upload:type_name -> garage.metadata.v1.Upload
-	71, // 21: garage.metadata.v1.BeginPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	71, // 22: garage.metadata.v1.AddChunksRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	64, // 23: garage.metadata.v1.AddChunksRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	71, // 24: garage.metadata.v1.RecordProgressRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	71, // 25: garage.metadata.v1.FinishPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	72, // 26: garage.metadata.v1.FinishPartRequest.part:type_name -> garage.metadata.v1.Part
-	64, // 27: garage.metadata.v1.FinishPartRequest.chunks:type_name -> garage.metadata.v1.Chunk
-	72, // 28: garage.metadata.v1.FinishPartResponse.part:type_name -> garage.metadata.v1.Part
-	71, // 29: garage.metadata.v1.ListPartsRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	72, // 30: garage.metadata.v1.ListPartsResponse.parts:type_name -> garage.metadata.v1.Part
-	70, // 31: garage.metadata.v1.ListUploadsResponse.uploads:type_name -> garage.metadata.v1.Upload
-	71, // 32: garage.metadata.v1.CompleteUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	72, // 33: garage.metadata.v1.CompleteUploadRequest.parts:type_name -> garage.metadata.v1.Part
-	67, // 34: garage.metadata.v1.CompleteUploadRequest.checksum:type_name -> garage.metadata.v1.Checksum
-	68, // 35: garage.metadata.v1.CompleteUploadRequest.condition:type_name -> garage.metadata.v1.Condition
-	69, // 36: garage.metadata.v1.CompleteUploadResponse.version:type_name -> garage.metadata.v1.Version
-	71, // 37: garage.metadata.v1.AbortUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
-	73, // 38: garage.metadata.v1.CreateKeyRequest.key:type_name -> garage.metadata.v1.Key
-	73, // 39: garage.metadata.v1.GetKeyResponse.key:type_name -> garage.metadata.v1.Key
-	73, // 40: garage.metadata.v1.ListKeysResponse.keys:type_name -> garage.metadata.v1.Key
-	74, // 41: garage.metadata.v1.ListGarbageResponse.garbage:type_name -> garage.metadata.v1.Garbage
-	75, // 42: garage.metadata.v1.FindAttemptsResponse.attempts:type_name -> garage.metadata.v1.Attempt
-	0,  // 43: garage.metadata.v1.MetadataService.GetInfo:input_type -> garage.metadata.v1.GetInfoRequest
-	2,  // 44: garage.metadata.v1.MetadataService.CreateBucket:input_type -> garage.metadata.v1.CreateBucketRequest
-	4,  // 45: garage.metadata.v1.MetadataService.GetBucket:input_type -> garage.metadata.v1.GetBucketRequest
-	6,  // 46: garage.metadata.v1.MetadataService.ListBuckets:input_type -> garage.metadata.v1.ListBucketsRequest
-	8,  // 47: garage.metadata.v1.MetadataService.DeleteBucket:input_type -> garage.metadata.v1.DeleteBucketRequest
-	10, // 48: garage.metadata.v1.MetadataService.SetGrant:input_type -> garage.metadata.v1.SetGrantRequest
-	12, // 49: garage.metadata.v1.MetadataService.GetUsage:input_type -> garage.metadata.v1.GetUsageRequest
-	14, // 50: garage.metadata.v1.MetadataService.GetObject:input_type -> garage.metadata.v1.GetObjectRequest
-	16, // 51: garage.metadata.v1.MetadataService.ListChunks:input_type -> garage.metadata.v1.ListChunksRequest
-	18, // 52: garage.metadata.v1.MetadataService.ListObjects:input_type -> garage.metadata.v1.ListObjectsRequest
-	20, // 53: garage.metadata.v1.MetadataService.PutObject:input_type -> garage.metadata.v1.PutObjectRequest
-	24, // 54: garage.metadata.v1.MetadataService.DeleteObjects:input_type -> garage.metadata.v1.DeleteObjectsRequest
-	26, // 55: garage.metadata.v1.MetadataService.BeginUpload:input_type -> garage.metadata.v1.BeginUploadRequest
-	28, // 56: garage.metadata.v1.MetadataService.GetUpload:input_type -> garage.metadata.v1.GetUploadRequest
-	30, // 57: garage.metadata.v1.MetadataService.BeginPart:input_type -> garage.metadata.v1.BeginPartRequest
-	32, // 58: garage.metadata.v1.MetadataService.AddChunks:input_type -> garage.metadata.v1.AddChunksRequest
-	34, // 59: garage.metadata.v1.MetadataService.RecordProgress:input_type -> garage.metadata.v1.RecordProgressRequest
-	36, // 60: garage.metadata.v1.MetadataService.FinishPart:input_type -> garage.metadata.v1.FinishPartRequest
-	38, // 61: garage.metadata.v1.MetadataService.ListParts:input_type -> garage.metadata.v1.ListPartsRequest
-	40, // 62: garage.metadata.v1.MetadataService.ListUploads:input_type -> garage.metadata.v1.ListUploadsRequest
-	42, // 63: garage.metadata.v1.MetadataService.CompleteUpload:input_type -> garage.metadata.v1.CompleteUploadRequest
-	44, // 64: garage.metadata.v1.MetadataService.AbortUpload:input_type -> garage.metadata.v1.AbortUploadRequest
-	46, // 65: garage.metadata.v1.MetadataService.CreateKey:input_type -> garage.metadata.v1.CreateKeyRequest
-	48, // 66: garage.metadata.v1.MetadataService.GetKey:input_type -> garage.metadata.v1.GetKeyRequest
-	50, // 67: garage.metadata.v1.MetadataService.ListKeys:input_type -> garage.metadata.v1.ListKeysRequest
-	52, // 68: garage.metadata.v1.MetadataService.DeleteKey:input_type -> garage.metadata.v1.DeleteKeyRequest
-	54, // 69: garage.metadata.v1.MetadataService.ListGarbage:input_type -> garage.metadata.v1.ListGarbageRequest
-	56, // 70: garage.metadata.v1.MetadataService.DropGarbage:input_type -> garage.metadata.v1.DropGarbageRequest
-	58, // 71: garage.metadata.v1.MetadataService.FindAttempts:input_type -> garage.metadata.v1.FindAttemptsRequest
-	1,  // 72: garage.metadata.v1.MetadataService.GetInfo:output_type -> garage.metadata.v1.GetInfoResponse
-	3,  // 73: garage.metadata.v1.MetadataService.CreateBucket:output_type -> garage.metadata.v1.CreateBucketResponse
-	5,  // 74: garage.metadata.v1.MetadataService.GetBucket:output_type -> garage.metadata.v1.GetBucketResponse
-	7,  // 75: garage.metadata.v1.MetadataService.ListBuckets:output_type -> garage.metadata.v1.ListBucketsResponse
-	9,  // 76: garage.metadata.v1.MetadataService.DeleteBucket:output_type -> garage.metadata.v1.DeleteBucketResponse
-	11, // 77: garage.metadata.v1.MetadataService.SetGrant:output_type -> garage.metadata.v1.SetGrantResponse
-	13, // 78: garage.metadata.v1.MetadataService.GetUsage:output_type -> garage.metadata.v1.GetUsageResponse
-	15, // 79: garage.metadata.v1.MetadataService.GetObject:output_type -> garage.metadata.v1.GetObjectResponse
-	17, // 80: garage.metadata.v1.MetadataService.ListChunks:output_type -> garage.metadata.v1.ListChunksResponse
-	19, // 81: garage.metadata.v1.MetadataService.ListObjects:output_type -> garage.metadata.v1.ListObjectsResponse
-	21, // 82: garage.metadata.v1.MetadataService.PutObject:output_type -> garage.metadata.v1.PutObjectResponse
-	25, // 83: garage.metadata.v1.MetadataService.DeleteObjects:output_type -> garage.metadata.v1.DeleteObjectsResponse
-	27, // 84: garage.metadata.v1.MetadataService.BeginUpload:output_type -> garage.metadata.v1.BeginUploadResponse
-	29, // 85: garage.metadata.v1.MetadataService.GetUpload:output_type -> garage.metadata.v1.GetUploadResponse
-	31, // 86: garage.metadata.v1.MetadataService.BeginPart:output_type -> garage.metadata.v1.BeginPartResponse
-	33, // 87: garage.metadata.v1.MetadataService.AddChunks:output_type -> garage.metadata.v1.AddChunksResponse
-	35, // 88: garage.metadata.v1.MetadataService.RecordProgress:output_type -> garage.metadata.v1.RecordProgressResponse
-	37, // 89: garage.metadata.v1.MetadataService.FinishPart:output_type -> garage.metadata.v1.FinishPartResponse
-	39, // 90: garage.metadata.v1.MetadataService.ListParts:output_type -> garage.metadata.v1.ListPartsResponse
-	41, // 91: garage.metadata.v1.MetadataService.ListUploads:output_type -> garage.metadata.v1.ListUploadsResponse
-	43, // 92: garage.metadata.v1.MetadataService.CompleteUpload:output_type -> garage.metadata.v1.CompleteUploadResponse
-	45, // 93: garage.metadata.v1.MetadataService.AbortUpload:output_type -> garage.metadata.v1.AbortUploadResponse
-	47, // 94: garage.metadata.v1.MetadataService.CreateKey:output_type -> garage.metadata.v1.CreateKeyResponse
-	49, // 95: garage.metadata.v1.MetadataService.GetKey:output_type -> garage.metadata.v1.GetKeyResponse
-	51, // 96: garage.metadata.v1.MetadataService.ListKeys:output_type -> garage.metadata.v1.ListKeysResponse
-	53, // 97: garage.metadata.v1.MetadataService.DeleteKey:output_type -> garage.metadata.v1.DeleteKeyResponse
-	55, // 98: garage.metadata.v1.MetadataService.ListGarbage:output_type -> garage.metadata.v1.ListGarbageResponse
-	57, // 99: garage.metadata.v1.MetadataService.DropGarbage:output_type -> garage.metadata.v1.DropGarbageResponse
-	59, // 100: garage.metadata.v1.MetadataService.FindAttempts:output_type -> garage.metadata.v1.FindAttemptsResponse
-	72, // [72:101] is the sub-list for method output_type
-	43, // [43:72] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	61, // 0: garage.metadata.v1.GetInfoResponse.usage:type_name -> garage.metadata.v1.Usage
+	62, // 1: garage.metadata.v1.CreateBucketRequest.bucket:type_name -> garage.metadata.v1.Bucket
+	62, // 2: garage.metadata.v1.GetBucketResponse.bucket:type_name -> garage.metadata.v1.Bucket
+	62, // 3: garage.metadata.v1.ListBucketsResponse.buckets:type_name -> garage.metadata.v1.Bucket
+	63, // 4: garage.metadata.v1.SetGrantRequest.grant:type_name -> garage.metadata.v1.Grant
+	61, // 5: garage.metadata.v1.GetUsageResponse.usage:type_name -> garage.metadata.v1.Usage
+	64, // 6: garage.metadata.v1.GetObjectResponse.object:type_name -> garage.metadata.v1.Object
+	65, // 7: garage.metadata.v1.ListChunksResponse.chunks:type_name -> garage.metadata.v1.Chunk
+	66, // 8: garage.metadata.v1.ListObjectsResponse.objects:type_name -> garage.metadata.v1.Listed
+	67, // 9: garage.metadata.v1.PutObjectRequest.attributes:type_name -> garage.metadata.v1.Attributes
+	68, // 10: garage.metadata.v1.PutObjectRequest.checksum:type_name -> garage.metadata.v1.Checksum
+	65, // 11: garage.metadata.v1.PutObjectRequest.first:type_name -> garage.metadata.v1.Chunk
+	65, // 12: garage.metadata.v1.PutObjectRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	69, // 13: garage.metadata.v1.PutObjectRequest.condition:type_name -> garage.metadata.v1.Condition
+	21, // 14: garage.metadata.v1.PutObjectRequest.commit:type_name -> garage.metadata.v1.Commit
+	70, // 15: garage.metadata.v1.PutObjectResponse.version:type_name -> garage.metadata.v1.Version
+	69, // 16: garage.metadata.v1.Delete.condition:type_name -> garage.metadata.v1.Condition
+	21, // 17: garage.metadata.v1.Delete.commit:type_name -> garage.metadata.v1.Commit
+	23, // 18: garage.metadata.v1.DeleteObjectsRequest.deletes:type_name -> garage.metadata.v1.Delete
+	24, // 19: garage.metadata.v1.DeleteObjectsResponse.results:type_name -> garage.metadata.v1.DeleteResult
+	71, // 20: garage.metadata.v1.BeginUploadRequest.upload:type_name -> garage.metadata.v1.Upload
+	72, // 21: garage.metadata.v1.GetUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	71, // 22: garage.metadata.v1.GetUploadResponse.upload:type_name -> garage.metadata.v1.Upload
+	72, // 23: garage.metadata.v1.BeginPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	72, // 24: garage.metadata.v1.AddChunksRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	65, // 25: garage.metadata.v1.AddChunksRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	72, // 26: garage.metadata.v1.RecordProgressRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	72, // 27: garage.metadata.v1.FinishPartRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	73, // 28: garage.metadata.v1.FinishPartRequest.part:type_name -> garage.metadata.v1.Part
+	65, // 29: garage.metadata.v1.FinishPartRequest.chunks:type_name -> garage.metadata.v1.Chunk
+	73, // 30: garage.metadata.v1.FinishPartResponse.part:type_name -> garage.metadata.v1.Part
+	72, // 31: garage.metadata.v1.ListPartsRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	73, // 32: garage.metadata.v1.ListPartsResponse.parts:type_name -> garage.metadata.v1.Part
+	71, // 33: garage.metadata.v1.ListUploadsResponse.uploads:type_name -> garage.metadata.v1.Upload
+	72, // 34: garage.metadata.v1.CompleteUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	73, // 35: garage.metadata.v1.CompleteUploadRequest.parts:type_name -> garage.metadata.v1.Part
+	68, // 36: garage.metadata.v1.CompleteUploadRequest.checksum:type_name -> garage.metadata.v1.Checksum
+	69, // 37: garage.metadata.v1.CompleteUploadRequest.condition:type_name -> garage.metadata.v1.Condition
+	70, // 38: garage.metadata.v1.CompleteUploadResponse.version:type_name -> garage.metadata.v1.Version
+	72, // 39: garage.metadata.v1.AbortUploadRequest.ref:type_name -> garage.metadata.v1.UploadRef
+	74, // 40: garage.metadata.v1.CreateKeyRequest.key:type_name -> garage.metadata.v1.Key
+	74, // 41: garage.metadata.v1.GetKeyResponse.key:type_name -> garage.metadata.v1.Key
+	74, // 42: garage.metadata.v1.ListKeysResponse.keys:type_name -> garage.metadata.v1.Key
+	75, // 43: garage.metadata.v1.ListGarbageResponse.garbage:type_name -> garage.metadata.v1.Garbage
+	76, // 44: garage.metadata.v1.FindAttemptsResponse.attempts:type_name -> garage.metadata.v1.Attempt
+	0,  // 45: garage.metadata.v1.MetadataService.GetInfo:input_type -> garage.metadata.v1.GetInfoRequest
+	2,  // 46: garage.metadata.v1.MetadataService.CreateBucket:input_type -> garage.metadata.v1.CreateBucketRequest
+	4,  // 47: garage.metadata.v1.MetadataService.GetBucket:input_type -> garage.metadata.v1.GetBucketRequest
+	6,  // 48: garage.metadata.v1.MetadataService.ListBuckets:input_type -> garage.metadata.v1.ListBucketsRequest
+	8,  // 49: garage.metadata.v1.MetadataService.DeleteBucket:input_type -> garage.metadata.v1.DeleteBucketRequest
+	10, // 50: garage.metadata.v1.MetadataService.SetGrant:input_type -> garage.metadata.v1.SetGrantRequest
+	12, // 51: garage.metadata.v1.MetadataService.GetUsage:input_type -> garage.metadata.v1.GetUsageRequest
+	14, // 52: garage.metadata.v1.MetadataService.GetObject:input_type -> garage.metadata.v1.GetObjectRequest
+	16, // 53: garage.metadata.v1.MetadataService.ListChunks:input_type -> garage.metadata.v1.ListChunksRequest
+	18, // 54: garage.metadata.v1.MetadataService.ListObjects:input_type -> garage.metadata.v1.ListObjectsRequest
+	20, // 55: garage.metadata.v1.MetadataService.PutObject:input_type -> garage.metadata.v1.PutObjectRequest
+	25, // 56: garage.metadata.v1.MetadataService.DeleteObjects:input_type -> garage.metadata.v1.DeleteObjectsRequest
+	27, // 57: garage.metadata.v1.MetadataService.BeginUpload:input_type -> garage.metadata.v1.BeginUploadRequest
+	29, // 58: garage.metadata.v1.MetadataService.GetUpload:input_type -> garage.metadata.v1.GetUploadRequest
+	31, // 59: garage.metadata.v1.MetadataService.BeginPart:input_type -> garage.metadata.v1.BeginPartRequest
+	33, // 60: garage.metadata.v1.MetadataService.AddChunks:input_type -> garage.metadata.v1.AddChunksRequest
+	35, // 61: garage.metadata.v1.MetadataService.RecordProgress:input_type -> garage.metadata.v1.RecordProgressRequest
+	37, // 62: garage.metadata.v1.MetadataService.FinishPart:input_type -> garage.metadata.v1.FinishPartRequest
+	39, // 63: garage.metadata.v1.MetadataService.ListParts:input_type -> garage.metadata.v1.ListPartsRequest
+	41, // 64: garage.metadata.v1.MetadataService.ListUploads:input_type -> garage.metadata.v1.ListUploadsRequest
+	43, // 65: garage.metadata.v1.MetadataService.CompleteUpload:input_type -> garage.metadata.v1.CompleteUploadRequest
+	45, // 66: garage.metadata.v1.MetadataService.AbortUpload:input_type -> garage.metadata.v1.AbortUploadRequest
+	47, // 67: garage.metadata.v1.MetadataService.CreateKey:input_type -> garage.metadata.v1.CreateKeyRequest
+	49, // 68: garage.metadata.v1.MetadataService.GetKey:input_type -> garage.metadata.v1.GetKeyRequest
+	51, // 69: garage.metadata.v1.MetadataService.ListKeys:input_type -> garage.metadata.v1.ListKeysRequest
+	53, // 70: garage.metadata.v1.MetadataService.DeleteKey:input_type -> garage.metadata.v1.DeleteKeyRequest
+	55, // 71: garage.metadata.v1.MetadataService.ListGarbage:input_type -> garage.metadata.v1.ListGarbageRequest
+	57, // 72: garage.metadata.v1.MetadataService.DropGarbage:input_type -> garage.metadata.v1.DropGarbageRequest
+	59, // 73: garage.metadata.v1.MetadataService.FindAttempts:input_type -> garage.metadata.v1.FindAttemptsRequest
+	1,  // 74: garage.metadata.v1.MetadataService.GetInfo:output_type -> garage.metadata.v1.GetInfoResponse
+	3,  // 75: garage.metadata.v1.MetadataService.CreateBucket:output_type -> garage.metadata.v1.CreateBucketResponse
+	5,  // 76: garage.metadata.v1.MetadataService.GetBucket:output_type -> garage.metadata.v1.GetBucketResponse
+	7,  // 77: garage.metadata.v1.MetadataService.ListBuckets:output_type -> garage.metadata.v1.ListBucketsResponse
+	9,  // 78: garage.metadata.v1.MetadataService.DeleteBucket:output_type -> garage.metadata.v1.DeleteBucketResponse
+	11, // 79: garage.metadata.v1.MetadataService.SetGrant:output_type -> garage.metadata.v1.SetGrantResponse
+	13, // 80: garage.metadata.v1.MetadataService.GetUsage:output_type -> garage.metadata.v1.GetUsageResponse
+	15, // 81: garage.metadata.v1.MetadataService.GetObject:output_type -> garage.metadata.v1.GetObjectResponse
+	17, // 82: garage.metadata.v1.MetadataService.ListChunks:output_type -> garage.metadata.v1.ListChunksResponse
+	19, // 83: garage.metadata.v1.MetadataService.ListObjects:output_type -> garage.metadata.v1.ListObjectsResponse
+	22, // 84: garage.metadata.v1.MetadataService.PutObject:output_type -> garage.metadata.v1.PutObjectResponse
+	26, // 85: garage.metadata.v1.MetadataService.DeleteObjects:output_type -> garage.metadata.v1.DeleteObjectsResponse
+	28, // 86: garage.metadata.v1.MetadataService.BeginUpload:output_type -> garage.metadata.v1.BeginUploadResponse
+	30, // 87: garage.metadata.v1.MetadataService.GetUpload:output_type -> garage.metadata.v1.GetUploadResponse
+	32, // 88: garage.metadata.v1.MetadataService.BeginPart:output_type -> garage.metadata.v1.BeginPartResponse
+	34, // 89: garage.metadata.v1.MetadataService.AddChunks:output_type -> garage.metadata.v1.AddChunksResponse
+	36, // 90: garage.metadata.v1.MetadataService.RecordProgress:output_type -> garage.metadata.v1.RecordProgressResponse
+	38, // 91: garage.metadata.v1.MetadataService.FinishPart:output_type -> garage.metadata.v1.FinishPartResponse
+	40, // 92: garage.metadata.v1.MetadataService.ListParts:output_type -> garage.metadata.v1.ListPartsResponse
+	42, // 93: garage.metadata.v1.MetadataService.ListUploads:output_type -> garage.metadata.v1.ListUploadsResponse
+	44, // 94: garage.metadata.v1.MetadataService.CompleteUpload:output_type -> garage.metadata.v1.CompleteUploadResponse
+	46, // 95: garage.metadata.v1.MetadataService.AbortUpload:output_type -> garage.metadata.v1.AbortUploadResponse
+	48, // 96: garage.metadata.v1.MetadataService.CreateKey:output_type -> garage.metadata.v1.CreateKeyResponse
+	50, // 97: garage.metadata.v1.MetadataService.GetKey:output_type -> garage.metadata.v1.GetKeyResponse
+	52, // 98: garage.metadata.v1.MetadataService.ListKeys:output_type -> garage.metadata.v1.ListKeysResponse
+	54, // 99: garage.metadata.v1.MetadataService.DeleteKey:output_type -> garage.metadata.v1.DeleteKeyResponse
+	56, // 100: garage.metadata.v1.MetadataService.ListGarbage:output_type -> garage.metadata.v1.ListGarbageResponse
+	58, // 101: garage.metadata.v1.MetadataService.DropGarbage:output_type -> garage.metadata.v1.DropGarbageResponse
+	60, // 102: garage.metadata.v1.MetadataService.FindAttempts:output_type -> garage.metadata.v1.FindAttemptsResponse
+	74, // [74:103] is the sub-list for method output_type
+	45, // [45:74] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_garage_metadata_v1_metadata_proto_init() }
@@ -3487,7 +3565,7 @@ func file_garage_metadata_v1_metadata_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_metadata_v1_metadata_proto_rawDesc), len(file_garage_metadata_v1_metadata_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
