@@ -7,16 +7,16 @@ type Do uint8
 
 // The actions. Nodes are numbers below the number of nodes the machine was made with.
 const (
-	// Send asks a write to be sent to Node; tell Replied.
+	// Send asks a write to be sent to Node, or to who stands in for it; tell Replied.
 	Send Do = iota
 	// Feed asks the bytes to be read from any node that has them and put,
-	// with the reference, on Node; tell Replied.
+	// with the reference, on Node, or on who stands in for it; tell Replied.
 	Feed
 	// Ask asks Node for the bytes; tell Replied.
 	Ask
 	// Cancel gives up the call to Node; its outcome no longer matters.
 	Cancel
-	// Owe asks By to record that Node lacks the write; tell Owed.
+	// Owe asks By, or who stands in for it, to record that Node lacks the write; tell Owed.
 	Owe
 	// Forget says that no owner recorded what Node lacks: say it aloud.
 	Forget
@@ -37,7 +37,7 @@ type Result uint8
 
 // The results.
 const (
-	Acknowledged Result = iota // a write that a majority of the owners has durably
+	Acknowledged Result = iota // a write that a majority of the owners, or of those who stand in for them, has durably
 	Gone                       // a write whose reference was removed before
 	SendData                   // a reference to bytes that no owner has
 	Found                      // a read: the bytes are those that Node gave
@@ -52,10 +52,11 @@ func (r Result) String() string { return resultNames[r] }
 
 // Action is one thing to do.
 type Action struct {
-	Do     Do
-	Node   int
-	By     int    // Owe: who records it
-	Result Result // Answer
+	Do      Do
+	Node    int
+	StandIn int    // Send, Feed: which of the stand-ins takes it for Node, from 1; 0: Node itself
+	By      int    // Owe: who records it
+	Result  Result // Answer
 }
 
 func (a Action) String() string {
@@ -70,6 +71,9 @@ func (a Action) String() string {
 	case Finish:
 		return "finish"
 	}
+	if a.StandIn > 0 {
+		return fmt.Sprintf("%v stand-in %d for %d", a.Do, a.StandIn, a.Node)
+	}
 	return fmt.Sprintf("%v %d", a.Do, a.Node)
 }
 
@@ -78,15 +82,17 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	OK      Outcome = iota // a write is durable there; a read brought the bytes
-	Removed                // a write: the reference was removed before
-	Missing                // a write of a reference: the bytes are not there; a read: not found
-	Bad                    // a read: the copy is corrupted
-	Failed                 // no answer, or one that another try may change
-	Refused                // an answer that another try will not change
+	OK       Outcome = iota // a write is durable there; a read brought the bytes
+	Removed                 // a write: the reference was removed before
+	Missing                 // a write of a reference: the bytes are not there; a read: not found
+	Bad                     // a read: the copy is corrupted
+	Failed                  // no answer, or one that another try may change
+	Refused                 // an answer that another try will not change
+	Silent                  // a write: no answer, as of a node that is away
+	Outdated                // a write: refused, and only a write by a newer layout will change that
 )
 
-var outcomeNames = [...]string{"ok", "removed", "missing", "bad", "failed", "refused"}
+var outcomeNames = [...]string{"ok", "removed", "missing", "bad", "failed", "refused", "silent", "outdated"}
 
 func (o Outcome) String() string { return outcomeNames[o] }
 

@@ -4,7 +4,8 @@
 // out; a test or a simulation can do it instead.
 //
 // A Write goes to all owners at once and is answered when a majority has
-// acknowledged it. What the rest did not get in time becomes a debt that an
+// acknowledged it. For an owner that is away another node stands in, which counts as the owner
+// would. What the rest did not get in time becomes a debt that an
 // owner with the data records. A Read asks the nearest owner, another when that
 // one is slower than usual or fails, and answers "not found" only when every
 // owner, and then every other node that is alive, said so.

@@ -7,6 +7,7 @@ type WriteConfig struct {
 	Owners   int
 	Needed   int           // acknowledgements before the answer, usually Majority(Owners)
 	Standing []Standing    // of each owner, or nil: all are ready
+	Refer    bool          // it is a reference without the bytes: stand-ins are fed
 	Grace    time.Duration // how long owners may go on after the answer
 	Patience time.Duration // how long to wait once an owner that seems away is needed
 	Retries  int           // how often each owner is tried again, while needed
@@ -17,7 +18,7 @@ type WriteConfig struct {
 type Standing uint8
 
 // The standings. Owners that are not ready are left out, and owed the write,
-// unless they are needed.
+// unless they are needed. One that is away is replaced by a stand-in, if there is one.
 const (
 	Ready Standing = iota
 	Busy           // it has as much under way as it can take
@@ -29,8 +30,15 @@ const (
 // Until the answer, an owner that failed is tried again, and one that is not
 // ready is tried, only when the owners still at work are too few. After the answer,
 // an owner that has not acknowledged within Grace is owed the write.
+//
+// For an owner that is away from the start, or gives no answer, a stand-in takes the write, if there are any
+// (Provide): one that acknowledges counts as the owner, and keeps the debt itself. A stand-in
+// that fails is replaced by the next one, a few times; then the owner itself counts again.
 type Write struct {
 	config   WriteConfig
+	standIns int  // that there are
+	used     int  // of these, each for one owner
+	outdated bool // an owner has a newer layout
 	owners   []writeOwner
 	out      []Action
 	answered bool
@@ -44,7 +52,12 @@ type writeOwner struct {
 	tries   int       // calls made
 	retryAt time.Time // when waiting
 	asked   uint32    // whom it was tried to record the debt with, a bit each
+	standIn int       // who has its place, from 1; 0: itself
+	stoodIn int       // how many had it
 }
+
+// MaxStandIns is how many nodes one after the other may stand in for an owner.
+const MaxStandIns = 2
 
 type writeState uint8
 
@@ -67,12 +80,18 @@ func NewWrite(c WriteConfig) *Write {
 	return &Write{config: c, owners: make([]writeOwner, c.Owners), out: make([]Action, 0, 2*c.Owners+2)}
 }
 
-// Start sends the write to all owners that are ready, and to others that are needed.
+// Provide says how many nodes can stand in for owners that are away, in the order in which they are asked to; none until it is called.
+func (w *Write) Provide(standIns int) { w.standIns = standIns }
+
+// Start sends the write to all owners that are ready, or to their stand-ins, and to others that are needed.
 func (w *Write) Start(now time.Time) []Action {
 	w.out = w.out[:0]
 	for i := range w.owners {
-		if w.standing(i) == Ready {
+		switch w.standing(i) {
+		case Ready:
 			w.send(i, Send)
+		case Away:
+			w.replace(i)
 		}
 	}
 	return w.decide(now)
@@ -92,12 +111,38 @@ func (w *Write) Replied(owner int, o Outcome, now time.Time) []Action {
 		at.state = removed
 	case Missing:
 		at.state = wanting
-	case Failed:
+	case Failed, Silent:
 		at.state = failed
 	default:
 		at.state = refused
 	}
+	w.outdated = w.outdated || o == Outdated
+	if (at.standIn > 0 || o == Silent) && (at.state == failed || at.state == refused) && !(w.answered && w.expired(now)) {
+		w.replace(owner)
+	}
 	return w.decide(now)
+}
+
+// replace gives the place of an owner that is away to the next stand-in. When there is none it is the owner's again.
+func (w *Write) replace(owner int) {
+	o := &w.owners[owner]
+	if o.stoodIn < MaxStandIns && w.used < w.standIns && !w.outdated {
+		w.used++
+		o.stoodIn++
+		o.standIn = w.used
+		if w.config.Refer {
+			o.state = wanting
+			return
+		}
+		w.send(owner, Send)
+		return
+	}
+	if o.standIn > 0 {
+		o.standIn, o.state = 0, untried
+		if o.tries > 0 {
+			o.state = failed
+		}
+	}
 }
 
 // Owed says whether the debt to owner was recorded by the node asked.
@@ -162,9 +207,12 @@ func (w *Write) standing(owner int) Standing {
 func (w *Write) do(a Action) { w.out = append(w.out, a) }
 
 func (w *Write) send(owner int, how Do) {
-	w.owners[owner].state = working
-	w.owners[owner].tries++
-	w.do(Action{Do: how, Node: owner})
+	o := &w.owners[owner]
+	o.state = working
+	if o.standIn == 0 {
+		o.tries++
+	}
+	w.do(Action{Do: how, Node: owner, StandIn: o.standIn})
 }
 
 // decide looks at the state after an event and at the time.
@@ -203,11 +251,22 @@ func (w *Write) beforeAnswer(now time.Time) {
 
 // giveUp answers a write that cannot be acknowledged any more.
 func (w *Write) giveUp() {
-	if w.count(acked) == 0 && w.count(wanting) >= w.config.Needed {
+	if w.nowhere() {
 		w.answer(SendData)
 		return
 	}
 	w.answer(Unavailable)
+}
+
+// nowhere reports whether nobody is known to have the bytes, and the owners that lack them are enough to acknowledge.
+func (w *Write) nowhere() bool {
+	n := 0
+	for _, o := range w.owners {
+		if o.state == wanting && o.standIn == 0 {
+			n++
+		}
+	}
+	return n >= w.config.Needed && w.count(acked) == 0
 }
 
 // recruit finds enough owners to reach the number needed: first those whose
@@ -220,12 +279,16 @@ func (w *Write) recruit(now time.Time) {
 		}
 	}
 	acks := w.count(acked)
-	if acks == 0 && w.count(wanting) >= w.config.Needed {
+	if w.nowhere() {
 		// Others may have the bytes, but that is worth no more than the grace.
 		w.limit(now.Add(w.config.Grace))
 		return
 	}
 	lacking := w.config.Needed - acks - w.count(working, waiting)
+	if w.outdated && lacking > 0 {
+		w.giveUp() // by the newer layout others may be needed
+		return
+	}
 	recruited := func(o *writeOwner, from writeState) bool {
 		if lacking <= 0 || o.state != from {
 			return false
@@ -297,7 +360,13 @@ func (w *Write) afterAnswer(now time.Time) {
 				w.do(Action{Do: Cancel, Node: i})
 				w.owe(i)
 			}
-		case untried, waiting, wanting, failed, refused:
+		case wanting:
+			if o.standIn > 0 && !late {
+				w.send(i, Feed)
+			} else {
+				w.owe(i)
+			}
+		case untried, waiting, failed, refused:
 			w.owe(i)
 		}
 	}

@@ -29,7 +29,7 @@ type step struct {
 	want  string
 }
 
-var outcomeOf = map[string]Outcome{"ok": OK, "removed": Removed, "missing": Missing, "bad": Bad, "failed": Failed, "refused": Refused}
+var outcomeOf = map[string]Outcome{"ok": OK, "removed": Removed, "missing": Missing, "bad": Bad, "failed": Failed, "refused": Refused, "silent": Silent, "outdated": Outdated}
 
 type machine interface {
 	Start(time.Time) []Action
@@ -303,6 +303,99 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestStandIns(t *testing.T) {
+	away := WriteConfig{Owners: 3, Needed: 2, Grace: time.Second, Patience: 3 * time.Second, Standing: []Standing{Ready, Away, Ready}}
+	twoAway := away
+	twoAway.Standing = []Standing{Ready, Away, Away}
+	ready := away
+	ready.Standing = nil
+	refer := away
+	refer.Refer = true
+	for _, c := range []struct {
+		name     string
+		config   WriteConfig
+		standIns int
+		steps    []step
+	}{
+		{"one stands in for an owner that is away", away, 4, []step{
+			{0, "start", "send 0, send stand-in 1 for 1, send 2"},
+			{1, "1 ok", ""},
+			{2, "2 ok", "answer acknowledged"},
+			{3, "0 ok", "finish"},
+		}},
+		{"two stand in and make the majority", twoAway, 4, []step{
+			{0, "start", "send 0, send stand-in 1 for 1, send stand-in 2 for 2"},
+			{1, "1 ok", ""},
+			{2, "2 ok", "answer acknowledged"},
+			{3, "0 refused", "owe 0 by 1"},
+			{4, "owed 0", "finish"},
+		}},
+		{"one that fails is replaced twice, then the owner is owed", away, 4, []step{
+			{0, "start", "send 0, send stand-in 1 for 1, send 2"},
+			{1, "1 refused", "send stand-in 2 for 1"},
+			{2, "0 ok", ""},
+			{3, "2 ok", "answer acknowledged"},
+			{4, "1 silent", "owe 1 by 0"},
+			{5, "owed 1", "finish"},
+		}},
+		{"where they are too few the owner is tried after all", twoAway, 1, []step{
+			{0, "start", "send 0, send stand-in 1 for 1"},
+			{1, "1 failed", "send 1"},
+			{2, "0 ok", ""},
+			{3, "1 ok", "answer acknowledged, owe 2 by 0"},
+			{4, "owed 2", "finish"},
+		}},
+		{"one stands in for an owner that gives no answer, before the answer and after", ready, 4, []step{
+			{0, "start", "send 0, send 1, send 2"},
+			{1, "0 silent", "send stand-in 1 for 0"},
+			{2, "1 ok", ""},
+			{3, "0 ok", "answer acknowledged"},
+			{4, "2 silent", "send stand-in 2 for 2"},
+			{5, "2 ok", "finish"},
+		}},
+		{"one that is late is given up with the others", away, 4, []step{
+			{0, "start", "send 0, send stand-in 1 for 1, send 2"},
+			{1, "0 ok", ""},
+			{2, "2 ok", "answer acknowledged"},
+			{1002, "wake", "cancel 1, owe 1 by 0"},
+			{1003, "owed 1", "finish"},
+		}},
+		{"one is fed with what is only referred to, as soon as somebody has it", refer, 4, []step{
+			{0, "start", "send 0, send 2"},
+			{1, "0 ok", ""},
+			{2, "2 ok", "answer acknowledged, feed stand-in 1 for 1"},
+			{3, "1 ok", "finish"},
+		}},
+		{"one is fed before the answer where it is needed", refer, 4, []step{
+			{0, "start", "send 0, send 2"},
+			{1, "0 ok", ""},
+			{2, "2 refused", "feed stand-in 1 for 1"},
+			{3, "1 ok", "answer acknowledged, owe 2 by 0"},
+			{4, "owed 2", "finish"},
+		}},
+		{"what owners lack is not to be had from who would stand in", refer, 4, []step{
+			{0, "start", "send 0, send 2"},
+			{1, "0 missing", ""},
+			{2, "2 missing", "answer send data, finish"},
+		}},
+		{"nobody stands in once an owner has a newer layout", ready, 4, []step{
+			{0, "start", "send 0, send 1, send 2"},
+			{1, "0 outdated", ""},
+			{2, "1 silent", "answer unavailable, cancel 2, finish"},
+		}},
+		{"an owner that is away is not waited for then", away, 0, []step{
+			{0, "start", "send 0, send 2"},
+			{1, "0 outdated", "answer unavailable, cancel 2, finish"},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := NewWrite(c.config)
+			w.Provide(c.standIns)
+			run(t, w, c.steps)
+		})
+	}
+}
+
 // Whatever the owners do, in whatever order, a write is answered once, rightly,
 // and no owner that lacks it is passed over in silence.
 func TestWriteProperties(t *testing.T) {
@@ -313,9 +406,14 @@ func TestWriteProperties(t *testing.T) {
 			Grace: time.Second, Patience: 2 * time.Second, Backoff: 50 * time.Millisecond,
 			Retries:  rapid.IntRange(0, 3).Draw(t, "retries"),
 			Standing: rapid.SliceOfN(rapid.SampledFrom([]Standing{Ready, Ready, Busy, Away}), owners, owners).Draw(t, "standing"),
+			Refer:    rapid.Bool().Draw(t, "refer"),
 		}
-		outcomes := rapid.SampledFrom([]Outcome{OK, OK, OK, Removed, Missing, Failed, Failed, Refused})
+		outcomes := rapid.SampledFrom([]Outcome{OK, OK, OK, Removed, Missing, Failed, Failed, Refused, Silent, Silent, Outdated})
+		standIns := rapid.IntRange(0, 4).Draw(t, "stand-ins")
 		w := NewWrite(c)
+		w.Provide(standIns)
+		standIn := map[int]int{} // who has an owner's place
+		used := 0
 		now := begin
 		pending := map[int]bool{} // calls under way
 		debts := map[int]int{}    // being recorded, and by whom
@@ -330,7 +428,14 @@ func TestWriteProperties(t *testing.T) {
 				require.False(t, finished, "%v after the end", a)
 				switch a.Do {
 				case Send, Feed:
-					require.Nil(t, answer, "nothing is sent after the answer")
+					require.True(t, answer == nil || a.StandIn > 0 && *answer == Acknowledged, "owners are sent nothing after the answer")
+					require.LessOrEqual(t, a.StandIn, standIns)
+					if a.StandIn != 0 && a.StandIn != standIn[a.Node] {
+						require.Greater(t, a.StandIn, used, "one stand-in for two owners")
+						used = a.StandIn
+					}
+					require.False(t, a.Do == Send && a.StandIn > 0 && c.Refer, "a stand-in has no bytes to refer to")
+					standIn[a.Node] = a.StandIn
 					require.False(t, pending[a.Node], "two calls to %d", a.Node)
 					require.False(t, acked[a.Node])
 					pending[a.Node] = true

@@ -3,7 +3,7 @@ package cluster
 import "sync/atomic"
 
 type counters struct {
-	second, bad, repaired, owed, forgotten, fed atomic.Int64
+	second, bad, repaired, owed, forgotten, fed, stoodIn atomic.Int64
 }
 
 // Counts is what a store did that is not in the number of its calls.
@@ -14,6 +14,7 @@ type Counts struct {
 	Owed        int64 // requests to record that an owner lacks a chunk
 	Forgotten   int64 // owners that lack a chunk, with nobody to record it
 	Fed         int64 // chunks copied from one owner to another for PutRef
+	StoodIn     int64 // requests to a node to stand in for an owner that is away
 	Late        int64 // writes that go on after their answer now
 	LateBytes   int64 // and the bytes they hold now
 }
@@ -27,6 +28,7 @@ func (s *Store) Counts() Counts {
 		Owed:        s.counts.owed.Load(),
 		Forgotten:   s.counts.forgotten.Load(),
 		Fed:         s.counts.fed.Load(),
+		StoodIn:     s.counts.stoodIn.Load(),
 		Late:        s.late.Load(),
 		LateBytes:   s.bytes.Load(),
 	}

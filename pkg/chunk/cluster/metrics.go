@@ -48,6 +48,7 @@ func Collector(store func() *Store) prometheus.Collector {
 			total("owed", "Requests to a node to record that another lacks a chunk.", func(c Counts) int64 { return c.Owed }),
 			total("forgotten", "Nodes that lack a chunk without any other having recorded it.", func(c Counts) int64 { return c.Forgotten }),
 			total("fed", "Chunks copied from one owner to another to refer to them.", func(c Counts) int64 { return c.Fed }),
+			total("stood_in", "Requests to a node to stand in for an owner that is away.", func(c Counts) int64 { return c.StoodIn }),
 			gauge("late_writes", "Writes that go on after they were answered.", func(c Counts) int64 { return c.Late }),
 			gauge("late_bytes", "Bytes that these hold.", func(c Counts) int64 { return c.LateBytes }),
 		},

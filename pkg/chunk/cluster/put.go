@@ -28,6 +28,9 @@ func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 	}
 	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data, owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return p.put(ctx, h, data, ref, verified) }
+	w.stand = func(ctx context.Context, p *peer, owner chunk.NodeID) result {
+		return p.putFor(ctx, h, data, ref, owner)
+	}
 	return s.write(ctx, w, quorum.Majority(len(w.owners)))
 }
 
@@ -36,14 +39,20 @@ func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
 	w := &write{hash: h, ref: ref, verb: "referring to a chunk", owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return stored(p.node.PutRef(ctx, h, ref)) }
-	w.feed = func(ctx context.Context, p *peer) result {
+	feed := func(ctx context.Context, put func(*buffer.Buffer) result) result {
 		data, err := s.read(ctx, h)
 		if err != nil {
 			return result{outcome: quorum.Refused, err: errors.Annotate(err, "reading the chunk from another owner")}
 		}
 		defer data.Release()
 		s.counts.fed.Add(1)
-		return p.put(ctx, h, data, ref, true) // read has verified them
+		return put(data)
+	}
+	w.feed = func(ctx context.Context, p *peer) result {
+		return feed(ctx, func(data *buffer.Buffer) result { return p.put(ctx, h, data, ref, true) }) // read has verified them
+	}
+	w.stand = func(ctx context.Context, p *peer, owner chunk.NodeID) result {
+		return feed(ctx, func(data *buffer.Buffer) result { return p.putFor(ctx, h, data, ref, owner) })
 	}
 	return s.write(ctx, w, quorum.Majority(len(w.owners)))
 }
@@ -65,7 +74,15 @@ func (p *peer) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref c
 	if v, can := p.node.(chunk.VerifiedPutter); can && verified {
 		do = v.PutVerified
 	}
-	r := stored(do(ctx, h, data, ref))
+	return sent(stored(do(ctx, h, data, ref)))
+}
+
+func (p *peer) putFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) result {
+	return sent(stored(p.node.PutFor(ctx, h, data, ref, owner)))
+}
+
+// sent is the result of a call that sent the bytes.
+func sent(r result) result {
 	if r.outcome == quorum.Missing {
 		return result{outcome: quorum.Refused, err: errors.Newf(errors.Internal, "the node asks for the bytes that it was sent")}
 	}
@@ -92,6 +109,8 @@ func outcomeOfWrite(err error) quorum.Outcome {
 	switch {
 	case err == nil:
 		return quorum.OK
+	case errors.Is(err, errors.Unavailable) || errors.Is(err, errors.Deadline):
+		return quorum.Silent
 	case errors.Is(err, errors.Overloaded) || !answered(err):
 		return quorum.Failed
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,17 @@ type write struct {
 	data *buffer.Buffer // nil: no bytes are sent
 	send func(context.Context, *peer) result
 	feed func(context.Context, *peer) result
+	// stand is send, or feed, to a node that stands in for an owner; nil: none may.
+	stand func(context.Context, *peer, chunk.NodeID) result
 
 	s        *Store
 	op       *operation
 	machine  *quorum.Write
 	needed   int
 	owners   []uint16
+	looked   bool    // for stand-ins
+	standIns []*peer // believed to answer
+	places   []*peer // of each owner who has its place; nil: all owners have their own
 	acked    int
 	errs     []error // of each owner, the last
 	answered bool
@@ -48,8 +54,11 @@ func (s *Store) write(ctx context.Context, w *write, needed int) (chunk.Outcome,
 	w.errs = make([]error, len(w.owners))
 	w.machine = quorum.NewWrite(quorum.WriteConfig{
 		Owners: len(w.owners), Needed: needed, Standing: standings,
-		Grace: s.settings.Grace, Patience: s.settings.Patience, Retries: s.settings.Retries, Backoff: s.settings.Backoff,
+		Refer: w.data == nil, Grace: s.settings.Grace, Patience: s.settings.Patience, Retries: s.settings.Retries, Backoff: s.settings.Backoff,
 	})
+	if slices.Contains(standings, quorum.Away) {
+		w.findStandIns()
+	}
 	w.perform(w.machine.Start(s.clock.Now()))
 	admitted()
 	cause := w.untilAnswer(ctx)
@@ -148,10 +157,17 @@ func (w *write) untilFinished(hurry bool) {
 func (w *write) perform(actions []quorum.Action) {
 	for _, a := range actions {
 		switch a.Do {
-		case quorum.Send:
-			w.call(a.Node, w.send)
-		case quorum.Feed:
-			w.call(a.Node, w.feed)
+		case quorum.Send, quorum.Feed:
+			switch w.place(a.Node, a.StandIn); {
+			case a.StandIn > 0:
+				owner := w.owner(a.Node).id
+				w.s.counts.stoodIn.Add(1)
+				w.call(a.Node, func(ctx context.Context, p *peer) result { return w.stand(ctx, p, owner) })
+			case a.Do == quorum.Feed:
+				w.call(a.Node, w.feed)
+			default:
+				w.call(a.Node, w.send)
+			}
 		case quorum.Cancel:
 			w.op.giveUp(a.Node, false)
 		case quorum.Owe:
@@ -159,7 +175,7 @@ func (w *write) perform(actions []quorum.Action) {
 		case quorum.Forget:
 			w.s.counts.forgotten.Add(1)
 			w.s.log.Error("no owner could record that a chunk lacks a copy: only the comparison of owners will find it",
-				"chunk", w.hash, "node", w.peer(a.Node).id)
+				"chunk", w.hash, "node", w.owner(a.Node).id)
 		case quorum.Answer:
 			w.answered, w.answer = true, a.Result
 		case quorum.Finish:
@@ -168,7 +184,50 @@ func (w *write) perform(actions []quorum.Action) {
 	}
 }
 
-func (w *write) peer(owner int) *peer { return w.s.peers[w.owners[owner]] }
+func (w *write) owner(i int) *peer { return w.s.peers[w.owners[i]] }
+
+// peer is who has the place of an owner: itself, or a stand-in.
+func (w *write) peer(owner int) *peer {
+	if w.places == nil {
+		return w.owner(owner)
+	}
+	return w.places[owner]
+}
+
+// place gives the place of an owner to the owner, or to a stand-in, counted from 1.
+func (w *write) place(owner, standIn int) {
+	if w.places == nil {
+		if standIn == 0 {
+			return
+		}
+		w.places = make([]*peer, len(w.owners))
+		for i := range w.places {
+			w.places[i] = w.owner(i)
+		}
+	}
+	if standIn == 0 {
+		w.places[owner] = w.owner(owner)
+		return
+	}
+	w.places[owner] = w.standIns[standIn-1]
+}
+
+// findStandIns finds, when they are first needed, as many nodes as may be used to stand in, of those believed to answer.
+func (w *write) findStandIns() {
+	if w.stand == nil || w.looked {
+		return
+	}
+	w.looked = true
+	for _, n := range w.s.layouts.StandIns(w.hash.Partition()) {
+		if p := w.s.peers[n]; p.standing(w.size()) == quorum.Ready {
+			w.standIns = append(w.standIns, p)
+		}
+		if len(w.standIns) == quorum.MaxStandIns*len(w.owners) {
+			break
+		}
+	}
+	w.machine.Provide(len(w.standIns))
+}
 
 // call calls f for an owner, with the bytes kept until it returns.
 func (w *write) call(owner int, f func(context.Context, *peer) result) {
@@ -185,7 +244,7 @@ func (w *write) call(owner int, f func(context.Context, *peer) result) {
 
 // owe has by record that owner lacks the write.
 func (w *write) owe(owner int, by *peer) {
-	lacks := w.peer(owner).id
+	lacks := w.owner(owner).id
 	w.s.counts.owed.Add(1)
 	w.op.start(owner, by, 0, w.s.settings.SideTimeout, func(ctx context.Context, p *peer) result {
 		return result{debt: true, err: p.node.Owe(ctx, w.hash, w.ref, lacks)}
@@ -202,14 +261,19 @@ func (w *write) replied(r result, now time.Time) {
 	if r.debt {
 		if r.err != nil {
 			w.s.log.Debug("a chunk-node could not record that another lacks a chunk",
-				"chunk", w.hash, "node", r.call.peer.id, "lacking", w.peer(owner).id, "error", r.err)
+				"chunk", w.hash, "node", r.call.peer.id, "lacking", w.owner(owner).id, "error", r.err)
 		}
 		w.perform(w.machine.Owed(owner, r.err == nil, now))
 		return
 	}
 	w.errs[owner] = r.err
-	if r.outcome == quorum.OK {
+	switch {
+	case r.outcome == quorum.OK:
 		w.acked++
+	case r.outcome == quorum.Silent:
+		w.findStandIns()
+	case w.s.newerAt(r.call.peer, r.err) != nil:
+		r.outcome = quorum.Outdated
 	}
 	w.perform(w.machine.Replied(owner, r.outcome, now))
 }
