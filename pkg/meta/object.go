@@ -96,13 +96,10 @@ type Put struct {
 	// Chunks are rows not yet added; they are added in the same step.
 	Chunks    []Chunk
 	Condition Condition
-<<<<<<< Updated upstream
+	Commit    Commit // without upload only
 	// Written is, of an object that is restored, the timestamp that its version had: the new one has it too, unless something
 	// is above it. Zero: now. It goes with no request over the wire.
 	Written clock.Timestamp
-=======
-	Commit    Commit // without upload only
->>>>>>> Stashed changes
 }
 
 // Delete deletes a key.

@@ -104,23 +104,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		s.addChunks(p.Upload, p.Chunks)
 		delete(s.uploads, p.Upload)
 	}
-<<<<<<< Updated upstream
-	return s.commit(b, p.Object(), p.Written)
-}
-
-// commit makes o the newest version of its key.
-func (s *Store) commit(b *bucket, o meta.Object, written clock.Timestamp) (meta.Version, error) {
-	id, err := clock.NewUUID(s.random)
-	if err != nil {
-		return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
-	}
-	old, exists := b.objects[o.Key]
-	if written <= old.Timestamp {
-		written = s.hybrid.After(old.Timestamp)
-	}
-	o.Version = meta.Version{Timestamp: written, ID: id}
-=======
-	v, err := s.commit(b, p.Object())
+	v, err := s.commit(b, p.Object(), p.Written)
 	if err == nil {
 		s.remember(p.Commit, v)
 	}
@@ -135,7 +119,7 @@ func (s *Store) remember(c meta.Commit, v meta.Version) {
 }
 
 // commit makes o the newest version of its key.
-func (s *Store) commit(b *bucket, o meta.Object) (meta.Version, error) {
+func (s *Store) commit(b *bucket, o meta.Object, written clock.Timestamp) (meta.Version, error) {
 	if o.ID == uuid.Nil {
 		var err error
 		if o.ID, err = clock.NewUUID(s.random); err != nil {
@@ -143,8 +127,9 @@ func (s *Store) commit(b *bucket, o meta.Object) (meta.Version, error) {
 		}
 	}
 	old, exists := b.objects[o.Key]
-	o.Timestamp = s.hybrid.After(old.Timestamp)
->>>>>>> Stashed changes
+	if o.Timestamp = written; written <= old.Timestamp {
+		o.Timestamp = s.hybrid.After(old.Timestamp)
+	}
 	if exists {
 		s.discard(b.ID, o.Key, old.Attempts())
 	} else {

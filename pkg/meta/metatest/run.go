@@ -25,17 +25,11 @@ type RowCounter interface {
 
 // Run tests that the stores that open makes keep the contract of meta.Store.
 func Run(t *testing.T, open Open) {
-<<<<<<< Updated upstream
-	run(t, open, bucketTests, objectTests, orderTests, listTests, uploadTests, completeTests, garbageTests, attemptTests, raceTests)
+	run(t, open, bucketTests, objectTests, commitTests, orderTests, listTests, uploadTests, completeTests, garbageTests, attemptTests, raceTests)
 }
 
 func run(t *testing.T, open Open, groups ...map[string]func(*suite)) {
 	for _, group := range groups {
-=======
-	for _, group := range []map[string]func(*suite){
-		bucketTests, objectTests, commitTests, orderTests, listTests, uploadTests, completeTests, garbageTests, raceTests,
-	} {
->>>>>>> Stashed changes
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))

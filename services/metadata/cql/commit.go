@@ -30,15 +30,11 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 	if err := s.nameVersion(r); err != nil {
 		return head{}, err
 	}
-<<<<<<< Updated upstream
-	if r.version.ID = id; r.written > r.version.Timestamp {
+	if r.written > r.version.Timestamp {
 		r.version.Timestamp = r.written
 	} else {
 		r.version.Timestamp = s.hybrid.After(r.version.Timestamp)
 	}
-=======
-	r.version.Timestamp = s.hybrid.After(r.version.Timestamp)
->>>>>>> Stashed changes
 	began := monotonic()
 	var heads []head
 	var claimed bool

@@ -137,35 +137,22 @@ func (t *txn) forget(bucket uuid.UUID, key string, c current) error {
 	return nil
 }
 
-<<<<<<< Updated upstream
 // install makes o the newest object of its key, above what c says is there; written is that of meta.Put.
 func (t *txn) install(bucket uuid.UUID, o meta.Object, c current, written clock.Timestamp) (meta.Version, error) {
-	id, err := clock.NewUUID(t.s.random)
-	if err != nil {
-		return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
-=======
-// install makes o the newest object of its key, above what c says is there.
-func (t *txn) install(bucket uuid.UUID, o meta.Object, c current) (meta.Version, error) {
 	if o.ID == uuid.Nil {
 		var err error
 		if o.ID, err = clock.NewUUID(t.s.random); err != nil {
 			return meta.Version{}, errors.Wrap(errors.Internal, err, "drawing a version ID")
 		}
->>>>>>> Stashed changes
 	}
 	if c.exists {
 		if err := t.forget(bucket, o.Key, c); err != nil {
 			return meta.Version{}, err
 		}
 	}
-<<<<<<< Updated upstream
-	if written <= c.timestamp {
-		written = t.s.hybrid.After(c.timestamp)
+	if o.Timestamp = written; written <= c.timestamp {
+		o.Timestamp = t.s.hybrid.After(c.timestamp)
 	}
-	o.Version = meta.Version{Timestamp: written, ID: id}
-=======
-	o.Timestamp = t.s.hybrid.After(c.timestamp)
->>>>>>> Stashed changes
 	t.usage.Objects++
 	t.usage.Bytes += o.Size
 	listed := convert.Listed(o.Listed())
