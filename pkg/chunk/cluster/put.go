@@ -28,9 +28,6 @@ func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 	}
 	w := &write{hash: h, ref: ref, verb: "storing a chunk", data: data, owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return p.put(ctx, h, data, ref, verified) }
-	w.stand = func(ctx context.Context, p *peer, owner chunk.NodeID) result {
-		return p.putFor(ctx, h, data, ref, owner)
-	}
 	return s.write(ctx, w, quorum.Majority(len(w.owners)))
 }
 
@@ -39,28 +36,36 @@ func (s *Store) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref 
 func (s *Store) PutRef(ctx context.Context, h chunk.Hash, ref chunk.Ref) (chunk.Outcome, error) {
 	w := &write{hash: h, ref: ref, verb: "referring to a chunk", owners: s.owners(h)}
 	w.send = func(ctx context.Context, p *peer) result { return stored(p.node.PutRef(ctx, h, ref)) }
-	feed := func(ctx context.Context, put func(*buffer.Buffer) result) result {
-		data, err := s.read(ctx, h)
-		if err != nil {
-			return result{outcome: quorum.Refused, err: errors.Annotate(err, "reading the chunk from another owner")}
-		}
-		defer data.Release()
-		s.counts.fed.Add(1)
-		return put(data)
-	}
 	w.feed = func(ctx context.Context, p *peer) result {
-		return feed(ctx, func(data *buffer.Buffer) result { return p.put(ctx, h, data, ref, true) }) // read has verified them
-	}
-	w.stand = func(ctx context.Context, p *peer, owner chunk.NodeID) result {
-		return feed(ctx, func(data *buffer.Buffer) result { return p.putFor(ctx, h, data, ref, owner) })
+		return s.feed(ctx, h, func(data *buffer.Buffer) result { return p.put(ctx, h, data, ref, true) }) // read has verified them
 	}
 	return s.write(ctx, w, quorum.Majority(len(w.owners)))
+}
+
+// feed reads a chunk from any node that has it, for put.
+func (s *Store) feed(ctx context.Context, h chunk.Hash, put func(*buffer.Buffer) result) result {
+	data, err := s.read(ctx, h)
+	if err != nil {
+		return result{outcome: quorum.Refused, err: errors.Annotate(err, "reading the chunk from another owner")}
+	}
+	defer data.Release()
+	s.counts.fed.Add(1)
+	return put(data)
+}
+
+// standIn has a node take the chunk for an owner that is away.
+func (w *write) standIn(ctx context.Context, p *peer, owner chunk.NodeID) result {
+	put := func(data *buffer.Buffer) result { return sent(stored(p.node.PutFor(ctx, w.hash, data, w.ref, owner))) }
+	if w.data == nil {
+		return w.s.feed(ctx, w.hash, put)
+	}
+	return put(w.data)
 }
 
 // Delete implements chunk.Store: it returns nil only when every owner, in all
 // layouts in force, has removed the reference, so that none can bring it back.
 func (s *Store) Delete(ctx context.Context, h chunk.Hash, ref chunk.Ref) error {
-	w := &write{hash: h, ref: ref, verb: "removing a reference", owners: s.holders(h)}
+	w := &write{hash: h, ref: ref, verb: "removing a reference", all: true, owners: s.holders(h)}
 	w.send = func(ctx context.Context, p *peer) result {
 		err := p.node.Delete(ctx, h, ref)
 		return result{outcome: outcomeOfWrite(err), err: err}
@@ -75,10 +80,6 @@ func (p *peer) put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref c
 		do = v.PutVerified
 	}
 	return sent(stored(do(ctx, h, data, ref)))
-}
-
-func (p *peer) putFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) result {
-	return sent(stored(p.node.PutFor(ctx, h, data, ref, owner)))
 }
 
 // sent is the result of a call that sent the bytes.

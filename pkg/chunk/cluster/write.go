@@ -21,8 +21,7 @@ type write struct {
 	data *buffer.Buffer // nil: no bytes are sent
 	send func(context.Context, *peer) result
 	feed func(context.Context, *peer) result
-	// stand is send, or feed, to a node that stands in for an owner; nil: none may.
-	stand func(context.Context, *peer, chunk.NodeID) result
+	all  bool // the owners themselves must do it: nobody stands in
 
 	s        *Store
 	op       *operation
@@ -162,7 +161,7 @@ func (w *write) perform(actions []quorum.Action) {
 			case a.StandIn > 0:
 				owner := w.owner(a.Node).id
 				w.s.counts.stoodIn.Add(1)
-				w.call(a.Node, func(ctx context.Context, p *peer) result { return w.stand(ctx, p, owner) })
+				w.call(a.Node, func(ctx context.Context, p *peer) result { return w.standIn(ctx, p, owner) })
 			case a.Do == quorum.Feed:
 				w.call(a.Node, w.feed)
 			default:
@@ -214,7 +213,7 @@ func (w *write) place(owner, standIn int) {
 
 // findStandIns finds, when they are first needed, as many nodes as may be used to stand in, of those believed to answer.
 func (w *write) findStandIns() {
-	if w.stand == nil || w.looked {
+	if w.all || w.looked {
 		return
 	}
 	w.looked = true
