@@ -49,7 +49,7 @@ func serve(t testing.TB) *served {
 	gate, err := adopt.Open(filepath.Join(t.TempDir(), "layouts"))
 	require.NoError(t, err)
 	s.peers = adopt.NewPeers(gate, nil, logger)
-	Register(server.GRPC(), Config{Node: s.store, ID: s.id, Pool: s.memory, Layouts: s.peers})
+	Register(server.GRPC(), Config{Node: s.store, ID: s.id, Pool: s.memory, Layouts: s.peers, Inventory: s.store})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
