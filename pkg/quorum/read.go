@@ -13,6 +13,9 @@ type ReadConfig struct {
 }
 
 // Read is one read from the owners of a partition.
+//
+// A node may hand a chunk over to the owners while one after the other is asked: they did not have it yet, and it has
+// it no more. So the owners are asked a second time before the answer is that nobody has it.
 type Read struct {
 	config   ReadConfig
 	nodes    []readState
@@ -20,6 +23,7 @@ type Read struct {
 	hedgeAt  time.Time // zero: nobody left to hedge with
 	retryAt  time.Time // zero: not waiting
 	round    int
+	again    bool // the owners were asked a second time
 	finished bool
 }
 
@@ -157,6 +161,13 @@ func (r *Read) next(now time.Time) {
 		r.round++
 	case r.count(0, all, sayFailed) > 0:
 		r.finish(Action{Do: Answer, Result: Unavailable})
+	case !r.again && r.count(0, owners, sayNotFound) > 0:
+		r.again = true
+		for i := range owners {
+			if r.nodes[i] == sayNotFound {
+				r.ask(i)
+			}
+		}
 	case r.count(0, all, sayBad) > 0:
 		r.finish(Action{Do: Answer, Result: Corrupted})
 	default:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -133,7 +134,11 @@ func TestNotFoundNeedsEveryNode(t *testing.T) {
 	_, err := w.Get(ctx, h)
 	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Chunk), "%v", err)
 	for i := range w.nodes {
-		require.Equal(t, 1, w.nodes[i].Calls(faults.Get), "node %d", i)
+		times := 1
+		if slices.Contains(w.owners(h), uint16(i)) {
+			times = 2 // another node may have handed it over meanwhile
+		}
+		require.Equal(t, times, w.nodes[i].Calls(faults.Get), "node %d", i)
 	}
 
 	for i := range w.nodes {
