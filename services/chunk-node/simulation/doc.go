@@ -1,0 +1,20 @@
+// Package simulation runs a whole cluster of chunk-nodes from a seed, to find what no test of one part finds: nodes that are
+// lost and return, disks that are emptied or go bad, messages that are late, lost or come twice, and layouts that follow each
+// other while clients write, read and delete.
+//
+// What is real is package heal with the tasks of a node, and the rules of package state; what is simulated is the network, the
+// clock, the disks, the clients and the operator. Each process is a goroutine that runs only when the scheduler hands it the
+// turn and that waits only by calls of this package, so the same seed gives the same run, to the last event (World.Trace).
+//
+// A model knows what was acknowledged, and checks what Garage promises, during the run (model.go) and after it, once all is
+// whole again and had time to heal (Run):
+//
+//   - a chunk that a living reference needs can be read, with the right bytes, whichever layout the reader knows of;
+//   - the last good copy of such a chunk is never dropped or collected, and no layout is retired that it still needs;
+//   - in the end every owner has a good copy with exactly the living references, and nobody else has anything;
+//   - a reference that was removed never comes back.
+//
+// The operator's disasters stay within what is promised: no fault takes the last good copy that an owner holds.
+//
+// Start reading at World and Run.
+package simulation

@@ -1,0 +1,92 @@
+package simulation
+
+import (
+	"flag"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	oneSeed  = flag.Uint64("seed", 0, "run this seed alone, and log all that happens")
+	seeds    = flag.Uint64("seeds", 100, "how many seeds to run")
+	breaking = flag.Uint64("breaking", 60, "how many seeds may be needed to find a broken rule")
+	first    = flag.Uint64("first", 1, "the first of them")
+)
+
+// runAll runs seeds, as many at a time as there are processors, until one fails. It returns the lowest one that failed, or 0.
+func runAll(first, n uint64, o Options) (failed uint64, results map[uint64]Result) {
+	var next, stop atomic.Uint64
+	next.Store(first)
+	stop.Store(first + n)
+	results = make(map[uint64]Result)
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for seed := next.Add(1) - 1; seed < stop.Load(); seed = next.Add(1) - 1 {
+				r := Run(seed, o)
+				mu.Lock()
+				results[seed] = r
+				if r.Failure != "" && (failed == 0 || seed < failed) {
+					failed = seed
+					stop.Store(seed) // lower ones are under way
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	return failed, results
+}
+
+func TestPromises(t *testing.T) {
+	if *oneSeed != 0 {
+		require.Empty(t, Run(*oneSeed, Options{Log: func(line string) { t.Log(line) }}).Failure)
+		return
+	}
+	failed, results := runAll(*first, *seeds, Options{})
+	require.Zero(t, failed, "the seed %d does not keep what is promised: %s\nrun it alone with -args -seed %d", failed, results[failed].Failure, failed)
+	var sum Counts
+	for _, r := range results {
+		sum.add(r.Counts)
+	}
+	t.Logf("%+v", sum)
+	if *seeds >= 50 {
+		for name, n := range sum.all() {
+			require.NotZero(t, *n, "it never happened in %d runs: %s", *seeds, name)
+		}
+	}
+}
+
+func TestASeedGivesTheSameRun(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		one, other := Run(seed, Options{}), Run(seed, Options{})
+		require.Equal(t, one, other)
+		require.NotEqual(t, one.Trace, Run(seed+100, Options{}).Trace)
+	}
+}
+
+// TestBrokenRulesAreFound breaks one rule at a time: what never finds anything shows nothing.
+func TestBrokenRulesAreFound(t *testing.T) {
+	if *oneSeed != 0 {
+		return
+	}
+	for name, broken := range map[string]Broken{
+		"drops what nobody else has":              {Drop: true},
+		"drops by the answers of an older layout": {Still: true},
+		"forgets what was removed":                {Tombstones: true},
+		"lets requests of any layout in":          {Gate: true},
+		"does not wait for requests to settle":    {Settled: true},
+	} {
+		failed, results := runAll(1, *breaking, Options{Broken: broken})
+		if failed == 0 {
+			t.Errorf("a node %s, and that is not found", name)
+			continue
+		}
+		t.Logf("a node %s: seed %d: %.120s", name, failed, results[failed].Failure)
+	}
+}

@@ -1,0 +1,192 @@
+package simulation
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/layout"
+)
+
+// World is a cluster with all that happens to it.
+type World struct {
+	network
+	Broken Broken
+	Counts Counts
+
+	model    model
+	order    []*node // all nodes there are, of the layout or not
+	clients  []*client
+	operator *operator
+	active   *layout.Active // the layouts in force, as Consul knows them
+	stopping bool           // clients begin nothing any more, and there are no more disasters
+}
+
+// Broken says which rules are not kept, to see that this is found.
+type Broken struct {
+	Drop       bool // a chunk is dropped though no owner was asked whether it has it
+	Still      bool // a chunk is dropped though a newer layout was adopted meanwhile
+	Settled    bool // a walk begins while requests of an older layout are under way
+	Tombstones bool // a removed reference is taken again
+	Gate       bool // requests of any layout are let in
+}
+
+// Counts are how often things happened.
+type Counts struct {
+	Written, Removed, Read, StandIns int
+	Layouts, Retired, Dropped        int
+	Crashes, Wiped, Rotten, Leftover int
+}
+
+// Result is how a run went.
+type Result struct {
+	Trace   uint64 // of all that happened
+	Failure string // what was not as promised; empty: nothing
+	Counts  Counts
+	Took    time.Duration // in simulated time
+}
+
+// How long things last, in simulated time.
+const (
+	rampage      = 20 * time.Minute // at most
+	healing      = 4 * time.Hour    // at most
+	longInterval = time.Hour        // until long collection looks at what is left
+)
+
+// Options are what a run depends on besides its seed.
+type Options struct {
+	Broken Broken
+	Log    func(line string) // gets all that happens; nil: nobody
+}
+
+// Run runs a cluster from a seed: for a while anything may happen; then all is whole again, and it gets time to heal.
+func Run(seed uint64, o Options) Result {
+	w := newWorld(seed, o)
+	defer w.close()
+	w.scheduler.run(w.between(time.Minute, rampage), func() bool { return false })
+	w.calm()
+	healed := ""
+	looked := w.now
+	w.scheduler.run(healing, func() bool {
+		if w.now.Sub(looked) < 30*time.Second {
+			return false
+		}
+		looked = w.now
+		healed = w.unfinished()
+		return healed == ""
+	})
+	if w.failure == "" && healed != "" {
+		w.fail("it does not heal: %s", healed)
+	}
+	return Result{Trace: w.trace, Failure: w.failure, Counts: w.Counts, Took: w.now.Sub(time.Unix(1_700_000_000, 0))}
+}
+
+func newWorld(seed uint64, o Options) *World {
+	w := &World{Broken: o.Broken}
+	w.scheduler = newScheduler(seed)
+	w.log = o.Log
+	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
+	w.model = model{w: w, data: make(map[chunk.Hash][]byte)}
+	for i := range 4 + w.random.IntN(3) {
+		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), durable: newContents(1)}
+		n.clock = simulatedClock{w.scheduler, w.between(-time.Minute, time.Minute)}
+		w.network.nodes[n.id] = n
+		w.order = append(w.order, n)
+		n.boot()
+	}
+	w.operator = &operator{w: w, id: chunk.NodeID{0, 0, 1}, members: w.order[:3+w.random.IntN(len(w.order)-2)], copies: 2 + w.random.IntN(2)}
+	w.operator.publish()
+	w.scheduler.start(w.operator.run)
+	w.after(w.between(0, time.Minute), w.operator.disaster)
+	for i := range 3 {
+		c := &client{w: w, id: chunk.NodeID{0, byte(i + 1)}}
+		w.clients = append(w.clients, c)
+		w.scheduler.start(c.run)
+	}
+	return w
+}
+
+// calm ends what is broken.
+func (w *World) calm() {
+	w.note("all is whole again")
+	w.stopping, w.rough = true, false
+	clear(w.cut)
+	w.after(longInterval, w.longCollect)
+	for _, n := range w.order {
+		if !n.up {
+			n.boot()
+		}
+	}
+}
+
+// longCollect has every node look for references that are left over, again and again.
+func (w *World) longCollect() {
+	for _, n := range w.order {
+		n.start(n.disk.longCollect)
+	}
+	w.after(longInterval, w.longCollect)
+}
+
+// unfinished says what is not yet as it is to be in the end, or is empty.
+func (w *World) unfinished() string {
+	for _, c := range w.clients {
+		if c.open > 0 {
+			return fmt.Sprintf("%d removals are under way", c.open)
+		}
+	}
+	return w.model.unfinished()
+}
+
+// believed reports whether a node is thought to be alive: others hear of a change a while later.
+func (w *World) believed(id chunk.NodeID) bool {
+	n := w.nodes[id]
+	if n == nil {
+		return false
+	}
+	hear := 5 * time.Second
+	if !n.up {
+		hear = 30 * time.Second
+	}
+	return n.up == (w.now.Sub(n.changed) >= hear)
+}
+
+// published are the layouts in force as a machine learns of them, or nil while it cannot.
+func (w *World) published(id chunk.NodeID) *layout.Active {
+	if w.rough && w.chance(3) || w.cut[[2]chunk.NodeID{id, id}] {
+		return nil
+	}
+	return w.active
+}
+
+// bytes is the source of a node's random numbers.
+func (w *World) bytes() *source { return &source{w.random} }
+
+type source struct{ *rand.Rand }
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	for i := 0; i < len(p); i += 8 {
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], s.Uint64())
+		copy(p[i:], b[:])
+	}
+	return len(p), nil
+}
+
+// all are the counts by their names.
+func (c *Counts) all() map[string]*int {
+	return map[string]*int{
+		"written": &c.Written, "removed": &c.Removed, "read": &c.Read, "stand-ins": &c.StandIns, "layouts": &c.Layouts, "retired": &c.Retired,
+		"dropped": &c.Dropped, "crashes": &c.Crashes, "wiped": &c.Wiped, "rotten": &c.Rotten,
+	}
+}
+
+func (c *Counts) add(o Counts) {
+	others := o.all()
+	for name, n := range c.all() {
+		*n += *others[name]
+	}
+	c.Leftover += o.Leftover
+}
