@@ -21,6 +21,9 @@ import (
 // forwardedKey marks a call that another rebalancer has sent on; it is not sent on again.
 const forwardedKey = "garage-forwarded"
 
+// tokenKey carries the operator's token, which is sent on: without certificates of Consul it is what the active one asks for.
+const tokenKey = "authorization"
+
 // Self is this instance, as others reach it.
 type Self struct {
 	NodeID  uuid.UUID
@@ -211,6 +214,9 @@ func decided[Q, R any](ctx context.Context, s *Service, request *Q, there func(a
 		return nil, err
 	}
 	forwarded := metadata.AppendToOutgoingContext(ctx, forwardedKey, s.cluster.self.NodeID.String())
+	for _, token := range metadata.ValueFromIncomingContext(ctx, tokenKey) {
+		forwarded = metadata.AppendToOutgoingContext(forwarded, tokenKey, token)
+	}
 	answer, err := there(adminv1.NewAdminServiceClient(active.Conn), forwarded, request)
 	if unreached(err) {
 		err = errors.Annotate(err, "asking the active rebalancer at %s", active.Address)

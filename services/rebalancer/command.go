@@ -33,7 +33,7 @@ func (s *Service) commandNodes(ctx context.Context, t *term, r *adminv1.CommandN
 		command.Term = t.held.Term
 	}
 	answer := &adminv1.CommandNodesResponse{Nodes: make([]*adminv1.Commanded, len(nodes))}
-	s.askEach(ctx, nodes, func(ctx context.Context, i int, node chunk.Controlled, err error) {
+	s.askEach(ctx, nodes, func(ctx context.Context, i int, node Node, err error) {
 		m := &adminv1.Commanded{Node: nodes[i].id.String()}
 		answer.Nodes[i] = m
 		var status chunk.TaskStatus
@@ -90,18 +90,14 @@ func (s *Service) allNodes(ctx context.Context, t *term) ([]*nodeView, error) {
 
 // askEach calls ask for each node at the same time, with the node or why it cannot be reached, and returns when all have answered or
 // the time for that is over.
-func (s *Service) askEach(ctx context.Context, nodes []*nodeView, ask func(ctx context.Context, i int, node chunk.Controlled, err error)) {
+func (s *Service) askEach(ctx context.Context, nodes []*nodeView, ask func(ctx context.Context, i int, node Node, err error)) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
 	for i, n := range nodes {
 		asking.Go(func() {
 			node, err := s.deps.Node(n.id)
-			controlled, _ := node.(chunk.Controlled)
-			if err == nil && controlled == nil {
-				err = errors.E(errors.NotImplemented, errors.Node, n.id.String(), "it takes no commands")
-			}
-			ask(ctx, i, controlled, err)
+			ask(ctx, i, node, err)
 		})
 	}
 	asking.Wait()

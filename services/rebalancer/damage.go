@@ -38,7 +38,7 @@ func (s *Service) listDamaged(ctx context.Context, t *term, r *adminv1.ListDamag
 	answer := &adminv1.ListDamagedResponse{}
 	found := damages{}
 	var mu sync.Mutex
-	s.askEach(ctx, nodes, func(ctx context.Context, i int, node chunk.Controlled, err error) {
+	s.askEach(ctx, nodes, func(ctx context.Context, i int, node Node, err error) {
 		var list []chunk.Damage
 		if err == nil {
 			list, err = node.Damaged(ctx, after, limit)

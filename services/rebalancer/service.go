@@ -39,6 +39,7 @@ func DefaultConfig() Config {
 // Node is a chunk-node as the rebalancer speaks to it.
 type Node interface {
 	Status(ctx context.Context) (chunk.NodeStatus, error)
+	chunk.Controlled
 }
 
 // Peer is another service of the cluster.
@@ -104,7 +105,7 @@ func New(c Config, d Deps) (*Service, error) {
 func (s *Service) Register(r grpc.ServiceRegistrar) { adminv1.RegisterAdminServiceServer(r, s) }
 
 // RegisterRPC adds what other services call to the gRPC server for them: chunk-nodes report, and the admin API is for another
-// rebalancer, which has checked the operator's token. It is for a service with Consul.
+// rebalancer, which has checked the operator's token; the server must know that it is one, or check the token. It is for a service with Consul.
 func (s *Service) RegisterRPC(r grpc.ServiceRegistrar) {
 	s.Register(r)
 	clusterv1.RegisterClusterServiceServer(r, &clusterServer{Service: s})

@@ -84,7 +84,7 @@ func alone(id chunk.NodeID) (*layout.Active, error) {
 	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node chunk.Node, active *layout.Active) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node rebalancer.Node, active *layout.Active) error {
 	info := p.Folder.Info()
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{

@@ -23,7 +23,7 @@ Changes are staged with assign, remove and replication, looked at with plan, and
 NODE is the ID of a node, the beginning of one that no other has, or the name of its machine in Consul.`,
 	}
 	c.addFlags(cmd)
-	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c))
+	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c), layoutLost(c), layoutHistory(c))
 	return cmd
 }
 
@@ -187,11 +187,16 @@ func layoutReplication(c *connection) *cobra.Command {
 
 func layoutApply(c *connection) *cobra.Command {
 	var revision uint64
+	var force bool
 	cmd := &cobra.Command{
-		Use: "apply [--revision N]", Short: "Put what is staged in force", Args: cobra.NoArgs,
+		Use: "apply [--revision N] [--force]", Short: "Put what is staged in force", Args: cobra.NoArgs,
+		Long: `Put what is staged in force.
+
+What is written from then on goes to its nodes; what is stored moves there, while all stays readable. The layout
+of before stays in force until everything has moved: garage status says how far that is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
-				answer, err := admin.ApplyLayout(ctx, &adminv1.ApplyLayoutRequest{Revision: revision})
+				answer, err := admin.ApplyLayout(ctx, &adminv1.ApplyLayoutRequest{Revision: revision, Force: force})
 				if err != nil {
 					return err
 				}
@@ -203,6 +208,7 @@ func layoutApply(c *connection) *cobra.Command {
 		},
 	}
 	cmd.Flags().Uint64Var(&revision, "revision", 0, "apply only what layout plan showed with this revision")
+	cmd.Flags().BoolVar(&force, "force", false, "apply it in spite of the risk that layout plan names")
 	return cmd
 }
 

@@ -35,7 +35,48 @@ type layoutShowJSON struct {
 	Staged   stagedJSON  `json:"staged"`
 	Revision uint64      `json:"revision"`
 	History  []uint64    `json:"history"`
-	Nodes    []nodeJSON  `json:"nodes"`
+	// Oldest is the number of the oldest layout in force: below that of the current one while data moves.
+	Oldest  uint64         `json:"oldest"`
+	Waiting []waitingJSON  `json:"waiting"`
+	Lost    []lostNodeJSON `json:"lost"`
+	Nodes   []nodeJSON     `json:"nodes"`
+}
+
+// waitingJSON is a node that the retirement of a layout waits for.
+type waitingJSON struct {
+	Node   string `json:"node"`
+	Layout uint64 `json:"layout"`
+	Reason string `json:"reason"`
+}
+
+func newWaiting(list []*adminv1.Waiting) []waitingJSON {
+	all := []waitingJSON{}
+	for _, w := range list {
+		all = append(all, waitingJSON{w.GetNode(), w.GetLayout(), w.GetReason()})
+	}
+	return all
+}
+
+// writeWaiting says which nodes layouts wait for.
+func writeWaiting(w io.Writer, waiting []waitingJSON) {
+	for _, n := range waiting {
+		row(w, fmt.Sprintf("layout %d waits for the node %s: %s", n.Layout, n.Node, n.Reason))
+	}
+}
+
+// lostNodeJSON is a node that the operator has given up.
+type lostNodeJSON struct {
+	Node   string `json:"node"`
+	Layout uint64 `json:"layout"` // the last one for which it counts as lost
+	At     string `json:"at"`
+}
+
+// layoutsText is the number of the current layout, and of the oldest one in force.
+func layoutsText(oldest, current uint64) string {
+	if oldest == 0 || oldest == current {
+		return fmt.Sprintf("number %d", current)
+	}
+	return fmt.Sprintf("number %d (and from %d on, while data moves)", current, oldest)
 }
 
 func layoutShow(c *connection) *cobra.Command {
@@ -48,7 +89,11 @@ func layoutShow(c *connection) *cobra.Command {
 					return err
 				}
 				v := &layoutShowJSON{Current: newLayoutJSON(answer.GetCurrent()), Staged: newStagedJSON(answer.GetStaged()), Revision: answer.GetRevision(),
-					History: append([]uint64{}, answer.GetHistory()...), Nodes: []nodeJSON{}}
+					History: append([]uint64{}, answer.GetHistory()...), Oldest: answer.GetOldest(), Waiting: newWaiting(answer.GetWaiting()),
+					Lost: []lostNodeJSON{}, Nodes: []nodeJSON{}}
+				for _, l := range answer.GetLost() {
+					v.Lost = append(v.Lost, lostNodeJSON{l.GetNode(), l.GetLayout(), timeText(l.GetAt())})
+				}
 				for _, n := range answer.GetNodes() {
 					v.Nodes = append(v.Nodes, newNodeJSON(n))
 				}
@@ -63,11 +108,12 @@ func writeLayout(w io.Writer, v *layoutShowJSON, answer *adminv1.GetLayoutRespon
 	if l := answer.GetCurrent(); l == nil {
 		row(w, "layout", "none is in force")
 	} else {
-		row(w, "layout", fmt.Sprintf("number %d, %d copies, room for %s", l.GetNumber(), l.GetReplication(), bytesText(int64(l.GetUsable()))))
+		row(w, "layout", fmt.Sprintf("%s, %d copies, room for %s", layoutsText(v.Oldest, l.GetNumber()), l.GetReplication(), bytesText(int64(l.GetUsable()))))
 		for _, n := range l.GetNodes() {
 			desired[n.GetId()] = n
 		}
 	}
+	writeWaiting(w, v.Waiting)
 	row(w, "revision", v.Revision)
 	row(w, "")
 	row(w, "NODE", "MACHINE", "ZONE", "STATE", "CAPACITY", "TOKENS", "PARTITIONS", "CHUNKS", "FREE")
@@ -104,81 +150,4 @@ func writeStaged(w io.Writer, s *adminv1.LayoutChange, v stagedJSON) {
 		row(w, "copies", s.GetReplication())
 	}
 	row(w, lookAndApply)
-}
-
-// planJSON is what a change does.
-type planJSON struct {
-	Revision     uint64      `json:"revision"`
-	After        *layoutJSON `json:"after"`
-	Nodes        []shareJSON `json:"nodes"`
-	Zones        []shareJSON `json:"zones"`
-	Moved        uint32      `json:"moved"`
-	UsableBefore uint64      `json:"usable_before"`
-	UsableAfter  uint64      `json:"usable_after"`
-	Obstacle     string      `json:"obstacle,omitempty"`
-}
-
-type shareJSON struct {
-	Name             string `json:"name"`
-	Zone             string `json:"zone"`
-	PartitionsBefore uint32 `json:"partitions_before"`
-	PartitionsAfter  uint32 `json:"partitions_after"`
-	CapacityBefore   uint64 `json:"capacity_before"`
-	CapacityAfter    uint64 `json:"capacity_after"`
-	Gained           uint32 `json:"gained"`
-}
-
-func (s shareJSON) partitions() string {
-	return fmt.Sprintf("%d → %d", s.PartitionsBefore, s.PartitionsAfter)
-}
-
-func (s shareJSON) capacity() string {
-	return fmt.Sprintf("%s → %s", bytesText(int64(s.CapacityBefore)), bytesText(int64(s.CapacityAfter)))
-}
-
-func newShares(shares []*adminv1.Share) []shareJSON {
-	all := []shareJSON{}
-	for _, s := range shares {
-		all = append(all, shareJSON{s.GetName(), s.GetZone(), s.GetPartitionsBefore(), s.GetPartitionsAfter(), s.GetCapacityBefore(), s.GetCapacityAfter(), s.GetGained()})
-	}
-	return all
-}
-
-func layoutPlan(c *connection) *cobra.Command {
-	return &cobra.Command{
-		Use: "plan", Short: "Tell what putting in force what is staged would do", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
-				p, err := admin.PlanLayout(ctx, &adminv1.PlanLayoutRequest{})
-				if err != nil {
-					return err
-				}
-				v := &planJSON{Revision: p.GetRevision(), After: newLayoutJSON(p.GetAfter()), Nodes: newShares(p.GetNodes()), Zones: newShares(p.GetZones()),
-					Moved: p.GetMoved(), UsableBefore: p.GetUsableBefore(), UsableAfter: p.GetUsableAfter(), Obstacle: p.GetObstacle()}
-				return c.show(cmd, v, func(w io.Writer) { v.write(w) })
-			})
-		},
-	}
-}
-
-func (v *planJSON) write(w io.Writer) {
-	row(w, "layout", fmt.Sprintf("number %d, %d copies on %d nodes", v.After.Number, v.After.Replication, len(v.After.Nodes)))
-	row(w, "room", fmt.Sprintf("%s → %s", bytesText(int64(v.UsableBefore)), bytesText(int64(v.UsableAfter))))
-	row(w, "moved", fmt.Sprintf("%d copies of partitions to nodes that did not have them", v.Moved))
-	row(w, "")
-	row(w, "NODE", "ZONE", "PARTITIONS", "CAPACITY", "GAINED")
-	for _, n := range v.Nodes {
-		row(w, n.Name, n.Zone, n.partitions(), n.capacity(), n.Gained)
-	}
-	row(w, "")
-	row(w, "ZONE", "", "PARTITIONS", "CAPACITY", "GAINED")
-	for _, z := range v.Zones {
-		row(w, z.Name, "", z.partitions(), z.capacity(), z.Gained)
-	}
-	row(w, "")
-	if v.Obstacle != "" {
-		row(w, "it cannot be applied: "+v.Obstacle)
-		return
-	}
-	row(w, fmt.Sprintf("put it in force with: garage layout apply --revision %d", v.Revision))
 }

@@ -24,6 +24,9 @@ type statusJSON struct {
 	Uploads     int64         `json:"uploads"`
 	Nodes       []nodeJSON    `json:"nodes"`
 	Services    []serviceJSON `json:"services"`
+	// OldestLayout is the number of the oldest layout in force: below that of layout while data moves.
+	OldestLayout uint64        `json:"oldest_layout"`
+	Waiting      []waitingJSON `json:"waiting"`
 }
 
 type nodeJSON struct {
@@ -47,6 +50,13 @@ type nodeJSON struct {
 	Owed         int64  `json:"owed"`
 	Quarantined  int64  `json:"quarantined"`
 	Uncollected  int64  `json:"uncollected"`
+	// Layout is the number of the one it has adopted, Walked that of the last one that it has carried out.
+	Layout  uint64     `json:"layout"`
+	Walked  uint64     `json:"walked"`
+	Foreign int64      `json:"foreign"` // chunks that belong to others
+	Wanted  int64      `json:"wanted"`  // chunks without a good copy
+	Trashed int64      `json:"trashed"` // bytes
+	Tasks   []taskJSON `json:"tasks"`
 	trafficJSON
 }
 
@@ -70,6 +80,11 @@ func newNodeJSON(n *adminv1.Node) nodeJSON {
 		trafficJSON: trafficJSON{Reads: n.GetReads(), Writes: n.GetWrites(), References: n.GetReferences(), Deletes: n.GetDeletes(),
 			BytesRead: n.GetBytesRead(), BytesWritten: n.GetBytesWritten(), Errors: n.GetErrors(), Collected: n.GetCollected()}}
 	v.State = stateOf(n)
+	v.Layout, v.Walked, v.Foreign, v.Wanted, v.Trashed = n.GetLayout(), n.GetWalked(), n.GetForeign(), n.GetWanted(), n.GetTrashed()
+	v.Tasks = []taskJSON{}
+	for _, t := range n.GetTasks() {
+		v.Tasks = append(v.Tasks, newTaskJSON(t))
+	}
 	return v
 }
 
@@ -86,6 +101,8 @@ func stateOf(n *adminv1.Node) string {
 		return "empty"
 	case adminv1.NodeState_NODE_STATE_LEAVING:
 		return "leaving"
+	case adminv1.NodeState_NODE_STATE_LOST:
+		return "lost"
 	}
 	if !n.GetAlive() {
 		return "away"
@@ -127,6 +144,7 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v := &statusJSON{ClusterID: s.GetClusterId(), Version: s.GetVersion(), Healthy: true, Layout: s.GetLayout(),
 		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
 		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
+	v.OldestLayout, v.Waiting = s.GetOldestLayout(), newWaiting(s.GetWaiting())
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
 		v.Nodes = append(v.Nodes, newNodeJSON(n))
@@ -154,16 +172,17 @@ func (v *statusJSON) write(w io.Writer) {
 	if v.Layout == 0 {
 		row(w, "layout", "none is in force")
 	} else {
-		row(w, "layout", fmt.Sprintf("number %d, %d copies, %d nodes", v.Layout, v.Replication, len(v.Nodes)))
+		row(w, "layout", fmt.Sprintf("%s, %d copies, %d nodes", layoutsText(v.OldestLayout, v.Layout), v.Replication, len(v.Nodes)))
 	}
 	row(w, "buckets", v.Buckets)
 	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
 	row(w, "uploads in progress", v.Uploads)
 	row(w, "")
-	row(w, "NODE", "ZONE", "ADDRESS", "STATE", "CHUNKS", "SIZE", "FREE", "OF", "PARTITIONS", "OWED", "BAD")
+	row(w, "NODE", "ZONE", "ADDRESS", "STATE", "CHUNKS", "SIZE", "FREE", "OF", "PARTITIONS", "OWED", "BAD", "WANTED")
 	for _, n := range v.Nodes {
-		row(w, n.ID, n.Zone, orDash(n.Address), n.state(), n.Chunks, bytesText(n.Bytes), bytesText(n.Free), bytesText(n.Capacity), n.Partitions, n.Owed, n.Quarantined)
+		row(w, n.ID, n.Zone, orDash(n.Address), n.state(), n.Chunks, bytesText(n.Bytes), bytesText(n.Free), bytesText(n.Capacity), n.Partitions, n.Owed, n.Quarantined, n.Wanted)
 	}
+	v.writeTasks(w)
 	row(w, "")
 	row(w, "SERVICE", "ADDRESS", "STATE")
 	for _, s := range v.Services {
@@ -176,10 +195,32 @@ func (v *statusJSON) write(w io.Writer) {
 		}
 		row(w, s.Name, orDash(s.Address), state, s.Machine)
 	}
+	if len(v.Waiting) > 0 {
+		row(w, "")
+		writeWaiting(w, v.Waiting)
+	}
 	for _, n := range v.Nodes {
 		if n.Problem != "" {
 			row(w, "")
 			row(w, "node "+n.ID+": "+n.Problem)
+		}
+	}
+}
+
+// writeTasks shows what nodes are doing now, and what is in their way.
+func (v *statusJSON) writeTasks(w io.Writer) {
+	said := false
+	for _, n := range v.Nodes {
+		for _, t := range n.Tasks {
+			if t.State == "idle" {
+				continue
+			}
+			if !said {
+				said = true
+				row(w, "")
+				row(w, "NODE", "TASK", "STATE", "DONE", "BYTES", "LEFT", "")
+			}
+			row(w, n.ID, t.Task, t.State, t.share(), bytesText(t.Bytes), t.left(), t.Note)
 		}
 	}
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
+)
+
+// The commands of what nodes do by themselves, and an operator may begin, stop or slow down.
+
+func newScrub() *cobra.Command {
+	const task = chunknodev1.Task_TASK_SCRUB
+	c := &connection{}
+	cmd := &cobra.Command{Use: "scrub", Short: "Read all that nodes hold, and find what has gone bad", Args: cobra.NoArgs, RunE: showHelp}
+	c.addFlags(cmd)
+	cmd.AddCommand((&taskCommand{task: task, start: true, use: "start [--rate SIZE|none]", short: "Begin a round now, or go on with one", takesRate: true}).make(c),
+		(&taskCommand{task: task, use: "stop", short: "Stop, until it is started again"}).make(c), taskStatus(c, task, "Tell how far each node is"))
+	return cmd
+}
+
+func newRebalance() *cobra.Command {
+	const task = chunknodev1.Task_TASK_REBALANCE
+	c := &connection{}
+	cmd := &cobra.Command{
+		Use: "rebalance", Short: "Hand over what the layout gives to other nodes", Args: cobra.NoArgs, RunE: showHelp,
+		Long: `Hand over what the layout gives to other nodes.
+
+Nodes begin by themselves when a layout is put in force; it can be stopped, started again, and given another
+rate. The layout of before stays in force until all is handed over: garage status says what is missing.`,
+	}
+	c.addFlags(cmd)
+	cmd.AddCommand((&taskCommand{task: task, start: true, use: "start [--rate SIZE|none]", short: "Go on, or do so at another rate", takesRate: true}).make(c),
+		(&taskCommand{task: task, use: "stop", short: "Stop, until it is started again"}).make(c), taskStatus(c, task, "Tell how far each node is"))
+	return cmd
+}
+
+func newCollect() *cobra.Command {
+	c := &connection{}
+	var long bool
+	t := &taskCommand{task: chunknodev1.Task_TASK_COLLECTION, start: true, use: "collect [--long [--confirm]]", takesConfirm: true,
+		short: "Remove chunks that nothing refers to"}
+	cmd := t.make(c)
+	cmd.Long = `Remove chunks that nothing refers to.
+
+Nodes do so by themselves, some minutes after the last reference was removed. With --long they ask the metadata about
+every reference, and remove those that belong to nothing and did not a day ago; a pass that would remove more than
+1 % of a node's references stops, and goes on with --confirm.`
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case long:
+			t.task = chunknodev1.Task_TASK_LONG_COLLECTION
+		case t.confirm:
+			return fmt.Errorf("--confirm is for --long")
+		}
+		return t.run(cmd, c)
+	}
+	cmd.Flags().BoolVar(&long, "long", false, "also ask the metadata about every reference")
+	c.addFlags(cmd)
+	return cmd
+}
