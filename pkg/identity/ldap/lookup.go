@@ -37,7 +37,7 @@ func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []p
 	if err != nil {
 		return identity.Identity{}, []problem{{entry.DN, err}}, nobody
 	}
-	groups, err := c.groups(conn, entry, id.Name)
+	groups, problems, err := c.groups(conn, entry, id.Name)
 	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 		// The directory is well: this must not make it count as away, for nobody's sake.
 		return identity.Identity{}, []problem{{entry.DN, errors.Newf(errors.Full, "it belongs to more groups than can be read: %d, or the limit of the LDAP server for the gateway's bind DN", maxGroups)}}, nobody
@@ -45,17 +45,16 @@ func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []p
 	if err != nil {
 		return identity.Identity{}, nil, errors.Annotate(err, "looking for groups below %s", c.Groups.Base)
 	}
-	var problems []problem
 	for _, g := range groups {
 		problems = append(problems, c.join(&id, g)...)
 	}
 	return id, problems, nil
 }
 
-// groups finds the groups that an entry belongs to.
-func (c *Config) groups(conn *ldap.Conn, entry *ldap.Entry, name string) ([]*ldap.Entry, error) {
+// groups finds the groups that an entry belongs to. The problems are those of groups that give nothing for it.
+func (c *Config) groups(conn *ldap.Conn, entry *ldap.Entry, name string) ([]*ldap.Entry, []problem, error) {
 	if c.Groups.Base == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	attributes := []string{c.Groups.Name, c.Groups.Rights, c.Groups.Read, c.Groups.Write, c.Groups.Owner, c.Groups.CreateBuckets}
 	if c.Groups.Membership == byMemberOf {
@@ -65,34 +64,43 @@ func (c *Config) groups(conn *ldap.Conn, entry *ldap.Entry, name string) ([]*lda
 	if c.Groups.Membership == byName {
 		member = name
 	}
-	return c.search(conn, c.Groups.Base, ldap.ScopeWholeSubtree, maxGroups, "(&"+equal(c.Groups.Member, member)+c.Groups.Filter+")", attributes...)
+	found, err := c.search(conn, c.Groups.Base, ldap.ScopeWholeSubtree, maxGroups, "(&"+equal(c.Groups.Member, member)+c.Groups.Filter+")", attributes...)
+	return found, nil, err
 }
 
-// groupsOf reads the groups with the DNs. One that is gone, is not below the base or does not match the filter gives nothing.
-func (c *Config) groupsOf(conn *ldap.Conn, dns, attributes []string) ([]*ldap.Entry, error) {
+// groupsOf reads the groups with the DNs. One that is gone, is not below the base or does not match the filter gives nothing; nor does one
+// that the directory refuses to show, which is a problem of that group alone.
+func (c *Config) groupsOf(conn *ldap.Conn, dns, attributes []string) (groups []*ldap.Entry, problems []problem, err error) {
 	base, err := ldap.ParseDN(c.Groups.Base)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(dns) > maxGroups {
-		return nil, ldap.NewError(ldap.LDAPResultSizeLimitExceeded, errors.Newf(errors.Full, "an entry belongs to %d groups", len(dns)))
+		return nil, nil, ldap.NewError(ldap.LDAPResultSizeLimitExceeded, errors.Newf(errors.Full, "an entry belongs to %d groups", len(dns)))
 	}
-	var groups []*ldap.Entry
 	for _, text := range dns {
 		dn, err := ldap.ParseDN(text)
 		if err != nil || !base.AncestorOfFold(dn) {
 			continue
 		}
 		found, err := c.search(conn, text, ldap.ScopeBaseObject, 1, c.Groups.Filter, attributes...)
-		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
-			continue
+		switch {
+		case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
+		case err != nil && (broken(err) || overtaxed(err)):
+			return nil, nil, err
+		case err != nil:
+			problems = append(problems, problem{text, errors.Wrap(errors.PermissionDenied, err, "the group cannot be read and gives no rights")})
+		default:
+			groups = append(groups, found...)
 		}
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, found...)
 	}
-	return groups, nil
+	return groups, problems, nil
+}
+
+// overtaxed tells whether the server answered that it cannot answer now, which says nothing about what it was asked.
+func overtaxed(err error) bool {
+	return ldap.IsErrorAnyOf(err, ldap.LDAPResultOperationsError, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultAdminLimitExceeded,
+		ldap.LDAPResultBusy, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultOther)
 }
 
 // search runs one search. Beside an error there may be entries.

@@ -123,6 +123,26 @@ func TestAnySchemaWillDo(t *testing.T) {
 	require.True(t, errors.Is(err, errors.NotFound), "an access key is exact, whatever the directory compares: %v", err)
 }
 
+// A group that the server answers with an error, here that somebody else has it, is that group's matter.
+func TestAGroupThatCannotBeReadDoesNotMakeTheDirectoryAway(t *testing.T) {
+	s := newSlapd(t)
+	admin, o := s.admin(), open(t, otherSchema(s))
+	good, away := "cn=good,ou=groups,"+suffix, "cn=away,ou=groups,"+suffix
+	add(t, admin, good, "objectClass", "groupOfNames", "cn", "good", "member", annDN, "description", "photos:read")
+	r := ldap.NewAddRequest(away, []ldap.Control{ldap.NewControlManageDsaIT(true)})
+	r.Attribute("objectClass", []string{"referral", "extensibleObject"})
+	r.Attribute("cn", []string{"away"})
+	r.Attribute("ref", []string{"ldap://192.0.2.1/" + away})
+	require.NoError(t, admin.Add(r))
+	add(t, admin, "cn=Dee,ou=people,"+suffix, "objectClass", "inetOrgPerson", "cn", "Dee", "sn", "D", "employeeNumber", "KEY-Dee", "initials", "secret-of-dee",
+		"seeAlso", away, "seeAlso", good)
+	dee, err := o.Find(t.Context(), "KEY-Dee")
+	require.NoError(t, err)
+	require.Equal(t, map[string]identity.Rights{"photos": identity.Read}, dee.Buckets)
+	require.EqualValues(t, 1, o.metric(t, "garage_ldap_up", ""))
+	require.Equal(t, 1, countLines(o.log.String(), "cannot be read and gives no rights"))
+}
+
 func TestTwoEntriesWithOneAccessKeyAreNobody(t *testing.T) {
 	s := newSlapd(t)
 	admin, o := s.admin(), open(t, otherSchema(s))
