@@ -22,9 +22,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
 const token = "0123456789abcdef0123456789abcdef"
@@ -204,4 +207,46 @@ func TestTokenIsMadeOnceAndPrivate(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("short\n"), 0o600))
 	_, err = Token(path, "")
 	require.ErrorContains(t, err, "remove the file")
+}
+
+// admin stands for the admin API; what passes is not implemented.
+type admin struct {
+	adminv1.UnimplementedAdminServiceServer
+}
+
+func TestTheAPIElsewhereNeedsTheTokenToo(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() }) // the server may have closed it
+		return l
+	}
+	s, err := New(Config{}, Deps{Listener: listen(), Token: "sixteen-letters!", Logger: slog.New(slog.DiscardHandler), Registry: registry})
+	require.NoError(t, err)
+	other := rpc.NewServer(rpc.ServerConfig{Listener: listen(), Identity: rpc.Identity{Authorize: s.Authorize}, Logger: slog.New(slog.DiscardHandler)})
+	adminv1.RegisterAdminServiceServer(other.GRPC(), admin{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- other.Run(ctx) }()
+	defer func() { cancel(); require.NoError(t, <-ended) }()
+	conn, err := rpc.Dial(other.Addr().String(), nil, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	for _, c := range []struct {
+		header string
+		want   errors.Kind
+	}{
+		{"", errors.Unauthenticated}, {"Bearer sixteen-letters?", errors.Unauthenticated}, {"sixteen-letters!", errors.Unauthenticated},
+		{"Bearer sixteen-letters!", errors.NotImplemented},
+	} {
+		asking := ctx
+		if c.header != "" {
+			asking = metadata.AppendToOutgoingContext(ctx, "authorization", c.header)
+		}
+		_, err := adminv1.NewAdminServiceClient(conn).GetStatus(asking, &adminv1.GetStatusRequest{})
+		require.True(t, errors.Is(err, c.want), "%q: %v", c.header, err)
+	}
+	_, err = healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	require.NoError(t, err, "what is not the operator's is as open as before")
 }

@@ -83,6 +83,10 @@ func node(members *membership.Members, id chunk.NodeID) (rebalancer.Node, error)
 
 // join makes the program one of the rebalancers that Consul knows, of which one is active.
 func (s *settings) join(p *program.Program, reach peers.Reach, identity rpc.Identity, deps rebalancer.Deps) error {
+	if identity.Authorize == nil {
+		// Where no certificate proves that it is another rebalancer that calls, the operator's token does.
+		identity.Authorize = p.Admin.Authorize
+	}
 	server, err := p.Server(s.RPC, identity)
 	if err != nil {
 		return err

@@ -61,17 +61,24 @@ func required(t *testing.T, name string) string {
 	return value
 }
 
-// begin starts three chunk-nodes, two metadata services, a rebalancer and a gateway, and returns when S3 answers.
-func begin(t *testing.T) *run {
+// none has no program yet.
+func none(t *testing.T, env ...string) *run {
 	t.Helper()
 	bin, err := deploy.Bin()
 	require.NoError(t, err)
+	r := &run{t: t, dir: t.TempDir(), bin: bin}
+	r.env = append(append(os.Environ(),
+		"CONSUL_HTTP_ADDR="+required(t, "GARAGE_STACK_CONSUL"), "CONSUL_HTTP_TOKEN="+os.Getenv("GARAGE_STACK_CONSUL_TOKEN"),
+		"GARAGE_CONSUL_ENABLED=true", "GARAGE_RPC_TLS_SOURCE=consul", "GARAGE_ADMIN_TOKEN="+token), env...)
+	return r
+}
+
+// begin starts three chunk-nodes, two metadata services, a rebalancer and a gateway, and returns when S3 answers.
+func begin(t *testing.T) *run {
+	t.Helper()
 	unique := fmt.Sprintf("garage_consul_%d", time.Now().UnixNano())
 	hosts := required(t, "GARAGE_STACK_CQL")
-	r := &run{t: t, dir: t.TempDir(), bin: bin}
-	r.env = append(os.Environ(),
-		"CONSUL_HTTP_ADDR="+required(t, "GARAGE_STACK_CONSUL"), "CONSUL_HTTP_TOKEN="+os.Getenv("GARAGE_STACK_CONSUL_TOKEN"),
-		"GARAGE_CONSUL_ENABLED=true", "GARAGE_CONSUL_PREFIX="+unique, "GARAGE_RPC_TLS_SOURCE=consul", "GARAGE_ADMIN_TOKEN="+token,
+	r := none(t, "GARAGE_CONSUL_PREFIX="+unique,
 		"GARAGE_METADATA_STORE=cql", "GARAGE_METADATA_CQL_HOSTS="+hosts, "GARAGE_METADATA_CQL_KEYSPACE="+unique, "GARAGE_METADATA_CQL_REPLICATION=1")
 	t.Cleanup(func() { drop(t, hosts, unique) })
 	for i := range 3 {
@@ -121,9 +128,16 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// numbered is the end of the name of one of several.
+var numbered = regexp.MustCompile(`-\d.*$`)
+
+// data is the folder of a program.
+func (p *program) data() string { return filepath.Join(p.run.dir, p.name) }
+
 func (r *run) program(name string, args ...string) *program {
 	p := &program{run: r, name: name, admin: free(r.t), log: filepath.Join(r.dir, name+".log")}
-	p.args = append([]string{filepath.Join(r.bin, strings.TrimRight(name, "-123")), "--data", filepath.Join(r.dir, name), "--admin", p.admin}, args...)
+	program := numbered.ReplaceAllString(name, "")
+	p.args = append([]string{filepath.Join(r.bin, program), "--data", p.data(), "--admin", p.admin}, args...)
 	r.t.Cleanup(func() {
 		if r.t.Failed() {
 			text, err := os.ReadFile(p.log)
