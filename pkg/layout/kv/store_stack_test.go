@@ -179,13 +179,104 @@ func TestWhoLostTheLockChangesNothing(t *testing.T) {
 	require.ErrorContains(t, s.Stage(t.Context(), lock, seen, layout.Change{}), "no longer the active one")
 }
 
+// publish publishes a layout of the nodes with these numbers with one copy.
+func publish(t *testing.T, s *Store, nodes ...int) error {
+	t.Helper()
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	var list []layout.Node
+	for _, n := range nodes {
+		list = append(list, node(n))
+	}
+	l, err := layout.New(seen.Layout().Number+1, 1, list)
+	require.NoError(t, err)
+	a, err := layout.Assign(seen.Assignment(), l)
+	require.NoError(t, err)
+	return s.Publish(t.Context(), Lock{}, seen, layout.Placement{Layout: l, Assignment: a})
+}
+
+func TestLayoutsStayInForceUntilTheyAreRetired(t *testing.T) {
+	s, _ := open(t)
+	for i := range layout.MaxActive {
+		require.NoError(t, publish(t, s, i+1))
+	}
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, seen.Active.Oldest())
+	require.EqualValues(t, layout.MaxActive, seen.Active.Number())
+	err = publish(t, s, 100)
+	require.True(t, errors.IsEntity(err, errors.PreconditionFailed, errors.Layout), "%v", err)
+	require.ErrorContains(t, err, "wait until layout 1 is retired")
+
+	require.NoError(t, s.Retire(t.Context(), Lock{}, seen, 3))
+	err = s.Retire(t.Context(), Lock{}, seen, 4)
+	require.True(t, errors.IsEntity(err, errors.Conflict, errors.Layout), "what was seen is no longer so: %v", err)
+	after, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 3, after.Active.Oldest())
+	for _, oldest := range []uint64{2, 3, layout.MaxActive + 1} {
+		require.True(t, errors.Is(s.Retire(t.Context(), Lock{}, after, oldest), errors.Invalid), "%d", oldest)
+	}
+	require.NoError(t, publish(t, s, 100), "there is room again")
+	history, err := s.History(t.Context())
+	require.NoError(t, err)
+	require.Len(t, history, layout.MaxActive+1, "those that were retired are remembered")
+	again, err := New(s.consul, s.log).Read(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, []uint64{3, layout.MaxActive + 1}, []uint64{again.Active.Oldest(), again.Active.Number()}, "as a program that starts reads it")
+}
+
+func TestALayoutOfBeforeThereWereSeveralIsAlone(t *testing.T) {
+	s, client := open(t)
+	require.NoError(t, publish(t, s, 1))
+	require.NoError(t, publish(t, s, 1, 2))
+	_, err := client.KV().Delete(s.prefix+"oldest", nil)
+	require.NoError(t, err)
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, seen.Active.Oldest())
+	require.NoError(t, publish(t, s, 2))
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, []uint64{2, 3}, []uint64{seen.Active.Oldest(), seen.Active.Number()})
+}
+
+func TestANodeIsGivenUpForTheLayoutsOfThatTime(t *testing.T) {
+	s, _ := open(t)
+	require.NoError(t, publish(t, s, 1, 2))
+	require.NoError(t, publish(t, s, 2))
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	now := time.Unix(1_700_000_000, 0)
+	require.True(t, errors.IsEntity(s.DeclareLost(t.Context(), Lock{}, seen, node(3).ID, now), errors.NotFound, errors.Node))
+	require.NoError(t, s.DeclareLost(t.Context(), Lock{}, seen, node(1).ID, now))
+	require.True(t, errors.Is(s.DeclareLost(t.Context(), Lock{}, seen, node(2).ID, now), errors.Conflict), "somebody else has declared another one meanwhile")
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []Lost{{Node: node(1).ID, Layout: 2, At: now.UTC()}}, seen.Lost)
+	require.True(t, seen.LostFor(node(1).ID, 2))
+	require.False(t, seen.LostFor(node(1).ID, 3), "it may be in a later layout again")
+	require.False(t, seen.LostFor(node(2).ID, 1))
+
+	require.NoError(t, publish(t, s, 1, 2))
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.Retire(t.Context(), Lock{}, seen, 3))
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.DeclareLost(t.Context(), Lock{}, seen, node(2).ID, now))
+	seen, err = s.Read(t.Context())
+	require.NoError(t, err)
+	require.Len(t, seen.Lost, 1, "what concerns retired layouts only is forgotten")
+}
+
 func TestWatchersGetTheLayoutInForceAndEachNewOne(t *testing.T) {
 	s, _ := open(t)
-	numbers := make(chan uint64, 10)
+	numbers, oldest := make(chan uint64, 10), make(chan uint64, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Watch(ctx, func(a *layout.Active) { numbers <- a.Number() })
+		done <- s.Watch(ctx, func(a *layout.Active) { numbers <- a.Number(); oldest <- a.Oldest() })
 	}()
 	for want := uint64(1); want <= 3; want++ {
 		stage(t, s, assign(int(want)), func(c layout.Change, l layout.Layout) (layout.Change, error) { return c.WithReplication(1, l) })
@@ -196,9 +287,19 @@ func TestWatchersGetTheLayoutInForceAndEachNewOne(t *testing.T) {
 		select {
 		case got := <-numbers:
 			require.Equal(t, want, got)
+			require.EqualValues(t, 1, <-oldest)
 		case <-time.After(time.Minute):
 			t.Fatal("the watcher was told nothing")
 		}
+	}
+	seen, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.Retire(t.Context(), Lock{}, seen, 3))
+	select {
+	case got := <-oldest:
+		require.EqualValues(t, []uint64{3, 3}, []uint64{got, <-numbers})
+	case <-time.After(time.Minute):
+		t.Fatal("the watcher was not told that layouts were retired")
 	}
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
