@@ -104,9 +104,9 @@
 // gc_grace is 10 days: a node that was away for longer must be rebuilt, not rejoined, and repair runs weekly. Only rows of
 // single uploads keep theirs for 3 hours: they are checked against the objects before anything rests on them.
 //
-// Until the sweeper has come, a deleted key is two rows that a listing reads over. A page without delimiter therefore ends after
-// about 50,000 rows, with where to go on, though it may be empty. One with a delimiter goes on to its next entry, as After would
-// otherwise skip a common prefix: over 300,000 deleted keys that takes some seconds.
+// Until the sweeper has come, a deleted key is two rows that a listing reads over. A page therefore ends after about 50,000 rows, with
+// where to go on, though it may be empty. With a delimiter it ends between two common prefixes only, as After would otherwise skip
+// one: over 300,000 deleted keys in a single one a page takes some seconds.
 //
 // # ScyllaDB
 //

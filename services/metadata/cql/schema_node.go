@@ -67,7 +67,7 @@ func agree(ctx context.Context, db gocqlx.Session) error {
 			return nil
 		}
 		if clock.Sleep(ctx, clock.System{}, agreePoll) != nil {
-			return errors.Newf(errors.Unavailable, "the nodes %s of the database do not agree on the schema with the others: %v", strings.Join(behind, ", "), err)
+			return errors.Wrap(errors.Unavailable, errors.Join(err, ctx.Err()), "waiting until all nodes of the database agree on the schema; behind are: %s", strings.Join(behind, ", "))
 		}
 	}
 }

@@ -67,8 +67,9 @@ func List[V any](ctx context.Context, source Source[V], shards int, q listing.Qu
 	return more, cost, err
 }
 
-// ListSome is List for rows without Sub that, without a delimiter, ends a page, also an empty one, when it has read that many rows or more
-// and does not know the next entry yet. Then there may be more, behind the key looked; it is empty if the page ended otherwise.
+// ListSome is List for rows without Sub that ends a page, also an empty one, when it has read that many rows or more
+// and does not know the next entry yet. Then there may be more, behind the key looked, which need not be there; it is empty if the page ended otherwise.
+// A common prefix is looked through to its end, as a listing cannot begin in it.
 func ListSome[V any](ctx context.Context, source Source[V], shards int, q listing.Query, behind Place, rows int, emit func(listing.Entry, Row[V])) (more bool, looked string, cost Cost, err error) {
 	w := &walk[V]{
 		ctx: ctx, source: source, q: q, most: rows, known: make([]known[V], shards),
@@ -160,13 +161,27 @@ func (w *walk[V]) settle() {
 		if w.merged.SeekGE([]byte(w.front.Key)); !w.unknown() {
 			return
 		}
-		// All shards are known up to the lowest place that is not: behind the last key that its shard answered.
-		if key, ok := strings.CutSuffix(string(w.current().key), "\x00"); ok && w.q.Delimiter == "" && w.cost.Rows >= w.most {
-			w.looked = key
-			return
+		if w.cost.Rows >= w.most {
+			if looked := w.upTo(string(w.current().key)); looked > w.q.After {
+				w.looked = looked
+				return
+			}
 		}
 		w.err = w.round()
 	}
+}
+
+// upTo is where the next listing may go on behind, all shards being known up to the lowest place that is not: the last key that its
+// shard answered, or, in a common prefix, which would be skipped from any place in it, just before that prefix.
+func (w *walk[V]) upTo(unknown string) string {
+	if common := w.common(unknown); common != "" {
+		return common[:len(common)-1]
+	}
+	key, ok := strings.CutSuffix(unknown, "\x00")
+	if !ok {
+		return ""
+	}
+	return key
 }
 
 // unknown reports whether the lowest row of all shards is one of which only is known that it is not lower.

@@ -224,7 +224,6 @@ func TestPagesThatEndBehindHiddenRowsAreTheListingPutTogether(t *testing.T) {
 			})
 			require.NoError(t, err)
 			if looked != "" {
-				require.Empty(t, q.Delimiter)
 				require.True(t, more)
 				require.GreaterOrEqual(t, cost.Rows, most)
 				require.GreaterOrEqual(t, looked, next)
@@ -259,6 +258,27 @@ func TestAPageLooksAtABoundedNumberOfHiddenRows(t *testing.T) {
 	}
 	require.Equal(t, []string{"090000"}, got)
 	require.Less(t, pages, 12)
+}
+
+func TestWithADelimiterAPageLooksAtABoundedNumberOfHiddenRowsToo(t *testing.T) {
+	f := newFake(t, 16)
+	for i := range 100_000 {
+		key := fmt.Sprintf("%03d/%06d", i/500, i)
+		s := f.shard(key)
+		f.shards[s] = append(f.shards[s], version{key: key, hidden: i != 90_000})
+	}
+	q, got, pages := listing.Query{Delimiter: "/", Limit: 1000}, []string(nil), 0
+	for more := true; more; pages++ {
+		var cost Cost
+		var err error
+		more, q.After, cost, err = ListSome(context.Background(), f, len(f.shards), q, Place{}, 10_000, func(e listing.Entry, _ Row[string]) {
+			got = append(got, e.Prefix)
+		})
+		require.NoError(t, err)
+		require.LessOrEqual(t, cost.Rows, 10_000+500+16*maxPage)
+	}
+	require.Equal(t, []string{"180/"}, got)
+	require.Less(t, pages, 13)
 }
 
 func TestUploadsOfOneKeyAreEachShown(t *testing.T) {
