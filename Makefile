@@ -59,6 +59,11 @@ test-quick: ## run the tests that need no network and no other program
 	go vet $(MODULES:%=./%/...)
 	go test -short ./proto/... ./pkg/... ./services/...
 
+SEEDS ?= 10000
+.PHONY: soak
+soak: ## simulate clusters that lose, move and heal chunks, one for each of SEEDS seeds
+	cd services && go test -count=1 -timeout 0 ./chunk-node/simulation -run '^TestPromises$$' -args -seeds $(SEEDS)
+
 .PHONY: gen
 gen: ## make the Go code of proto/ again
 	cd proto && GOWORK=off go run $(BUF) generate
