@@ -62,7 +62,7 @@ func (p *Process) remember() error {
 	return nil
 }
 
-// Alive says whether the process runs (a zombie does not).
+// Alive says whether the process runs (a zombie does not, unless it is only its first thread: others may still hold what it had open).
 func (p *Process) Alive() bool {
 	if p.PID == 0 {
 		return false // not started yet
@@ -71,8 +71,13 @@ func (p *Process) Alive() bool {
 	if err != nil {
 		return false
 	}
-	_, rest, ok := strings.Cut(string(stat), ") ")
-	return ok && rest[0] != 'Z' && rest[0] != 'X'
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 18 {
+		return false
+	}
+	threads, err := strconv.Atoi(fields[17])
+	return err == nil && (threads > 1 || fields[0] != "Z" && fields[0] != "X")
 }
 
 // Kill ends the process at once with SIGKILL and waits until it is gone.

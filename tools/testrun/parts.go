@@ -141,6 +141,9 @@ func parts() []part {
 		{"wan", "round trips of requests over links of 100 ms", 4 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "3m", "./systemtest/wan"),
 		}},
+		{"heal", "nodes, disks and sites that come, go and fail under load: all copies are there again", 12 * time.Minute, false, []step{
+			stackTest("tools", "-timeout", "11m", "-parallel", "4", "./systemtest/heal"),
+		}},
 		{"s3-cluster", "S3 behaviour on Nomad, Consul, Cassandra, LDAP and Traefik", 8 * time.Minute, false, []step{suite("s3", "cluster", 7*time.Minute)}},
 		{"model-cluster", "random operations against a model, on the same", 10 * time.Minute, false, []step{suite("model", "cluster", 9*time.Minute)}},
 		{"crash-cluster", "SIGKILL under load, on the same", 10 * time.Minute, false, []step{suite("crash", "cluster", 9*time.Minute, "-rounds", "2")}},

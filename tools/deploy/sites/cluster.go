@@ -83,10 +83,17 @@ func (c *Cluster) nodes(chosen func(*deploy.Process) bool) []*deploy.Process {
 	return nodes
 }
 
-// AddNode starts another chunk-node at a site, in the zone of that site, with more arguments, and returns when it is ready. It is not in
-// the layout.
-func (c *Cluster) AddNode(ctx context.Context, site int, args ...string) (*deploy.Process, error) {
-	p := c.node(site, args...)
+// Site is where a program runs.
+func (c *Cluster) Site(p *deploy.Process) *links.Site {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.siteOf[p]
+}
+
+// AddNode starts another chunk-node at a site, in the zone of that site, with more in its environment, and returns when it is ready. It is
+// not in the layout.
+func (c *Cluster) AddNode(ctx context.Context, site int, env ...string) (*deploy.Process, error) {
+	p := c.node(site, env...)
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
@@ -96,16 +103,16 @@ func (c *Cluster) AddNode(ctx context.Context, site int, args ...string) (*deplo
 // Zone is the name of the zone of a site.
 func Zone(site int) string { return fmt.Sprintf("zone-%d", site+1) }
 
-func (c *Cluster) node(site int, args ...string) *deploy.Process {
+func (c *Cluster) node(site int, env ...string) *deploy.Process {
 	c.mu.Lock()
 	c.nodeCount++
 	name := fmt.Sprintf("chunk-node-%d", c.nodeCount)
 	c.mu.Unlock()
-	return c.program(site, name, "chunk-node", append([]string{"--zone", Zone(site)}, args...)...)
+	return c.program(site, name, "chunk-node", append([]string{"GARAGE_ZONE=" + Zone(site)}, env...)...)
 }
 
 // program describes a program at a site. Its administration server is open there, and speaks in clear: no link is real.
-func (c *Cluster) program(site int, name, program string, args ...string) *deploy.Process {
+func (c *Cluster) program(site int, name, program string, env ...string) *deploy.Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	address := c.Sites[site].Address.String()
@@ -117,7 +124,7 @@ func (c *Cluster) program(site int, name, program string, args ...string) *deplo
 		argv = append(argv, "--listen", fmt.Sprintf("%s:%d", address, port+1))
 	}
 	p := deploy.Process{Name: name, Data: filepath.Join(c.options.Dir, name), Admin: fmt.Sprintf("127.0.0.1:%d", port), Log: filepath.Join(c.options.Dir, name+".log")}
-	return c.remember(site, deploy.NewProcess(p, append(argv, args...), append(slices.Clone(c.env), "GARAGE_CONSUL_ADVERTISE="+address), c.options.Dir, c.Sites[site].Start))
+	return c.remember(site, deploy.NewProcess(p, argv, slices.Concat(c.env, []string{"GARAGE_CONSUL_ADVERTISE=" + address}, env), c.options.Dir, c.Sites[site].Start))
 }
 
 func (c *Cluster) remember(site int, p *deploy.Process) *deploy.Process {
@@ -144,10 +151,7 @@ func (c *Cluster) Ready(ctx context.Context, p *deploy.Process) error {
 
 // ask asks a program, from its site, until the answer is 200, as long as it lives.
 func (c *Cluster) ask(ctx context.Context, p *deploy.Process, url string) error {
-	c.mu.Lock()
-	site := c.siteOf[p]
-	c.mu.Unlock()
-	transport := &http.Transport{DialContext: site.DialContext}
+	transport := &http.Transport{DialContext: c.Site(p).DialContext}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	return Until(ctx, p.Name+" is ready", func() error {

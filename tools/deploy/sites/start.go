@@ -74,11 +74,14 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.store(ctx)
 }
 
+// First is the bucket, and the object of one chunk in it, that a cluster begins with.
+const First = "first"
+
 // store returns when a chunk can be stored: each program has the layout from Consul at a time of its own.
 func (c *Cluster) store(ctx context.Context) error {
 	client := c.Client(1)
 	defer client.HTTP.CloseIdleConnections()
-	for _, r := range []s3client.Request{{Method: "PUT", Bucket: "first"}, {Method: "PUT", Bucket: "first", Key: "chunk", Body: make([]byte, 1<<20)}} {
+	for _, r := range []s3client.Request{{Method: "PUT", Bucket: First}, {Method: "PUT", Bucket: First, Key: First, Body: make([]byte, 1<<20)}} {
 		err := Until(ctx, "S3 stores what it is given", func() error {
 			answer, err := client.Do(ctx, r)
 			if err == nil && answer.Status != 200 {
