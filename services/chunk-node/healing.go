@@ -20,7 +20,7 @@ func (s *Service) openTasks() error {
 	ctx, c, d := context.Background(), &s.config, &s.deps
 	var err error
 	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval}, heal.Deps{
-		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide,
+		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy,
 	})
 	if err != nil {
 		return errors.Annotate(err, "opening the chunk-node's tasks")
@@ -48,6 +48,14 @@ func sideBySide(n int, do func(i int)) {
 	}
 	close(next)
 	work.Wait()
+}
+
+// clientPause is how long after a read more of them are expected.
+const clientPause = 250 * time.Millisecond
+
+// busy reports whether clients read just now. The tasks of other nodes read too, but only what they lack, which is rare.
+func (s *Service) busy() bool {
+	return s.deps.Clock.Now().Sub(time.Unix(0, s.traffic.lastRead.Load())) < clientPause
 }
 
 // follow wakes the tasks that work for a layout when another one is adopted, until ctx ends.

@@ -68,6 +68,7 @@ func TestUnreferencedChunksAreCollectedAfterTheGracePeriod(t *testing.T) {
 	chunktest.RequirePut(t, s.Node(), h, b, chunktest.Ref(1))
 	require.NoError(t, s.Node().Delete(t.Context(), h, chunktest.Ref(1)))
 	const waits = 5 // each task, and tombstones
+
 	pass := func(d time.Duration) { // one round of collection
 		require.Eventually(t, func() bool { return c.Timers() == waits }, 10*time.Second, time.Millisecond)
 		c.Advance(d)

@@ -15,6 +15,7 @@ type traffic struct {
 	reads, writes, references, deletes atomic.Int64
 	bytesRead, bytesWritten            atomic.Int64
 	errors                             atomic.Int64
+	lastRead                           atomic.Int64 // nanoseconds since the Unix epoch
 }
 
 func (t *traffic) message() *clusterv1.Traffic {
@@ -38,6 +39,7 @@ type counted struct {
 
 // Get implements chunk.Store.
 func (c *counted) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
+	c.traffic.lastRead.Store(c.service.deps.Clock.Now().UnixNano())
 	b, err := c.Node.Get(ctx, h)
 	if c.traffic.done(&c.traffic.reads, err); err == nil {
 		c.traffic.bytesRead.Add(int64(b.Len()))

@@ -46,6 +46,8 @@ type Deps struct {
 	Logger *slog.Logger
 	// Each calls do with 0 … n-1, some at a time, and returns when all calls have; nil: one after the other.
 	Each func(n int, do func(i int))
+	// Busy reports whether clients read from the node just now; nil: never.
+	Busy func() bool
 }
 
 // Engine makes the tasks that heal a node. Make it with New.
@@ -61,6 +63,7 @@ type Engine struct {
 
 	walked  atomic.Uint64
 	foreign atomic.Int64
+	movers  atomic.Int64 // chunks on their way, or about to be
 }
 
 // New makes an Engine. Kinds: those of Local.Note; Corrupted.
@@ -74,6 +77,9 @@ func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 				do(i)
 			}
 		}
+	}
+	if d.Busy == nil {
+		d.Busy = func() bool { return false }
 	}
 	e := &Engine{config: c, deps: d, local: d.Local, peers: d.Peers}
 	e.rebalance.Engine, e.repair.Engine, e.scrub.Engine = e, e, e

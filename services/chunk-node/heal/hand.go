@@ -3,9 +3,11 @@ package heal
 import (
 	"context"
 	"slices"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/services/chunk-node/tasks"
@@ -66,6 +68,21 @@ func (e *Engine) offer(ctx context.Context, a *layout.Active, id chunk.NodeID, d
 		data.progress.Add(0, int64(bytes.Len()))
 	}
 	return outcome, err
+}
+
+// longestYield bounds the pause after a chunk while clients read, so that a slow line is not left idle for long.
+const longestYield = 100 * time.Millisecond
+
+// yield moves a chunk, and pauses then while clients read: for as long as it took, times the chunks on their way, so that these keep the
+// disks and lines of both sides busy for half of the time.
+func (e *Engine) yield(ctx context.Context, move func() error) error {
+	movers := e.movers.Add(1)
+	defer e.movers.Add(-1)
+	began := e.deps.Clock.Now()
+	if err := move(); err != nil || !e.deps.Busy() {
+		return err
+	}
+	return clock.Sleep(ctx, e.deps.Clock, min(time.Duration(movers)*e.deps.Clock.Now().Sub(began), longestYield))
 }
 
 // payload is the bytes of a chunk, read when somebody wants them.

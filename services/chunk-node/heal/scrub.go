@@ -115,7 +115,7 @@ func (s *scrub) partition(ctx context.Context, p *tasks.Progress, partition chun
 			return err
 		}
 		for _, h := range hashes {
-			if err := s.verify(ctx, p, h); err != nil {
+			if err := s.yield(ctx, func() error { return s.verify(ctx, p, h) }); err != nil {
 				return err
 			}
 			s.note.After = h

@@ -34,6 +34,7 @@ type rebalance struct {
 	note    walkNote
 	served  map[chunk.Partition][]chunk.NodeID // who has got all of a partition that is not done, since others were away
 	counted time.Time                          // when foreign chunks were counted
+	noted   time.Time                          // when the note was last written on the way
 }
 
 // Pass implements tasks.Job.
@@ -156,15 +157,24 @@ func (w *rebalance) walk(ctx context.Context, p *tasks.Progress, a *layout.Activ
 	return way, err
 }
 
+// noteInterval is how much of a walk a crash may cost: what was done is noted that often.
+const noteInterval = 2 * time.Second
+
 // finished notes that a partition is done.
 func (w *rebalance) finished(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
+	p.Add(1, 0)
 	w.mu.Lock()
 	w.note.Done.add(partition)
 	delete(w.served, partition)
+	now := w.deps.Clock.Now()
+	if now.Sub(w.noted) < noteInterval {
+		w.mu.Unlock()
+		return nil
+	}
+	w.noted = now
 	next := w.note
 	next.Done = slices.Clone(next.Done)
 	w.mu.Unlock()
-	p.Add(1, 0)
 	return w.writeNote(ctx, walkName, next)
 }
 
@@ -182,7 +192,7 @@ func (w *rebalance) partition(ctx context.Context, p *tasks.Progress, a *layout.
 	bad := ""
 	if len(ready) > 0 {
 		err = w.chunks(ctx, partition, func(h chunk.Hash) error {
-			failed := w.one(ctx, p, a, h, ready, drop)
+			failed := w.yield(ctx, func() error { return w.one(ctx, p, a, h, ready, drop) })
 			if failed == nil || final(ctx, failed) {
 				return failed
 			}

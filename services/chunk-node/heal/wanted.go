@@ -34,7 +34,10 @@ func (r *repair) wanted(ctx context.Context, p *tasks.Progress, a *layout.Active
 		got := make([]bool, len(list))
 		r.deps.Each(len(list), func(i int) {
 			if failed[i] = ctx.Err(); failed[i] == nil {
-				got[i], failed[i] = r.get(ctx, p, a, list[i], due)
+				failed[i] = r.yield(ctx, func() (err error) {
+					got[i], err = r.get(ctx, p, a, list[i], due)
+					return err
+				})
 			}
 		})
 		for i, err := range failed {
