@@ -246,3 +246,31 @@ func TestAnOlderFolderIsTakenOver(t *testing.T) {
 	require.EqualValues(t, 1, status(t, s).Wanted)
 	requireConsistent(t, s)
 }
+
+func TestAChunkDroppedAndPutAgainInOneGroupIsThere(t *testing.T) {
+	for _, size := range []int{500, 2000} {
+		o := options(memFS(t))
+		o.InlineBelow = 1000
+		s, ctx := open(t, o), t.Context()
+		h, b := chunktest.Chunk(1, size)
+		ref := chunktest.Ref(1)
+		chunktest.RequirePut(t, s, h, b, ref)
+		v := s.volumes[0]
+		put := &op{kind: opPut, hash: h, ref: ref, offered: s.contentOf(b)}
+		if put.offered.Place == state.InFile {
+			var err error
+			put.temporary, err = v.writeTemporary(put.offered)
+			require.NoError(t, err)
+		}
+		drop := &op{kind: opDrop, hash: h, refs: []chunk.Ref{ref}, still: yes}
+		v.writerOf(h).process([]*op{drop, put})
+		require.NoError(t, drop.err)
+		require.NoError(t, put.err)
+		require.True(t, drop.dropped)
+		e, err := s.Chunk(ctx, h)
+		require.NoError(t, err)
+		require.Equal(t, []chunk.Ref{ref}, e.Refs, "the reference that was dropped came back")
+		chunktest.RequireGet(t, s, h, b)
+		requireConsistent(t, s)
+	}
+}
