@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
@@ -176,6 +177,56 @@ func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
 	}
 	st.StoredBytes = st.Bytes
 	return st, nil
+}
+
+// Hashes are the chunks with live references.
+func (s *Store) Hashes() []chunk.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []chunk.Hash
+	for h, e := range s.chunks {
+		if e.referenced() {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// Live are the live references of a chunk, in order.
+func (s *Store) Live(h chunk.Hash) []chunk.Ref {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live(h)
+}
+
+func (s *Store) live(h chunk.Hash) []chunk.Ref {
+	e := s.chunks[h]
+	if e == nil {
+		return nil
+	}
+	var all []chunk.Ref
+	for ref, live := range e.refs {
+		if live {
+			all = append(all, ref)
+		}
+	}
+	slices.SortFunc(all, chunk.Ref.Compare)
+	return all
+}
+
+// Drop forgets a chunk and its references, without tombstones, if its live references are exactly refs; it reports whether they were.
+func (s *Store) Drop(h chunk.Hash, refs []chunk.Ref) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.live(h), refs) {
+		return false
+	}
+	e := s.chunks[h]
+	for _, r := range refs {
+		delete(e.refs, r)
+	}
+	e.data, e.bad = nil, false
+	return true
 }
 
 // Corrupt flips a bit of the stored copy. It reports whether there was one.
