@@ -54,8 +54,9 @@ func node(address string) layout.Node {
 type server struct {
 	chunknodev1.UnimplementedChunkNodeServiceServer
 	address string
-	asked   chan struct{} // for each deletion that arrived
-	answer  chan struct{} // one for each that may be answered; closed: all
+	asked   chan struct{}  // for each deletion that arrived
+	answer  chan struct{}  // one for each that may be answered; closed: all
+	adopted *layout.Active // nil: it takes requests of any layout
 }
 
 func serve(t *testing.T) *server {
@@ -73,7 +74,15 @@ func serve(t *testing.T) *server {
 	return s
 }
 
-func (s *server) Delete(ctx context.Context, _ *chunknodev1.DeleteRequest) (*chunknodev1.DeleteResponse, error) {
+func (s *server) GetLayouts(context.Context, *chunknodev1.GetLayoutsRequest) (*chunknodev1.GetLayoutsResponse, error) {
+	b, err := s.adopted.MarshalBinary()
+	return &chunknodev1.GetLayoutsResponse{Layouts: b}, err
+}
+
+func (s *server) Delete(ctx context.Context, r *chunknodev1.DeleteRequest) (*chunknodev1.DeleteResponse, error) {
+	if s.adopted != nil && r.Layout != s.adopted.Number() {
+		return nil, layout.Differs(s.adopted.Number())
+	}
 	s.asked <- struct{}{}
 	select {
 	case <-s.answer:
@@ -236,4 +245,52 @@ func TestAStoreOverNodesThatAreAwayAnswersInTime(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Get(context.Background(), chunk.Hash{1})
 	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+}
+
+func TestAnOperationGoesOnWithTheNewerLayoutsOfANode(t *testing.T) {
+	before, after := serve(t), serve(t)
+	close(before.answer)
+	close(after.answer)
+	goes, comes := node(before.address), node(after.address)
+	before.adopted = assigned(t, 3, comes)
+	after.adopted = before.adopted
+	m := members(t, deps())
+	c, err := m.Chunks(DefaultStoreConfig())
+	require.NoError(t, err)
+	require.NoError(t, m.Apply(assigned(t, 1, goes)))
+	require.NoError(t, c.Delete(context.Background(), chunk.Hash{1}, chunk.Ref{}))
+	require.EqualValues(t, 3, m.Layouts().Number())
+	require.Empty(t, before.asked)
+	require.Len(t, after.asked, 1)
+}
+
+func TestWhoAnswersIsAlive(t *testing.T) {
+	s := serve(t)
+	close(s.answer)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	there, away := node(s.address), node(listener.Addr().String())
+	m := members(t, deps())
+	require.NoError(t, m.Apply(assigned(t, 1, there, away)))
+	for range 3 {
+		for _, n := range []layout.Node{there, away} {
+			client, err := m.Client(n.ID)
+			require.NoError(t, err)
+			err = client.Delete(context.Background(), chunk.Hash{1}, chunk.Ref{})
+			require.Equal(t, n.ID == there.ID, err == nil, "%v", err)
+		}
+	}
+	require.True(t, m.Alive(there.ID))
+	require.False(t, m.Alive(away.ID))
+	require.False(t, m.Alive(uuid.New()), "it is in no layout")
+	_, err = m.Client(uuid.New())
+	require.True(t, errors.IsEntity(err, errors.NotFound, errors.Node), "%v", err)
+
+	told := deps()
+	told.Alive = func(id chunk.NodeID) bool { return id == away.ID }
+	m = members(t, told)
+	require.NoError(t, m.Apply(assigned(t, 1, there, away)))
+	require.True(t, m.Alive(away.ID))
+	require.False(t, m.Alive(there.ID))
 }
