@@ -29,7 +29,12 @@ var callers = map[string][]string{
 	"/garage.metadata.v1.MetadataService/GetInfo":      {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 
 	"/garage.chunknode.v1.ChunkNodeService/*": {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
-	// The sweeper removes references, has those owed that were not reached, and probes.
+	// The sweeper removes references, has those owed that were not reached, and probes. Snapshots are kept in chunks, and
+	// what they bring back is referred to again.
+	"/garage.chunknode.v1.ChunkNodeService/Get":    {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/Put":    {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/PutRef": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
+	"/garage.chunknode.v1.ChunkNodeService/Repair": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Delete": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Owe":    {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Status": {ServiceGateway, ServiceMetadata, ServiceRebalancer, ServiceChunkNode},

@@ -16,6 +16,7 @@ type Config struct {
 	MemTable config.Size `conf:"buffer" help:"memory for metadata not yet sorted to disk" min:"1MiB" max:"256MiB"`
 	Reserve  config.Size `conf:"reserve" help:"a disk with less room left takes no new metadata, only deletions"`
 	Sweep    Sweep       `conf:"sweep"`
+	Snapshot Snapshot    `conf:"snapshot"`
 }
 
 // Sweep is the settings of the sweeper.
@@ -42,6 +43,7 @@ func DefaultConfig() Config {
 			Interval: 10 * time.Minute, Pause: time.Second, Grace: 10 * time.Minute, Idle: 24 * time.Hour,
 			RetryMin: time.Second, RetryMax: time.Minute, Parallel: 16, Timeout: 30 * time.Second,
 		},
+		Snapshot: Snapshot{Interval: 24 * time.Hour, Keep: 7},
 	}
 }
 

@@ -3,6 +3,8 @@ package metadata
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
@@ -35,9 +37,10 @@ type Deps struct {
 
 // Service keeps metadata. New makes one, which can be used at once; Run keeps it in order and closes it.
 type Service struct {
-	store    meta.Store
-	database database
-	sweeper  *sweeper
+	store     meta.Store
+	database  database
+	sweeper   *sweeper
+	snapshots *snapshots
 }
 
 // New opens the database. Kinds: Invalid if something it cannot do without is
@@ -54,6 +57,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	s.store, s.database, s.sweeper.store = store, db, store
 	s.sweeper.leaser, _ = db.(leaser)
+	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, deps: d, leaser: s.sweeper.leaser}
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}
@@ -70,9 +74,12 @@ func (s *Service) Check(context.Context) error { return s.database.Problem() }
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { server.Register(r, s.store) }
 
-// Run sweeps until ctx ends; then it waits for the calls under way and closes the database.
+// Run sweeps and takes snapshots until ctx ends; then it waits for the calls under way and closes the database.
 func (s *Service) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	work.Go(func() { s.snapshots.run(ctx) })
 	s.sweeper.run(ctx)
+	work.Wait()
 	return s.Close()
 }
 

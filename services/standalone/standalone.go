@@ -52,6 +52,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
+	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
 	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 	"deuxfleurs.fr/garage/services/metadata"
 )
 
-// The sweeper removes references and receives no chunk.
-const memory = 1 << 20
+// The sweeper removes references and receives no chunk; who reads a snapshot from chunks, or restores what only a node that
+// does not own it has, receives a few, each of which may take a quarter of this.
+const memory = 64 << 20
 
 type settings struct {
 	program.Settings `conf:""`
@@ -56,6 +57,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	service.Register(server.GRPC())
+	service.RegisterSnapshots(p.Admin.GRPC(), service.Store())
 	p.Add("metadata", service)
 	p.Add("gRPC server", server)
 	return p.Announce(consul.Service{Name: consul.ServiceMetadata}, "rpc.listen", server.Addr())
