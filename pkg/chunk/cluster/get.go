@@ -14,8 +14,8 @@ import (
 const othersAtOnce = 4
 
 // Get implements chunk.Store: it returns the bytes of the first owner that has
-// them, whole. Kind NotFound needs the answer of all owners, in all layouts in force, and of every other
-// node that is alive; while one does not answer, the kind is Unavailable.
+// them, whole. Kind NotFound, like Corrupted, needs the answer of every node of the layouts in force, any of which may have stood in
+// for an owner; while one does not answer, the kind is Unavailable.
 func (s *Store) Get(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
@@ -34,6 +34,10 @@ func (s *Store) read(ctx context.Context, h chunk.Hash) (*buffer.Buffer, error) 
 	}
 	if newer := g.s.newest(g.errs, g.peer); newer != nil {
 		return nil, newer
+	}
+	if left := len(s.peers) - len(g.nodes); left > 0 && g.answer != quorum.Unavailable {
+		return nil, errors.E(errors.Unavailable, errors.Chunk, h.String(), "no node that answers has a good copy, and %d that may have stood in do not answer%s",
+			left, s.reasons(nil, g.errs, g.peer))
 	}
 	switch g.answer {
 	case quorum.NotFound:

@@ -153,6 +153,10 @@ func TestNotFoundNeedsEveryNode(t *testing.T) {
 	for isOwner(w.owners(h), other) {
 		other++
 	}
+	w.peers[other].alive = func(chunk.NodeID) bool { return false }
+	_, err = w.Get(ctx, h)
+	require.True(t, errors.Is(err, errors.Unavailable), "it is not asked, and may have it: %v", err)
+	w.peers[other].alive = nil
 	_, err = w.memory[other].Put(ctx, h, data, w.ref())
 	require.NoError(t, err)
 	w.requireGets(h, data)
