@@ -229,9 +229,11 @@ func (c *client) get() {
 	}
 }
 
-// read asks the owners, the former owners, and then all other nodes that are alive.
+// read asks the owners, the former owners, then all other nodes that are alive, and the owners once more: one of those asked
+// before may have got the chunk meanwhile from one that was asked later.
 func (c *client) read(used *layout.Active, h chunk.Hash) ([]byte, error) {
-	asked := slices.Concat(used.Owners(h.Partition()), used.Former(h.Partition()))
+	owners := used.Owners(h.Partition())
+	asked := slices.Concat(owners, used.Former(h.Partition()))
 	c.w.random.Shuffle(len(asked), func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
 	for n := range used.Nodes() {
 		if !slices.Contains(asked, uint16(n)) && c.w.believed(used.Nodes()[n].ID) {
@@ -240,7 +242,7 @@ func (c *client) read(used *layout.Active, h chunk.Hash) ([]byte, error) {
 	}
 	var unknown, bad error
 	var repair []*remote
-	for _, n := range asked {
+	for _, n := range slices.Concat(asked, owners) {
 		p := c.peer(used, n)
 		b, err := p.Get(context.Background(), h)
 		switch {
