@@ -4,7 +4,7 @@
 //
 // What is real is package heal with the tasks of a node, and the rules of package state; what is simulated is the network, the
 // clock, the disks, the clients and the operator. Each process is a goroutine that runs only when the scheduler hands it the
-// turn and that waits only by calls of this package, so the same seed gives the same run, to the last event (World.Trace).
+// turn and that waits only by calls of this package, so the same seed gives the same run, to the last event (Result.Trace).
 //
 // A model knows what was acknowledged, and checks what Garage promises, during the run (model.go) and after it, once all is
 // whole again and had time to heal (Run):
