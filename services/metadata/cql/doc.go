@@ -104,7 +104,7 @@
 // gc_grace is 10 days: a node that was away for longer must be rebuilt, not rejoined, and repair runs weekly. Only rows of
 // single uploads keep theirs for 3 hours: they are checked against the objects before anything rests on them.
 //
-// Until the sweeper has come, a deleted key is two rows that a listing reads over. A page therefore ends after about 50,000 rows, with
+// Until the sweeper has come, a deleted key is two rows that a listing reads over. A page therefore ends after about 25,000 rows, with
 // where to go on, though it may be empty. With a delimiter it ends between two common prefixes only, as After would otherwise skip
 // one: over 300,000 deleted keys in a single one a page takes some seconds.
 //

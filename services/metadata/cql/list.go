@@ -23,7 +23,7 @@ const (
 	maxListed       = 10_000 // entries of a page; a page of S3 has 1,000
 	statementsAtOne = 1024   // statements of a round under way, more than a round has
 	// maxLooked is about how many rows a page looks at: beyond, deleted keys that the sweeper has not come to would make it slow.
-	maxLooked = 50_000
+	maxLooked = 25_000
 )
 
 // List implements meta.Objects.
