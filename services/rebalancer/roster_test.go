@@ -89,10 +89,15 @@ func TestANodeStandsBetweenTheLayoutAndWhatIsAlive(t *testing.T) {
 		adminv1.NodeState_NODE_STATE_DRAINING:    {instance: there, reports: true, placed: true, seen: with(5)},
 		adminv1.NodeState_NODE_STATE_EMPTY:       {instance: there, reports: true, placed: true, seen: with(0)},
 		adminv1.NodeState_NODE_STATE_LEAVING:     {desired: desiredNode, instance: there, reports: true, seen: seen{leaving: true}},
+		adminv1.NodeState_NODE_STATE_LOST:        {desired: desiredNode, reports: true, lost: true},
 		adminv1.NodeState_NODE_STATE_UNSPECIFIED: {instance: &consul.Instance{}, reports: true, seen: with(0)},
 	} {
 		require.Equal(t, want, n.state())
 	}
+	taken := nodeView{instance: there, reports: true, former: true, behind: true, seen: with(0)}
+	require.Equal(t, adminv1.NodeState_NODE_STATE_DRAINING, taken.state(), "it has not walked to the end")
+	taken.behind = false
+	require.Equal(t, adminv1.NodeState_NODE_STATE_EMPTY, taken.state())
 	require.Equal(t, adminv1.NodeState_NODE_STATE_HEALTHY, (&nodeView{desired: desiredNode, instance: there}).state(), "this instance gets no reports")
 }
 

@@ -16,19 +16,6 @@ func node(i int) layout.Node {
 	return layout.Node{ID: id, Zone: "zone-" + string(rune('a'+i%3)), Capacity: 1 << 40, Tokens: 100}
 }
 
-func published(t *testing.T, number uint64, nodes int) layout.Placement {
-	t.Helper()
-	var all []layout.Node
-	for i := range nodes {
-		all = append(all, node(i+1))
-	}
-	l, err := layout.New(number, min(3, nodes), all)
-	require.NoError(t, err)
-	a, err := layout.Assign(nil, l)
-	require.NoError(t, err)
-	return layout.Placement{Layout: l, Assignment: a}
-}
-
 // widened is the assignment of the first nodes of a layout as one of the whole layout, whose other nodes own nothing.
 func widened(t *testing.T, a *layout.Assignment, l layout.Layout) *layout.Assignment {
 	t.Helper()
