@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"deuxfleurs.fr/garage/pkg/consul"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
@@ -39,6 +41,9 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 	for _, n := range nodes {
 		answer.Nodes = append(answer.Nodes, n.message(now))
 	}
+	if answer.Database, err = s.database(ctx); err != nil {
+		problems = append(problems, err.Error())
+	}
 	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()
 	info, err := s.deps.Store.Info(asked)
@@ -48,6 +53,20 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
 	answer.Problem = strings.Join(problems, "; ")
 	return answer, nil
+}
+
+// database is when the machines of the database were repaired.
+func (s *Service) database(ctx context.Context) ([]*adminv1.DatabaseMachine, error) {
+	machines, err := s.deps.Consul.DatabaseRepairs(ctx)
+	var all []*adminv1.DatabaseMachine
+	for _, m := range machines {
+		said := &adminv1.DatabaseMachine{Machine: m.Name}
+		if !m.Repaired.IsZero() {
+			said.Repaired = timestamppb.New(m.Repaired)
+		}
+		all = append(all, said)
+	}
+	return all, err
 }
 
 // services are those that Consul knows, without the chunk-nodes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,8 @@ type statusJSON struct {
 	// OldestLayout is the number of the oldest layout in force: below that of layout while data moves.
 	OldestLayout uint64        `json:"oldest_layout"`
 	Waiting      []waitingJSON `json:"waiting"`
+	// Database is the machines of the database whose repair is recorded.
+	Database []repairedJSON `json:"database"`
 }
 
 type nodeJSON struct {
@@ -145,6 +148,7 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
 		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
 	v.OldestLayout, v.Waiting = s.GetOldestLayout(), newWaiting(s.GetWaiting())
+	v.Database = newRepaired(s.GetDatabase())
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
 		v.Nodes = append(v.Nodes, newNodeJSON(n))
@@ -177,6 +181,9 @@ func (v *statusJSON) write(w io.Writer) {
 	row(w, "buckets", v.Buckets)
 	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
 	row(w, "uploads in progress", v.Uploads)
+	if len(v.Database) > 0 {
+		row(w, "database repaired", repairedText(v.Database, time.Now()))
+	}
 	row(w, "")
 	row(w, "NODE", "ZONE", "ADDRESS", "STATE", "CHUNKS", "SIZE", "FREE", "OF", "PARTITIONS", "OWED", "BAD", "WANTED")
 	for _, n := range v.Nodes {

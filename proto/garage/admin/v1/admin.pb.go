@@ -2144,8 +2144,10 @@ type GetStatusResponse struct {
 	Problem string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
 	// oldest_layout is the number of the oldest layout in force: below that of
 	// layout while chunks are on their way to other nodes.
-	OldestLayout  uint64     `protobuf:"varint,12,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
-	Waiting       []*Waiting `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	OldestLayout uint64     `protobuf:"varint,12,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
+	Waiting      []*Waiting `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// database is the machines of the database whose repair is recorded.
+	Database      []*DatabaseMachine `protobuf:"bytes,14,rep,name=database,proto3" json:"database,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2271,6 +2273,67 @@ func (x *GetStatusResponse) GetWaiting() []*Waiting {
 	return nil
 }
 
+func (x *GetStatusResponse) GetDatabase() []*DatabaseMachine {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+// DatabaseMachine is a machine with a node of the metadata's database.
+type DatabaseMachine struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Machine string                 `protobuf:"bytes,1,opt,name=machine,proto3" json:"machine,omitempty"`
+	// repaired is when its repair succeeded last; unset: never.
+	Repaired      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseMachine) Reset() {
+	*x = DatabaseMachine{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseMachine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseMachine) ProtoMessage() {}
+
+func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseMachine.ProtoReflect.Descriptor instead.
+func (*DatabaseMachine) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DatabaseMachine) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *DatabaseMachine) GetRepaired() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Repaired
+	}
+	return nil
+}
+
 // LayoutNode is a node as the operator wants it.
 type LayoutNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2287,7 +2350,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2362,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2375,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2363,7 +2426,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2438,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2451,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2432,7 +2495,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2507,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2520,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -2489,7 +2552,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2564,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2577,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 type GetLayoutResponse struct {
@@ -2538,7 +2601,7 @@ type GetLayoutResponse struct {
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2613,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2626,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -2635,7 +2698,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2710,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2723,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LostNode) GetNode() string {
@@ -2699,7 +2762,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2774,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2787,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -2765,7 +2828,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2840,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2853,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -2816,7 +2879,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2891,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2904,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -2861,7 +2924,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +2936,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +2949,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -2912,7 +2975,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +2987,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3000,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -2956,7 +3019,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3031,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3044,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3001,7 +3064,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3076,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3089,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3062,7 +3125,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3074,7 +3137,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3087,7 +3150,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Share) GetName() string {
@@ -3195,7 +3258,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3270,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3283,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3333,7 +3396,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3408,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3421,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3384,7 +3447,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3459,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3472,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3427,7 +3490,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3502,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3515,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 type DropLayoutResponse struct {
@@ -3465,7 +3528,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3540,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3553,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -3512,7 +3575,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3587,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3600,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -3570,7 +3633,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3582,7 +3645,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3595,7 +3658,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -3644,7 +3707,7 @@ type CommandNodesRequest struct {
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3719,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3732,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -3720,7 +3783,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3795,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3808,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Commanded) GetNode() string {
@@ -3778,7 +3841,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +3853,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +3866,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -3824,7 +3887,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +3899,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +3912,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -3886,7 +3949,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +3961,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +3974,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -3979,7 +4042,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4054,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4067,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4061,7 +4124,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4136,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4149,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4263,7 +4326,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aWaiting\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xc0\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xfe\x03\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x18\n" +
@@ -4279,7 +4342,11 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	" \x01(\x03R\auploads\x12\x18\n" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12#\n" +
 	"\roldest_layout\x18\f \x01(\x04R\foldestLayout\x122\n" +
-	"\awaiting\x18\r \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\"\x84\x01\n" +
+	"\awaiting\x18\r \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\x12<\n" +
+	"\bdatabase\x18\x0e \x03(\v2 .garage.admin.v1.DatabaseMachineR\bdatabase\"c\n" +
+	"\x0fDatabaseMachine\x12\x18\n" +
+	"\amachine\x18\x01 \x01(\tR\amachine\x126\n" +
+	"\brepaired\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\brepaired\"\x84\x01\n" +
 	"\n" +
 	"LayoutNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -4465,7 +4532,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: garage.admin.v1.NodeState
 	(*Key)(nil),                    // 1: garage.admin.v1.Key
@@ -4501,44 +4568,45 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*NodeTask)(nil),               // 31: garage.admin.v1.NodeTask
 	(*Waiting)(nil),                // 32: garage.admin.v1.Waiting
 	(*GetStatusResponse)(nil),      // 33: garage.admin.v1.GetStatusResponse
-	(*LayoutNode)(nil),             // 34: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                 // 35: garage.admin.v1.Layout
-	(*LayoutChange)(nil),           // 36: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),       // 37: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),      // 38: garage.admin.v1.GetLayoutResponse
-	(*LostNode)(nil),               // 39: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),      // 40: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),     // 41: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),      // 42: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),     // 43: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),  // 44: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil), // 45: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),      // 46: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                  // 47: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),     // 48: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),     // 49: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),    // 50: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),      // 51: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),     // 52: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),     // 53: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),    // 54: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),    // 55: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),              // 56: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),   // 57: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),     // 58: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),          // 59: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),           // 60: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),    // 61: garage.admin.v1.ListDamagedResponse
-	(*timestamppb.Timestamp)(nil),  // 62: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),          // 63: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),    // 64: google.protobuf.Duration
-	(v1.Task)(0),                   // 65: garage.chunknode.v1.Task
+	(*DatabaseMachine)(nil),        // 34: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),             // 35: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                 // 36: garage.admin.v1.Layout
+	(*LayoutChange)(nil),           // 37: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),       // 38: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),      // 39: garage.admin.v1.GetLayoutResponse
+	(*LostNode)(nil),               // 40: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),      // 41: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),     // 42: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),      // 43: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),     // 44: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),  // 45: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil), // 46: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),      // 47: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                  // 48: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),     // 49: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),     // 50: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),    // 51: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),      // 52: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),     // 53: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),     // 54: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),    // 55: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),    // 56: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),              // 57: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),   // 58: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),     // 59: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),          // 60: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),           // 61: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),    // 62: garage.admin.v1.ListDamagedResponse
+	(*timestamppb.Timestamp)(nil),  // 63: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),          // 64: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),    // 65: google.protobuf.Duration
+	(v1.Task)(0),                   // 66: garage.chunknode.v1.Task
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	62, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	63, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	2,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	2,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	62, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	63, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	3,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	1,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	1,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -4554,84 +4622,86 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	3,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
 	0,  // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
 	31, // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	63, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	64, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	64, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	65, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
 	30, // 21: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
 	29, // 22: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
 	32, // 23: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	34, // 24: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	34, // 25: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	35, // 26: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	36, // 27: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	30, // 28: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	32, // 29: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	39, // 30: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	62, // 31: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	34, // 32: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	36, // 33: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	36, // 34: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	36, // 35: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	35, // 36: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	47, // 37: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	47, // 38: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	64, // 39: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	35, // 40: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	36, // 41: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	65, // 42: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	31, // 43: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	56, // 44: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	62, // 45: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	59, // 46: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	60, // 47: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	6,  // 48: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	8,  // 49: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	10, // 50: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	12, // 51: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	14, // 52: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	16, // 53: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	18, // 54: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	20, // 55: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	22, // 56: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	24, // 57: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	26, // 58: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	28, // 59: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	37, // 60: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	40, // 61: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	42, // 62: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	44, // 63: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	46, // 64: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	49, // 65: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	51, // 66: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	53, // 67: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	55, // 68: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	58, // 69: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	7,  // 70: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	9,  // 71: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	11, // 72: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	13, // 73: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	15, // 74: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	17, // 75: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	19, // 76: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	21, // 77: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	23, // 78: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	25, // 79: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	27, // 80: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	33, // 81: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	38, // 82: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	41, // 83: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	43, // 84: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	45, // 85: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	48, // 86: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	50, // 87: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	52, // 88: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	54, // 89: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	57, // 90: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	61, // 91: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	70, // [70:92] is the sub-list for method output_type
-	48, // [48:70] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	34, // 24: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	63, // 25: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	35, // 26: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	35, // 27: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	36, // 28: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	37, // 29: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	30, // 30: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	32, // 31: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	40, // 32: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	63, // 33: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	35, // 34: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	37, // 35: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	37, // 36: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	37, // 37: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	36, // 38: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	48, // 39: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	48, // 40: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	65, // 41: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	36, // 42: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	37, // 43: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	66, // 44: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	31, // 45: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	57, // 46: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	63, // 47: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	60, // 48: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	61, // 49: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	6,  // 50: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	8,  // 51: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	10, // 52: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	12, // 53: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	14, // 54: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	16, // 55: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	18, // 56: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	20, // 57: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	22, // 58: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	24, // 59: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	26, // 60: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	28, // 61: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	38, // 62: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	41, // 63: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	43, // 64: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	45, // 65: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	47, // 66: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	50, // 67: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	52, // 68: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	54, // 69: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	56, // 70: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	59, // 71: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	7,  // 72: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	9,  // 73: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	11, // 74: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	13, // 75: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	15, // 76: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	17, // 77: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	19, // 78: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	21, // 79: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	23, // 80: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	25, // 81: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	27, // 82: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	33, // 83: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	39, // 84: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	42, // 85: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	44, // 86: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	46, // 87: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	49, // 88: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	51, // 89: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	53, // 90: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	55, // 91: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	58, // 92: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	62, // 93: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	72, // [72:94] is the sub-list for method output_type
+	50, // [50:72] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -4645,7 +4715,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
