@@ -128,6 +128,33 @@ func TestMetadataServicesAreKilledAndStopped(t *testing.T) {
 	})
 }
 
+// Whoever starts a copy of a data folder, here on the same machine, is told so; the node itself goes on.
+func TestACopyOfAChunkNodeRefusesToServe(t *testing.T) {
+	r := begin(t)
+	u := r.strain()
+	u.goesOn(50)
+	node, copied := r.chunkNodes[0], r.program("chunk-node-3copy", "--listen", free(t), "--zone", "zone-1")
+	// A copy of a folder in use would be torn.
+	node.end(syscall.SIGTERM)
+	require.NoError(t, os.CopyFS(copied.data(), os.DirFS(node.data())))
+	node.start()
+	node.ready()
+	copied.start()
+	u.goesOn(50)
+	select {
+	case <-copied.ended:
+	case <-time.After(2 * patience):
+		require.Fail(t, "the copy goes on")
+	}
+	said, err := os.ReadFile(copied.log)
+	require.NoError(t, err)
+	require.Contains(t, string(said), "another process has this ID and serves, at "+node.args[6])
+	require.NotContains(t, string(said), "registered in Consul")
+	node.ready()
+	u.goesOn(50)
+	u.end(nil)
+}
+
 func TestTheAuthorityIsReplaced(t *testing.T) {
 	r := begin(t)
 	u := r.strain()
