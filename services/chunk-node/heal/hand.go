@@ -71,10 +71,10 @@ func (e *Engine) offer(ctx context.Context, a *layout.Active, id chunk.NodeID, d
 }
 
 // longestYield bounds the pause after a chunk while clients read, so that a slow line is not left idle for long.
-const longestYield = 100 * time.Millisecond
+const longestYield = 300 * time.Millisecond
 
-// yield moves a chunk, and pauses then while clients read: for as long as it took, times the chunks on their way, so that these keep the
-// disks and lines of both sides busy for half of the time.
+// yield moves a chunk, and pauses then while clients read: for three times as long as it took, times the chunks on their way, so that
+// these keep the disks and lines of both sides busy for a quarter of the time.
 func (e *Engine) yield(ctx context.Context, move func() error) error {
 	movers := e.movers.Add(1)
 	defer e.movers.Add(-1)
@@ -82,7 +82,7 @@ func (e *Engine) yield(ctx context.Context, move func() error) error {
 	if err := move(); err != nil || !e.deps.Busy() {
 		return err
 	}
-	return clock.Sleep(ctx, e.deps.Clock, min(time.Duration(movers)*e.deps.Clock.Now().Sub(began), longestYield))
+	return clock.Sleep(ctx, e.deps.Clock, min(3*time.Duration(movers)*e.deps.Clock.Now().Sub(began), longestYield))
 }
 
 // payload is the bytes of a chunk, read when somebody wants them.

@@ -23,7 +23,6 @@ type repair struct {
 	creditors map[chunk.NodeID]*creditor
 	returned  map[chunk.NodeID]time.Time // when a node was seen to be alive; those that are away are not in it
 	compared  map[chunk.NodeID]time.Time // when the comparison with a node last began
-	layout    uint64                     // that it was for
 	next      time.Time                  // of the next comparison with all; zero: none was made yet
 }
 
