@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	gerrors "deuxfleurs.fr/garage/pkg/errors"
@@ -42,7 +43,16 @@ func (c *connection) addFlags(cmd *cobra.Command) {
 }
 
 // with calls the server.
-func (c *connection) with(cmd *cobra.Command, call func(ctx context.Context, admin adminv1.AdminServiceClient) error) (err error) {
+func (c *connection) with(cmd *cobra.Command, call func(ctx context.Context, admin adminv1.AdminServiceClient) error) error {
+	return c.connected(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		return call(ctx, adminv1.NewAdminServiceClient(conn))
+	})
+}
+
+// connected makes calls that may take as long as the person who waits for them does.
+func (c *connection) connected(cmd *cobra.Command, call func(ctx context.Context, conn *grpc.ClientConn) error) (err error) {
 	data := firstOf(c.data, os.Getenv("GARAGE_DATA"), defaultData)
 	address := firstOf(c.admin, os.Getenv("GARAGE_ADMIN"), savedAddress(data), defaultAdmin)
 	token, err := findToken(data)
@@ -54,9 +64,7 @@ func (c *connection) with(cmd *cobra.Command, call func(ctx context.Context, adm
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	ctx, cancel := context.WithTimeout(cmd.Context(), callTimeout)
-	defer cancel()
-	return explain(call(ctx, adminv1.NewAdminServiceClient(conn)), address, data)
+	return explain(call(cmd.Context(), conn), address, data)
 }
 
 // findToken takes the token of the environment or of the data folder.
