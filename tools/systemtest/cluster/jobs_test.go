@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,9 +21,15 @@ func TestNomadAcceptsTheJobFiles(t *testing.T) {
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(root, "nomad", "*.nomad.hcl"))
 	require.NoError(t, err)
-	require.Len(t, files, 6)
+	require.Len(t, files, 7)
 	for _, file := range files {
-		for _, driver := range []string{"", "raw_exec", "exec", "docker"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		drivers := []string{"", "raw_exec", "exec", "docker"}
+		if !strings.Contains(string(text), `variable "driver"`) {
+			drivers = drivers[:1] // it needs the machine's own tools
+		}
+		for _, driver := range drivers {
 			args := []string{"job", "validate"}
 			if driver != "" {
 				args = append(args, "-var", "driver="+driver)
