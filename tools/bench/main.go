@@ -25,7 +25,7 @@ type options struct {
 	duration                 time.Duration
 	rounds, listKeys         int
 	dir                      string
-	idle, signed, wan        bool
+	idle, signed, wan, heal  bool
 }
 
 func main() {
@@ -41,6 +41,7 @@ func main() {
 	pflag.BoolVar(&o.signed, "signed", false, "sign the hash of each body, instead of UNSIGNED-PAYLOAD")
 	pflag.BoolVar(&o.idle, "idle", true, "say what memory the targets take before any load")
 	pflag.BoolVar(&o.wan, "wan", false, "measure nothing but what distance costs, in round trips; as root")
+	pflag.BoolVar(&o.heal, "heal", false, "measure nothing but what a change of the layout and a scrub cost; as root")
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -68,6 +69,9 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if o.wan {
 		return measureWAN(ctx, dir)
+	}
+	if o.heal {
+		return measureHealing(ctx, dir)
 	}
 	chosen, err := choose(rows(o.listKeys), o.rows)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,6 +40,9 @@ func NewProcess(p Process, args, env []string, dir string, launch func(*exec.Cmd
 	p.args, p.env, p.dir, p.launch = args, env, dir, launch
 	return &p
 }
+
+// Setenv changes the environment of the process from its next start on, by NAME=value; a value that is empty is like none.
+func (p *Process) Setenv(pairs ...string) { p.env = append(slices.Clone(p.env), pairs...) }
 
 // remember keeps what is needed to start the process again exactly as it was started.
 func (p *Process) remember() error {
