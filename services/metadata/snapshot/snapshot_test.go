@@ -31,7 +31,6 @@ type garage struct {
 	ctx    context.Context
 	store  meta.Store
 	chunks chunk.Store
-	random *fixed
 	bucket meta.Bucket
 }
 
