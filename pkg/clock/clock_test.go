@@ -91,3 +91,9 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 	require.Zero(t, m.Timers())
 	require.NoError(t, Sleep(context.Background(), m, 0))
 }
+
+func TestTheOffsetOfTheClockIsADuration(t *testing.T) {
+	require.Zero(t, mustOffset(""))
+	require.Equal(t, -time.Hour, mustOffset("-1h"))
+	require.PanicsWithValue(t, "GARAGE_DEBUG_CLOCK_OFFSET: time: unknown unit \" day\" in duration \"1 day\"", func() { mustOffset("1 day") })
+}
