@@ -67,6 +67,9 @@ func events(before, after []*chunknodev1.TaskStatus) []event {
 		default:
 			e.text = "a task of a node has ended"
 		}
+		if st.GetTask() == chunknodev1.Task_TASK_COLLECTION && st.GetDone() == 0 && e.level == slog.LevelInfo {
+			e.level = slog.LevelDebug // it looks every minute, and mostly finds nothing
+		}
 		all = append(all, e)
 	}
 	return all

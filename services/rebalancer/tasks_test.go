@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -37,4 +38,9 @@ func TestWhatTasksBeginAndEndIsAnEvent(t *testing.T) {
 		require.Contains(t, all[0].text, text)
 	}
 	require.Contains(t, events(list(scrubbing(idle, 1)), list(scrubbing(running, 0)))[0].text, "has begun")
+	collecting := func(state chunknodev1.TaskState, done int64) *chunknodev1.TaskStatus {
+		return &chunknodev1.TaskStatus{Task: chunknodev1.Task_TASK_COLLECTION, State: state, Done: done}
+	}
+	require.Equal(t, slog.LevelDebug, events(list(collecting(running, 0)), list(collecting(idle, 0)))[0].level, "nothing was found")
+	require.Equal(t, slog.LevelInfo, events(list(collecting(running, 0)), list(collecting(idle, 1)))[0].level)
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/chunk/faults"
@@ -153,4 +155,32 @@ func TestNobodyStandsInForOwnersThatAreThere(t *testing.T) {
 	z.Close(time.Minute)
 	require.Zero(t, z.Counts().StoodIn)
 	require.Zero(t, z.Counts().Owed)
+}
+
+// An owner falls silent when its write is answered already and the caller has let go of the bytes: who stands in gets them nevertheless.
+func TestAStandInGetsTheBytesAfterTheAnswer(t *testing.T) {
+	z := threeZones(t, false)
+	silent := make(chan struct{})
+	for id, n := range z.nodes {
+		if z.zoneOf(id) == "zone 0" {
+			n.Set(func(ctx context.Context, op faults.Op, h chunk.Hash) error {
+				select {
+				case <-silent:
+				case <-ctx.Done():
+				}
+				return faults.Away(ctx, op, h)
+			})
+		}
+	}
+	h, plain := chunktest.Chunk(1, 3000)
+	released := make(chan struct{})
+	data := buffer.FromSegments(plain.Segments(), func() { close(released) })
+	o, err := z.Put(ctx, h, data, chunktest.Ref(1))
+	require.NoError(t, err)
+	require.Equal(t, chunk.Stored, o)
+	data.Release()
+	close(silent)
+	z.settled(t)
+	require.Len(t, z.holders(h, chunktest.Ref(1)), 3)
+	<-released
 }

@@ -107,12 +107,18 @@ func (w *write) afterAnswer() {
 		s.end()
 		return
 	}
+	if w.data != nil {
+		w.data.Retain() // for whoever stands in from now on
+	}
 	holds := w.size()
 	writes, bytes := s.late.Add(1), s.bytes.Add(holds)
 	crowded := writes > int64(s.settings.Late)
 	rest := func() {
 		w.untilFinished(crowded || bytes > s.settings.LateBytes)
 		w.op.finish()
+		if w.data != nil {
+			w.data.Release()
+		}
 		s.bytes.Add(-holds)
 		s.late.Add(-1)
 	}
