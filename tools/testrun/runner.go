@@ -117,7 +117,9 @@ func (r runner) part(ctx context.Context, p part) (res result) {
 	if res.err = errors.Join(os.RemoveAll(temporary), os.MkdirAll(temporary, 0o755)); res.err != nil {
 		return res
 	}
-	defer func() { res.err = errors.Join(res.err, endLeftovers(id, log), unmountBelow(temporary, log), os.RemoveAll(temporary)) }()
+	defer func() {
+		res.err = errors.Join(res.err, endLeftovers(id, log), unmountBelow(temporary, log), os.RemoveAll(temporary))
+	}()
 	for _, s := range p.steps {
 		fmt.Fprintf(log, "$ (%s) %s %s\n", s.dir, strings.Join(s.env, " "), strings.Join(s.argv, " "))
 		counted, failures, err := r.step(ctx, p.name, s, []string{runEnv + "=" + id, "TMPDIR=" + temporary}, log)
