@@ -87,8 +87,10 @@ func ListSome[V any](ctx context.Context, source Source[V], shards int, q listin
 	more = listing.Walk(w, w.q, func(e listing.Entry) bool {
 		w.emitted++
 		if w.passed = e.Prefix; e.Prefix != "" {
+			w.last = e.Prefix
 			emit(e, Row[V]{})
 		} else {
+			w.last = w.current().row.Key
 			emit(e, *w.current().row)
 		}
 		return w.cost.Rounds < maxRounds
@@ -114,6 +116,7 @@ type walk[V any] struct {
 	// What the plans rest on.
 	emitted  int
 	passed   string         // the common prefix shown last; empty: a key was
+	last     string         // the key or common prefix shown last
 	shown    map[string]int // visible rows known of each common prefix
 	alphabet [256]bool      // bytes that keys have behind the prefix
 	visible  int            // of the rows read, those that are to be shown
@@ -162,7 +165,7 @@ func (w *walk[V]) settle() {
 			return
 		}
 		if w.cost.Rows >= w.most {
-			if looked := w.upTo(string(w.current().key)); looked > w.q.After {
+			if looked := max(w.upTo(string(w.current().key)), w.last); looked > w.q.After {
 				w.looked = looked
 				return
 			}
@@ -172,7 +175,7 @@ func (w *walk[V]) settle() {
 }
 
 // upTo is where the next listing may go on behind, all shards being known up to the lowest place that is not: the last key that its
-// shard answered, or, in a common prefix, which would be skipped from any place in it, just before that prefix.
+// shard answered, or, in a common prefix, which would be skipped from any place in it, a place before that prefix.
 func (w *walk[V]) upTo(unknown string) string {
 	if common := w.common(unknown); common != "" {
 		return common[:len(common)-1]
