@@ -183,6 +183,7 @@ func TestAReaderOfAVersionThatIsReplacedFindsItsChunks(t *testing.T) {
 
 	manual := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	c := DefaultConfig()
+	c.Snapshot.Interval = 0 // its chunks would be counted
 	f := &fixture{T: t, ctx: t.Context(), chunks: &faulty{Store: chunkmemory.New(uuid.New()), random: rand.New(rand.NewPCG(1, 2))}, bucket: uuid.New()}
 	service, err := New(c, Deps{
 		Folder: "data", FS: vfs.NewMem(), ClusterID: uuid.New(), Chunks: f.chunks, Clock: manual, Random: clock.SystemRandom,
