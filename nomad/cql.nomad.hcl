@@ -189,11 +189,11 @@ job "garage-cql" {
           cluster_name: garage
           partitioner: org.apache.cassandra.dht.Murmur3Partitioner
           num_tokens: 16
-          data_file_directories: ["${local.folder}/data"]
-          commitlog_directory: "${local.folder}/commitlog"
-          saved_caches_directory: "${local.folder}/saved_caches"
-          hints_directory: "${local.folder}/hints"
-          cdc_raw_directory: "${local.folder}/cdc"
+          data_file_directories: ["{{ env "CQL_DATA" }}/data"]
+          commitlog_directory: "{{ env "CQL_DATA" }}/commitlog"
+          saved_caches_directory: "{{ env "CQL_DATA" }}/saved_caches"
+          hints_directory: "{{ env "CQL_DATA" }}/hints"
+          cdc_raw_directory: "{{ env "CQL_DATA" }}/cdc"
           # Sync before acknowledging: what Garage has acknowledged survives a power cut.
           commitlog_sync: group
           commitlog_sync_group_window: 1ms
@@ -228,6 +228,7 @@ job "garage-cql" {
 
       env {
         CQL_ADDRESS = var.address
+        CQL_DATA    = local.folder
       }
 
       kill_timeout = "60s"
