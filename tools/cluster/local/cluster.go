@@ -191,13 +191,14 @@ func (c *Cluster) parts() []parts.Part {
 	agents := parts.Agents(c.o.Nodes, c.o.Zones)
 	nomad := parts.Nomad{}
 	for i, a := range agents {
-		// The second is for trying the job of a database.
+		// The second is for trying the job of a database; the first machine is for trying that of its repair.
 		folder, database := c.ChunkNode(i+1), filepath.Join(c.o.Data, fmt.Sprintf("cql-%d", i+1))
 		nomad.Clients = append(nomad.Clients, parts.Client{
 			Agent: a, Volumes: map[string]string{"garage-chunk-node": folder, "garage-cql": database},
 			Meta: map[string]string{"garage_data": folder, "cql_data": database},
 		})
 	}
+	nomad.Clients[0].Meta["garage_cql"] = "yes"
 	return []parts.Part{
 		parts.Cassandra{Nodes: c.o.CQLNodes},
 		parts.Consul{Agents: agents, ACL: true},

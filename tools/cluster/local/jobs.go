@@ -31,6 +31,9 @@ const (
 // traefikAddress is where Traefik listens: one address for clients, whichever node runs it.
 const traefikAddress = "127.0.0.1"
 
+// TrustedProxy is an address whose word about clients Traefik takes, as that of a proxy in front of it.
+const TrustedProxy = "127.0.0.2"
+
 // Jobs, in the order in which they start.
 const (
 	JobChunkNode  = "garage-chunk-node"
@@ -131,6 +134,7 @@ func (c *Cluster) jobs(bin, traefik string, tokens map[string]string) ([]job, er
 			"ports": map[string]int{"s3": portS3 + offset, "s3s": portS3TLS + offset, "admin": portAdmin + offset, "ping": portPing + offset},
 			// The version that is built here allows all of them, and does not know the settings.
 			"encoded_characters": false,
+			"trusted_proxies":    []string{TrustedProxy + "/32"},
 		}, map[string]string{"consul_token": tokens["traefik"]}},
 	}, nil
 }

@@ -83,9 +83,9 @@ func TestSecretsStay(t *testing.T) {
 	again, err := c.secret("admin.token")
 	require.NoError(t, err)
 	require.Equal(t, first, again)
-	token, err := c.tokenID("traefik")
+	token, err := c.ConsulToken("traefik")
 	require.NoError(t, err)
-	same, err := c.tokenID("traefik")
+	same, err := c.ConsulToken("traefik")
 	require.NoError(t, err)
 	require.Equal(t, token, same)
 }

@@ -25,12 +25,12 @@ func (c *Cluster) tokens(ctx context.Context) (map[string]string, error) {
 	}
 	api := consul{env["GARAGE_STACK_CONSUL"], env["GARAGE_STACK_CONSUL_TOKEN"]}
 	all := map[string]string{}
-	for _, service := range []string{"chunk-node", "metadata", "rebalancer", "s3-gateway", "traefik"} {
+	for _, service := range []string{"chunk-node", "metadata", "rebalancer", "s3-gateway", "traefik", "cql-repair"} {
 		rules, err := os.ReadFile(filepath.Join(c.root, "nomad", "consul", service+".hcl"))
 		if err != nil {
 			return nil, err
 		}
-		if all[service], err = c.tokenID(service); err != nil {
+		if all[service], err = c.ConsulToken(service); err != nil {
 			return nil, err
 		}
 		if err := api.allow(ctx, "garage-"+service, string(rules), all[service]); err != nil {
@@ -40,8 +40,8 @@ func (c *Cluster) tokens(ctx context.Context) (map[string]string, error) {
 	return all, nil
 }
 
-// tokenID is the secret of a service's token, which stays.
-func (c *Cluster) tokenID(service string) (string, error) {
+// ConsulToken is the secret of a service's token for Consul, which stays.
+func (c *Cluster) ConsulToken(service string) (string, error) {
 	path := filepath.Join(c.o.Data, "tokens", service)
 	text, err := os.ReadFile(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {

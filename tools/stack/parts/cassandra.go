@@ -251,23 +251,30 @@ func javaOptions() []string {
 	return options
 }
 
-// Nodetool runs Cassandra's nodetool against a node, counted from 1, and returns its output.
-func (s *Stack) Nodetool(ctx context.Context, node int, args ...string) (string, error) {
+// NodetoolCommand is the command line of Cassandra's nodetool for a node, counted from 1; what it is to do comes behind it.
+func (s *Stack) NodetoolCommand(node int) ([]string, error) {
 	p, err := s.Process(fmt.Sprintf("cassandra-%d", node))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	env, err := s.Env()
 	if err != nil {
+		return nil, err
+	}
+	command := append([]string{env["GARAGE_STACK_BIN_JAVA"], "-Xmx64M", "-XX:+UseSerialGC"}, javaOptions()...)
+	return append(command,
+		"-Dlogback.configurationFile="+filepath.Join(p.Dir, "conf", "logback.xml"), "-Duser.home="+p.Dir, // nodetool keeps a history there
+		"-cp", filepath.Join(env["GARAGE_STACK_BIN_CASSANDRA"], "*"), "org.apache.cassandra.tools.NodeTool",
+		"-h", "127.0.0.1", "-p", strconv.Itoa(portJMX+node-1+s.offset)), nil
+}
+
+// Nodetool runs Cassandra's nodetool for a node, counted from 1, and returns its output.
+func (s *Stack) Nodetool(ctx context.Context, node int, args ...string) (string, error) {
+	command, err := s.NodetoolCommand(node)
+	if err != nil {
 		return "", err
 	}
-	command := append([]string{"-Xmx64M", "-XX:+UseSerialGC"}, javaOptions()...)
-	command = append(command, "-Dlogback.configurationFile="+filepath.Join(p.Dir, "conf", "logback.xml"),
-		"-cp", filepath.Join(env["GARAGE_STACK_BIN_CASSANDRA"], "*"), "org.apache.cassandra.tools.NodeTool",
-		"-h", "127.0.0.1", "-p", strconv.Itoa(portJMX+node-1+s.offset))
-	cmd := exec.CommandContext(ctx, env["GARAGE_STACK_BIN_JAVA"], append(command, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+p.Dir) // nodetool keeps a history there
-	out, err := cmd.CombinedOutput()
+	out, err := exec.CommandContext(ctx, command[0], append(command[1:], args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("nodetool %s: %w\n%s", strings.Join(args, " "), err, out)
 	}

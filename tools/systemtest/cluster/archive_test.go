@@ -3,7 +3,6 @@ package cluster
 import (
 	"archive/tar"
 	"compress/gzip"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,11 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,17 +50,6 @@ func (f *fixture) archive(dir, program string) (name, sum string) {
 	return folder + ".tar.gz", hex.EncodeToString(hash.Sum(nil))
 }
 
-// nomad runs Nomad's command line.
-func (f *fixture) nomad(args ...string) (string, error) {
-	f.Helper()
-	env, err := f.cluster.Stack().Env()
-	require.NoError(f, err)
-	cmd := exec.CommandContext(f.ctx, env["GARAGE_STACK_BIN_NOMAD"], args...)
-	cmd.Env = append(os.Environ(), "NOMAD_ADDR="+env["GARAGE_STACK_NOMAD"])
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 // asAnother writes a job file under another job's name, which runs beside the one of the file.
 func (f *fixture) asAnother(dir, file, name, other string) string {
 	f.Helper()
@@ -75,13 +61,7 @@ func (f *fixture) asAnother(dir, file, name, other string) string {
 	require.NotEqual(f, string(text), changed)
 	path := filepath.Join(dir, other+".nomad.hcl")
 	require.NoError(f, os.WriteFile(path, []byte(changed), 0o600))
-	f.Cleanup(func() {
-		env, err := f.cluster.Stack().Env()
-		require.NoError(f, err)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(f, httpjson.Call(ctx, http.MethodDelete, env["GARAGE_STACK_NOMAD"]+"/v1/job/"+other+"?purge=true", nil, nil, nil))
-	})
+	f.purge(other)
 	return path
 }
 
@@ -100,17 +80,12 @@ func TestAChunkNodeFromAnArchive(t *testing.T) {
 	ports, err := json.Marshal(map[string]int{"rpc": archivePort + offset, "admin": archivePort + 1 + offset})
 	require.NoError(t, err)
 	run := func(sum string) {
-		args := []string{"job", "run", "-detach"}
-		for name, value := range map[string]string{
+		f.run(job, map[string]string{
 			"driver": "raw_exec", "artifact": files.URL + "/" + name + "?checksum=sha256:" + sum, "zones": `["zone-1"]`,
 			"volume": "garage-cql", "data": "${meta.cql_data}", // which nothing else uses
 			"address": "${meta.address}", "admin_address": "${meta.address}", "consul_address": "${meta.address}" + consul[strings.LastIndexByte(consul, ':'):],
 			"ports": string(ports), "min_healthy_time": "1s", "env": `{"GARAGE_CHUNK_LEAVE_TIMEOUT":"1s","GARAGE_CHUNK_LEAVE_WITHOUT":"1s"}`,
-		} {
-			args = append(args, "-var", name+"="+value)
-		}
-		out, err := f.nomad(append(args, job)...)
-		require.NoError(t, err, "%s", out)
+		})
 	}
 	run(strings.Repeat("0", len(sum)))
 	f.until("Nomad refuses other bytes", func() error {
@@ -145,25 +120,3 @@ func TestAChunkNodeFromAnArchive(t *testing.T) {
 
 // archivePort is, before the offset, the first of two that nothing else uses.
 const archivePort = 3981
-
-// events is what Nomad has to say about the tasks of a job.
-func (f *fixture) events(job string) string {
-	f.Helper()
-	env, err := f.cluster.Stack().Env()
-	require.NoError(f, err)
-	var all []struct {
-		TaskStates map[string]struct {
-			Events []struct{ Type, DisplayMessage string }
-		}
-	}
-	require.NoError(f, httpjson.Call(f.ctx, http.MethodGet, env["GARAGE_STACK_NOMAD"]+"/v1/job/"+job+"/allocations", nil, nil, &all))
-	var b strings.Builder
-	for _, a := range all {
-		for _, task := range a.TaskStates {
-			for _, e := range task.Events {
-				fmt.Fprintf(&b, "%s: %s\n", e.Type, e.DisplayMessage)
-			}
-		}
-	}
-	return b.String()
-}

@@ -155,17 +155,33 @@ func TestExpectContinueThroughTraefik(t *testing.T) {
 	require.Equal(t, string(body), string(f.ok(f.client, request{Method: "GET", Bucket: bucket, Key: "key"}).Body))
 }
 
-// Nobody stands between the clients and Traefik here whose word it should take.
+// Traefik takes the word about a client's address from the proxies that it was told of, and from nobody else.
 func TestTheAccessLogHasTheClientsTrueAddress(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
-	name := fmt.Sprintf("forwarded-%d", time.Now().UnixNano())
-	f.do(f.client, request{Method: "GET", Bucket: name, Key: "key", Header: map[string]string{
-		"X-Forwarded-For": "203.0.113.7", "X-Real-Ip": "203.0.113.8", "Forwarded": "for=203.0.113.9",
-	}})
+	for from, logged := range map[string]string{"127.0.0.1": "127.0.0.1", local.TrustedProxy: "203.0.113.7"} {
+		c := s3client.New(target.Endpoint, 1)
+		dialer := net.Dialer{Timeout: 30 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c.HTTP.Transport.(*http.Transport).DialContext = dialer.DialContext
+		bucket := fmt.Sprintf("forwarded-%d", time.Now().UnixNano())
+		f.do(c, request{Method: "GET", Bucket: bucket, Key: "key", Header: map[string]string{
+			"X-Forwarded-For": "203.0.113.7", "X-Real-Ip": "203.0.113.8", "Forwarded": "for=203.0.113.9",
+		}})
+		c.HTTP.CloseIdleConnections()
+		line := f.accessLog(bucket)
+		var entry struct{ ClientHost, RequestPath string }
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		require.Equal(t, "/"+bucket+"/key", entry.RequestPath)
+		require.Equal(t, logged, entry.ClientHost, "from %s", from)
+		require.NotContains(t, strings.ReplaceAll(line, logged, ""), "203.0.113.", "from %s", from)
+	}
+}
+
+// accessLog returns the line of Traefik's access log about a request to a bucket that has had only one.
+func (f *fixture) accessLog(bucket string) (line string) {
+	f.Helper()
 	tasks, err := f.cluster.Tasks(f.ctx)
-	require.NoError(t, err)
-	var lines []string
+	require.NoError(f, err)
 	f.until("the request is in the access log", func() error {
 		for _, task := range tasks {
 			if task.Job != local.JobTraefik {
@@ -180,21 +196,14 @@ func TestTheAccessLogHasTheClientsTrueAddress(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				for line := range strings.Lines(string(text)) {
-					if strings.Contains(line, name) {
-						lines = append(lines, line)
+				for line = range strings.Lines(string(text)) {
+					if strings.Contains(line, bucket) && strings.HasSuffix(line, "\n") {
+						return nil
 					}
 				}
 			}
 		}
-		if len(lines) == 0 {
-			return errFew
-		}
-		return nil
+		return errFew
 	})
-	require.NotContains(t, lines[0], "203.0.113.")
-	var entry struct{ ClientHost, RequestPath string }
-	require.NoError(t, json.Unmarshal([]byte(lines[0]), &entry))
-	require.Equal(t, "/"+name+"/key", entry.RequestPath)
-	require.Equal(t, "127.0.0.1", entry.ClientHost)
+	return line
 }
