@@ -92,20 +92,35 @@ func TestChoosing(t *testing.T) {
 	require.Error(t, err)
 }
 
+// touching makes a file and then waits for another one.
+func touching(mine, other string, more ...string) []step {
+	return []step{command(append([]string{"sh", "-c", "touch " + mine + "; until [ -e " + other + " ]; do sleep 0.01; done"}, more...)...)}
+}
+
 // Each of the two waits for a file that the other makes.
 func TestPartsOnTheStackRunBesideTheOthers(t *testing.T) {
-	waiting := func(mine, other string, more ...string) []step {
-		return []step{command(append([]string{"sh", "-c", "touch " + mine + "; until [ -e " + other + " ]; do sleep 0.01; done"}, more...)...)}
-	}
 	r := runner{root: t.TempDir(), logs: t.TempDir(), out: &oneByOne{to: io.Discard}, begin: time.Now()}
 	results := r.all(t.Context(), []part{
-		{name: "alone", limit: time.Minute, steps: waiting("a", "b")},
-		{name: "stacked", limit: time.Minute, steps: waiting("b", "a", "stack")},
+		{name: "alone", limit: time.Minute, steps: touching("a", "b")},
+		{name: "stacked", limit: time.Minute, steps: touching("b", "a", "stack")},
 		{name: "build", limit: time.Minute, steps: []step{command("sh", "-c", "! [ -e a ] && ! [ -e b ]")}},
 	})
 	for i, name := range []string{"alone", "stacked", "build"} {
 		require.Equal(t, name, results[i].name)
 		require.NoError(t, results[i].err, name)
 		require.Equal(t, counts{passed: 1}, results[i].counts, name)
+	}
+}
+
+// The first of a lane waits for the last of it, which only the other lane can run.
+func TestALaneThatIsDoneHelpsTheOther(t *testing.T) {
+	r := runner{root: t.TempDir(), logs: t.TempDir(), out: &oneByOne{to: io.Discard}, begin: time.Now()}
+	for _, more := range [][]string{nil, {"stack"}} {
+		for _, result := range r.all(t.Context(), []part{
+			{name: "first", limit: time.Minute, steps: touching("a", "b", more...)},
+			{name: "last", limit: time.Minute, steps: touching("b", "a", more...)},
+		}) {
+			require.NoError(t, result.err, result.name)
+		}
 	}
 }

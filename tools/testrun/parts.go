@@ -9,6 +9,9 @@ import (
 	"deuxfleurs.fr/garage/tools/deploy"
 )
 
+// installPart installs what the stacked parts run on.
+const installPart = "stack-install"
+
 // part is a named share of the tests.
 type part struct {
 	name, about string
@@ -111,7 +114,7 @@ func parts() []part {
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
-		{"stack-install", "the parts that Garage runs on: databases, Consul, Nomad, Traefik, LDAP", 45 * time.Minute, false, []step{
+		{installPart, "the parts that Garage runs on: databases, Consul, Nomad, Traefik, LDAP", 45 * time.Minute, false, []step{
 			command("var/test/bin/stack", "install"),
 		}},
 		{"consul", "registration, discovery, layout and certificates with a real Consul", 12 * time.Minute, false, []step{
@@ -166,7 +169,7 @@ func choose(all []part, names []string, quick bool) ([]part, error) {
 			if p.name == name || strings.HasPrefix(p.name, name+"-") {
 				wanted[p.name], found = true, true
 				wanted["build"] = wanted["build"] || p.programs()
-				wanted["stack-install"] = wanted["stack-install"] || p.stacked()
+				wanted[installPart] = wanted[installPart] || p.stacked()
 			}
 		}
 		if !found {

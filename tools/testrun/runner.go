@@ -47,33 +47,76 @@ type result struct {
 	log      string
 }
 
-// all runs the parts: those that need real parts of the stack, which mostly wait for them, beside the others, each in
-// their order, once the programs are built. A part that fails does not keep the others from running.
+// all runs the parts in two lanes, once the programs are built: those that need real parts of the stack, which mostly wait
+// for them, beside the others, each in their order. The lane that is done first helps the other from its end. A part that
+// fails does not keep the others from running.
 func (r runner) all(ctx context.Context, chosen []part) []result {
 	results := make([]result, len(chosen))
-	var first, alone, stacked []int
+	var alone, stacked queue
+	installed := make(chan struct{})
+	installs := slices.ContainsFunc(chosen, func(p part) bool { return p.name == installPart })
+	if !installs {
+		close(installed)
+	}
+	var begun atomic.Int32
+	run := func(i int) {
+		p := chosen[i]
+		results[i] = r.told(ctx, p, fmt.Sprintf("%d/%d %s", begun.Add(1), len(chosen), p.name))
+		if p.name == installPart {
+			close(installed)
+		}
+	}
 	for i, p := range chosen {
 		switch {
 		case p.name == "build":
-			first = append(first, i)
+			run(i)
 		case p.stacked():
-			stacked = append(stacked, i)
+			stacked.parts = append(stacked.parts, i)
 		default:
-			alone = append(alone, i)
+			alone.parts = append(alone.parts, i)
 		}
 	}
-	var begun atomic.Int32
-	lane := func(indexes []int) {
-		for _, i := range indexes {
-			results[i] = r.told(ctx, chosen[i], fmt.Sprintf("%d/%d %s", begun.Add(1), len(chosen), chosen[i].name))
+	lane := func(own, other *queue) {
+		for i, some := own.first(); some; i, some = own.first() {
+			run(i)
+		}
+		<-installed
+		for i, some := other.last(); some; i, some = other.last() {
+			run(i)
 		}
 	}
-	lane(first)
 	var lanes sync.WaitGroup
-	lanes.Go(func() { lane(alone) })
-	lanes.Go(func() { lane(stacked) })
+	lanes.Go(func() { lane(&alone, &stacked) })
+	lanes.Go(func() { lane(&stacked, &alone) })
 	lanes.Wait()
 	return results
+}
+
+// queue is the parts of a lane that have not begun, by their places.
+type queue struct {
+	mu    sync.Mutex
+	parts []int
+}
+
+func (q *queue) first() (part int, some bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.parts) == 0 {
+		return 0, false
+	}
+	part, q.parts = q.parts[0], q.parts[1:]
+	return part, true
+}
+
+func (q *queue) last() (part int, some bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := len(q.parts) - 1
+	if n < 0 {
+		return 0, false
+	}
+	part, q.parts = q.parts[n], q.parts[:n]
+	return part, true
 }
 
 // told runs a part and says how it goes.
