@@ -40,7 +40,7 @@ func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Activ
 				}
 				out.note(err)
 				left = err.Error()
-				p.Problem("comparing: %v", err)
+				p.Note("comparing: %v", err)
 			}
 		}
 		p.Add(int64(len(batch)), 0)
@@ -170,6 +170,6 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 	if len(wanted) == 0 {
 		return nil
 	}
-	p.Problem("node %v has chunk %v, which was missing here", id, theirs.Hash)
+	p.Note("node %v has chunk %v, which was missing here", id, theirs.Hash)
 	return r.local.Want(ctx, theirs.Hash, theirs.Length, wanted)
 }

@@ -10,9 +10,12 @@
 //     answered by Gone, and is then removed here too.
 //   - What is found missing or bad is on disk (Local.Want, Local.Verify) before anything is done about it.
 //   - A walk counts as finished only if it began after every request of an older layout had ended here.
-//   - Each task is sequential code: it starts no goroutine, waits only on the clock, on peers and on the local store, and takes
-//     no random number but from its source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each.
-//   - Every task is bounded in rate, and goes on where it was after a restart.
+//   - A task starts no goroutine, waits only on the clock, on peers and on the local store, and takes no random number but from its
+//     source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each.
+//   - Only what Deps.Each calls runs several at a time: rebalance.partition (walk.go), each for another partition, repair.settle (debts.go)
+//     and repair.get (wanted.go), each for another chunk. So Local, Peers, tasks.Progress, outage and Busy are safe for concurrent use;
+//     comparing and reading are sequential.
+//   - Every task is bounded in rate. After a restart a walk and a scrub go on where they were, and a repair begins anew.
 //
 // Start reading at Local and Peers, which are all it works with.
 package heal

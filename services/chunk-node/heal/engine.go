@@ -40,7 +40,7 @@ type Config struct {
 type Deps struct {
 	ID     chunk.NodeID
 	Local  Local
-	Peers  Peers // nil: there are no other nodes, ever
+	Peers  Peers
 	Clock  clock.Clock
 	Random clock.Random
 	Logger *slog.Logger
@@ -68,9 +68,6 @@ type Engine struct {
 
 // New makes an Engine. Kinds: those of Local.Note; Corrupted.
 func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
-	if d.Peers == nil {
-		d.Peers = alone{}
-	}
 	if d.Each == nil {
 		d.Each = func(n int, do func(int)) {
 			for i := range n {
@@ -100,17 +97,6 @@ func (e *Engine) Walked() uint64 { return e.walked.Load() }
 
 // Foreign is how many chunks the node holds that it does not own, as far as was counted last.
 func (e *Engine) Foreign() int64 { return max(e.foreign.Load(), 0) }
-
-// alone are the Peers of a node that has none.
-type alone struct{}
-
-func (alone) Layouts() *layout.Active               { return nil }
-func (alone) Settled(context.Context, uint64) error { return nil }
-func (alone) Alive(chunk.NodeID) bool               { return false }
-func (alone) Peer(id chunk.NodeID) (chunk.Peer, error) {
-	return nil, errors.E(errors.NotFound, errors.Node, id.String(), "there are no other nodes")
-}
-func (alone) CatchUp(_ context.Context, _ chunk.NodeID, err error) error { return err }
 
 // errMoved ends what was begun under a layout that is not the adopted one any more. It begins anew under the new one.
 var errMoved = errors.Newf(errors.Conflict, "the node has adopted a newer layout")

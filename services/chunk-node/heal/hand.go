@@ -145,9 +145,6 @@ func (e *Engine) fetch(ctx context.Context, p *tasks.Progress, a *layout.Active,
 
 // sources are the other nodes that may have a chunk of the partition, in the order in which to ask them.
 func (e *Engine) sources(a *layout.Active, p chunk.Partition) []chunk.NodeID {
-	if a == nil {
-		return nil
-	}
 	all := slices.Concat(ids(a, a.Owners(p)), ids(a, a.Former(p)))
 	for _, n := range a.Nodes() {
 		if !slices.Contains(all, n.ID) {

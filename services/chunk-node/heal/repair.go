@@ -38,15 +38,9 @@ func (r *repair) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, er
 func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
 	a := r.peers.Layouts()
 	if a == nil {
-		answers := p.Asked()
-		if answers > 0 {
-			p.Begin(r.deps.Clock.Now(), 0, 0, 0)
+		if p.Idle(); p.Asked() > 0 {
+			p.Stuck("no layout is adopted yet, so there is no node to ask")
 		}
-		missing, err := r.wanted(ctx, p, nil, answers > 0)
-		if err != nil {
-			return 0, err
-		}
-		r.rest(p, missing, "", answers)
 		return idle, nil
 	}
 	r.follow(a)
@@ -63,23 +57,14 @@ func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, er
 	if err != nil {
 		return 0, err
 	}
-	r.rest(p, missing, left, 0)
-	return idle, nil
-}
-
-// rest says that there is nothing to do now, and what is left.
-func (r *repair) rest(p *tasks.Progress, missing int64, left string, answers uint64) {
-	if answers > 0 {
-		p.End(r.deps.Clock.Now(), answers)
-	} else {
-		p.Idle()
-	}
+	p.Idle()
 	switch {
 	case missing > 0:
 		p.Note(missingNote, missing)
 	case left != "":
 		p.Note("%s", left)
 	}
+	return idle, nil
 }
 
 // follow takes note of who is alive.
@@ -140,26 +125,29 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 			r.compared[n.ID] = began
 		}
 	}
-	missing, err := r.wanted(ctx, p, a, true)
-	if err != nil {
+	if _, err := r.wanted(ctx, p, a, true); err != nil {
 		return err
 	}
 	left, err := r.debts(ctx, p, a, true)
 	if err != nil {
 		return err
 	}
+	status, err := r.local.Status(ctx) // it counts those, too, that were tried so often that it was not their turn
+	if err != nil {
+		return err
+	}
+	if uncompared != "" {
+		p.Problem("%s", uncompared)
+	}
+	if left != "" {
+		p.Problem("%s", left)
+	}
+	if status.Wanted > 0 {
+		p.Problem(missingNote, status.Wanted)
+	}
 	p.End(r.deps.Clock.Now(), answers)
 	if with(r.deps.ID) {
 		r.next = began.Add(r.config.RepairInterval)
-	}
-	if uncompared != "" {
-		p.Note("%s", uncompared)
-	}
-	if left != "" {
-		p.Note("%s", left)
-	}
-	if missing > 0 {
-		p.Note(missingNote, missing)
 	}
 	return nil
 }

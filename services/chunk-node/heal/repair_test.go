@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
@@ -86,6 +87,97 @@ func TestABadBlobAMissingFileAndALostIndexAreRepaired(t *testing.T) {
 	require.EqualValues(t, 2, c.nodes[0].task(chunk.Scrub).Problems)
 	c.heal(2)
 	c.requireWhole()
+}
+
+func TestARoundThatMendsEverythingHasNoProblems(t *testing.T) {
+	c := newCluster(t, 3)
+	c.publish(3, c.nodes...)
+	c.fill(30)
+	c.heal(2)
+	c.nodes[1].restart(vfs.NewCrashableMem())
+	c.nodes[1].start(chunk.Repair)
+	c.heal(1, chunk.Repair)
+	st := c.nodes[1].task(chunk.Repair)
+	require.False(t, st.Ended.IsZero())
+	require.Zero(t, st.Problems, st.Note)
+	require.Contains(t, st.Note, "was missing here")
+	require.Zero(t, c.nodes[1].status().Wanted)
+}
+
+func TestARoundThatLeavesAnythingHasProblems(t *testing.T) {
+	requireProblem := func(n *node, note string) {
+		t.Helper()
+		st := n.task(chunk.Repair)
+		require.False(t, st.Ended.IsZero())
+		require.EqualValues(t, 1, st.Problems)
+		require.Contains(t, st.Note, note)
+	}
+	c := newCluster(t, 3)
+	c.publish(2, c.nodes...)
+	c.fill(30)
+	c.heal(2)
+	c.nodes[2].away = true
+	c.nodes[0].start(chunk.Repair)
+	c.heal(1, chunk.Repair)
+	requireProblem(c.nodes[0], "not compared with node "+c.nodes[2].id.String())
+	for range 12 { // who stands in owes them
+		c.put(3000)
+	}
+	require.Positive(t, c.nodes[0].status().Owed)
+	c.fault = func(from, to *node, _ string) error {
+		if to == c.nodes[2] {
+			return errors.Newf(errors.Unavailable, "its disks are gone")
+		}
+		return nil
+	}
+	c.nodes[2].away = false
+	for range 3 { // its return is taken note of, then compared and paid as asked
+		c.nodes[0].start(chunk.Repair)
+		c.heal(1, chunk.Repair)
+	}
+	st := c.nodes[0].task(chunk.Repair)
+	require.EqualValues(t, 2, st.Problems, "neither compared nor paid")
+	require.Contains(t, st.Note, "it owes chunks to node "+c.nodes[2].id.String())
+	c.fault = nil
+	c.nodes[0].start(chunk.Repair)
+	c.heal(1, chunk.Repair)
+	require.Zero(t, c.nodes[0].task(chunk.Repair).Problems)
+
+	alone := newCluster(t, 1)
+	alone.publish(1, alone.nodes...)
+	h, _ := alone.put(3000)
+	alone.nodes[0].damage(h)
+	alone.nodes[0].start(chunk.Scrub)
+	alone.heal(1, chunk.Scrub)
+	for range 12 { // also when it was tried so often that it is not tried in each round
+		alone.nodes[0].start(chunk.Repair)
+		alone.heal(1, chunk.Repair)
+		requireProblem(alone.nodes[0], "1 chunks have no good copy here")
+	}
+}
+
+func TestWithoutALayoutNobodyIsSaidToLackAChunk(t *testing.T) {
+	c := newCluster(t, 2)
+	n := c.nodes[0]
+	h, b := chunktest.Chunk(1, 3000)
+	chunktest.RequirePut(t, n.store, h, b, chunktest.Ref(1))
+	n.damage(h)
+	n.start(chunk.Scrub)
+	c.heal(1, chunk.Scrub)
+	n.start(chunk.Repair)
+	c.heal(1, chunk.Repair)
+	require.Equal(t, chunk.Stuck, n.task(chunk.Repair).State)
+	require.Contains(t, n.task(chunk.Repair).Note, "no layout")
+	damaged, err := n.store.Damaged(t.Context(), chunk.Hash{}, 10)
+	require.NoError(t, err)
+	require.Len(t, damaged, 1)
+	require.Empty(t, damaged[0].Problem, "nobody was asked")
+	chunktest.RequirePut(t, c.nodes[1].store, h, b, chunktest.Ref(1))
+	c.publish(2, c.nodes...)
+	c.heal(1, chunk.Repair)
+	require.Zero(t, n.status().Wanted)
+	require.Zero(t, n.task(chunk.Repair).Problems)
+	chunktest.RequireGet(t, n.store, h, b)
 }
 
 func TestAChunkThatIsNowhereIsTriedLessAndLessOften(t *testing.T) {

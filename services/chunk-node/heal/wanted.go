@@ -72,7 +72,7 @@ func (r *repair) get(ctx context.Context, p *tasks.Progress, a *layout.Active, d
 
 // obtain gets a good copy; or it finds that the owners have one, and that this node, which is none of them, need not.
 func (r *repair) obtain(ctx context.Context, p *tasks.Progress, a *layout.Active, entry chunk.Entry) error {
-	foreign := a != nil && !a.Owns(r.deps.ID, entry.Hash.Partition())
+	foreign := !a.Owns(r.deps.ID, entry.Hash.Partition())
 	if foreign {
 		if err := r.release(ctx, p, a, entry.Hash); err == nil || final(ctx, err) {
 			return err

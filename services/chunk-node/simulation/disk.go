@@ -226,7 +226,7 @@ func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
 	return nil
 }
 
-// longCollect is what long collection comes to: it removes the references of which metadata knows nothing any more.
+// longCollect stands for what nodes cannot do yet: it removes the references of which metadata knows nothing any more.
 func (d *disk) longCollect() {
 	for _, h := range d.hashes((*record).referenced) {
 		for _, ref := range d.now.chunks[h].live() {
@@ -277,6 +277,9 @@ func (d *disk) Status(context.Context) (chunk.NodeStatus, error) {
 	for _, r := range d.now.chunks {
 		if r.Known() && r.Unreferenced.IsZero() {
 			st.Chunks++
+		}
+		if r.Sought() {
+			st.Wanted++
 		}
 	}
 	return st, nil
