@@ -100,9 +100,9 @@ func TestTheRepairOfTheDatabaseOnNomad(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 	}
 	repair([]string{"false"})
-	f.until("the repair has failed", func() error {
-		if events := f.events(job); !strings.Contains(events, "Exit Code: 2") {
-			return fmt.Errorf("%s", events)
+	f.until("the tool has failed", func() error {
+		if events := f.events(job); !strings.Contains(events, "Terminated: ") {
+			return fmt.Errorf("not yet: %s", events)
 		}
 		return nil
 	})
