@@ -117,4 +117,20 @@ var completeTests = map[string]func(*suite){
 		require.NoError(s, err)
 		require.Equal(s, 1, s.rows(c.Parts[0].Attempt))
 	},
+	"A completion's answer is forgotten when what it left out was dropped": func(s *suite) {
+		ref := s.begin("k", true)
+		left, c := s.part(ref, 1, 1), meta.Complete{UploadRef: ref, Parts: []meta.Part{s.part(ref, 2, 2)}}
+		_, err := s.CompleteUpload(s.ctx, c)
+		require.NoError(s, err)
+		later := s.clock.Now().Add(time.Second)
+		got := s.allGarbage(later)
+		require.Len(s, got, 1)
+		require.Equal(s, []uuid.UUID{left.Attempt}, got[0].Attempts)
+		require.NoError(s, s.DropGarbage(s.ctx, got[0].ID))
+		require.Empty(s, s.allGarbage(later))
+		_, err = s.CompleteUpload(s.ctx, c)
+		s.is(err, errors.NotFound, errors.Upload)
+		require.Zero(s, s.rows(left.Attempt))
+		require.Equal(s, 2, s.rows(c.Parts[0].Attempt), "the object keeps its chunks")
+	},
 }
