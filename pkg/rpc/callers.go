@@ -24,9 +24,8 @@ var callers = map[string][]string{
 	// What is garbage is decided and dropped inside the metadata service.
 	"/garage.metadata.v1.MetadataService/ListGarbage": {},
 	"/garage.metadata.v1.MetadataService/DropGarbage": {},
-	// A chunk-node asks why it keeps what it keeps, and whether the metadata is its cluster's.
-	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer, ServiceChunkNode},
-	"/garage.metadata.v1.MetadataService/GetInfo":      {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
+	// What chunks belong to is asked for the operator.
+	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer},
 
 	"/garage.chunknode.v1.ChunkNodeService/*": {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 	// The sweeper removes references, has those owed that were not reached, and probes. Snapshots are kept in chunks, and

@@ -167,6 +167,8 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 	require.True(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Delete"))
 	require.True(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Get"), "snapshots are kept in chunks")
 	require.False(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Command"))
+	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/FindAttempts"), "chunk-nodes ask metadata nothing")
+	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetInfo"), "chunk-nodes ask metadata nothing")
 	require.False(t, mayCall(ServiceMetadata, "/garage.metadata.v1.MetadataService/GetObject"))
 	require.False(t, mayCall(ServiceGateway, "/garage.unknown.v1.Service/Method"))
 	require.False(t, mayCall(ServiceGateway, "nonsense"))

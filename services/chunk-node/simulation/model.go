@@ -68,7 +68,7 @@ func (m *model) removed(ref chunk.Ref)     { m.set(ref, gone); m.w.Counts.Remove
 // needs reports whether the chunk of a reference must be there now.
 func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == living }
 
-// leftover reports whether a reference may be left at a node, though it was removed everywhere, until long collection finds it:
+// leftover reports whether a reference may be left at a node, though it was removed everywhere, until longCollect finds it:
 // a node that stood in for an owner hands it over to those who own the chunk by then, and these need not know that it was removed.
 func (m *model) leftover(ref chunk.Ref) bool {
 	return m.refs[ref.Offset].state == gone && m.refs[ref.Offset].stoodIn

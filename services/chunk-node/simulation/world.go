@@ -52,7 +52,7 @@ type Result struct {
 const (
 	rampage      = 20 * time.Minute // at most
 	healing      = 4 * time.Hour    // at most
-	longInterval = time.Hour        // until long collection looks at what is left
+	longInterval = time.Hour        // until longCollect looks at what is left
 )
 
 // Options are what a run depends on besides its seed.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
@@ -38,25 +36,10 @@ rate. The layout of before stays in force until all is handed over: garage statu
 
 func newCollect() *cobra.Command {
 	c := &connection{}
-	var long bool
-	t := &taskCommand{task: chunknodev1.Task_TASK_COLLECTION, start: true, use: "collect [--long [--confirm]]", takesConfirm: true,
-		short: "Remove chunks that nothing refers to"}
-	cmd := t.make(c)
+	cmd := (&taskCommand{task: chunknodev1.Task_TASK_COLLECTION, start: true, use: "collect", short: "Remove chunks that nothing refers to"}).make(c)
 	cmd.Long = `Remove chunks that nothing refers to.
 
-Nodes do so by themselves, some minutes after the last reference was removed. With --long they ask the metadata about
-every reference, and remove those that belong to nothing and did not a day ago; a pass that would remove more than
-1 % of a node's references stops, and goes on with --confirm.`
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		switch {
-		case long:
-			t.task = chunknodev1.Task_TASK_LONG_COLLECTION
-		case t.confirm:
-			return fmt.Errorf("--confirm is for --long")
-		}
-		return t.run(cmd, c)
-	}
-	cmd.Flags().BoolVar(&long, "long", false, "also ask the metadata about every reference")
+Nodes do so by themselves, some minutes after the last reference was removed.`
 	c.addFlags(cmd)
 	return cmd
 }

@@ -115,8 +115,6 @@ type taskCommand struct {
 	rate         string
 	takesRate    bool
 	nodes        []string
-	confirm      bool
-	takesConfirm bool
 }
 
 func (t *taskCommand) make(c *connection) *cobra.Command {
@@ -124,9 +122,6 @@ func (t *taskCommand) make(c *connection) *cobra.Command {
 	cmd.Flags().StringSliceVar(&t.nodes, "node", nil, "only this node: its ID, the beginning of one, or the name of its machine; may be repeated")
 	if t.takesRate {
 		cmd.Flags().StringVar(&t.rate, "rate", "", "how fast each node may be, in bytes a second such as 30MB, or none for no limit")
-	}
-	if t.takesConfirm {
-		cmd.Flags().BoolVar(&t.confirm, "confirm", false, "go on with what it has stopped for")
 	}
 	return cmd
 }
@@ -136,7 +131,7 @@ func (t *taskCommand) run(cmd *cobra.Command, c *connection) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: t.task, Start: t.start, Rate: rate, Confirm: t.confirm})
+	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: t.task, Start: t.start, Rate: rate})
 	if err != nil {
 		return err
 	}

@@ -190,7 +190,7 @@ func (r *recorder) discard(ctx context.Context) {
 		step, cancel := r.s.step(ctx)
 		err := r.s.Meta.AddChunks(step, r.target.ref, r.target.attempt, r.pending)
 		cancel()
-		r.left(ctx, err, "the chunks of a write that failed could not be recorded: long collection finds them", slog.Int("chunks", len(r.pending)))
+		r.left(ctx, err, "the chunks of a write that failed could not be recorded: those that were stored are not collected", slog.Int("chunks", len(r.pending)))
 	}
 	if r.target.single {
 		step, cancel := r.s.step(ctx)
