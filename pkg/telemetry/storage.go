@@ -48,6 +48,7 @@ var nodeMetrics = []nodeMetric{
 	nodeGauge("stored_bytes", "Bytes on disk of all chunks.", func(s chunk.NodeStatus) float64 { return float64(s.StoredBytes) }),
 	nodeGauge("uncollected_chunks", "Chunks without reference that wait for collection.", func(s chunk.NodeStatus) float64 { return float64(s.Uncollected) }),
 	nodeGauge("owed_chunks", "Chunks that other nodes lack and this one owes them.", func(s chunk.NodeStatus) float64 { return float64(s.Owed) }),
+	nodeGauge("wanted_chunks", "Chunks of which the node lacks a good copy and looks for one.", func(s chunk.NodeStatus) float64 { return float64(s.Wanted) }),
 	nodeGauge("quarantined_chunks", "Bad copies found and not yet repaired.", func(s chunk.NodeStatus) float64 { return float64(s.Quarantined) }),
 	nodeGauge("capacity_bytes", "Bytes that Garage may use.", func(s chunk.NodeStatus) float64 { return float64(s.Capacity) }),
 	nodeGauge("free_bytes", "Bytes left of the capacity.", func(s chunk.NodeStatus) float64 { return float64(s.Free) }),

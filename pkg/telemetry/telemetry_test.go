@@ -56,11 +56,11 @@ func scrape(t *testing.T, status func(context.Context) (chunk.NodeStatus, error)
 
 func TestMetricsOfANode(t *testing.T) {
 	code, body := scrape(t, func(context.Context) (chunk.NodeStatus, error) {
-		return chunk.NodeStatus{Chunks: 7, ReadOnly: true}, nil
+		return chunk.NodeStatus{Chunks: 7, Wanted: 2, ReadOnly: true}, nil
 	})
 	require.Equal(t, 200, code)
 	for _, want := range []string{
-		`garage_build_info{service="test",version="v1"} 1`, "garage_node_chunks 7", "garage_node_read_only 1",
+		`garage_build_info{service="test",version="v1"} 1`, "garage_node_chunks 7", "garage_node_wanted_chunks 2", "garage_node_read_only 1",
 		"garage_memory_used_bytes 0", "garage_memory_limit_bytes 1.048576e+06", "go_goroutines", "process_resident_memory_bytes",
 	} {
 		require.Contains(t, body, want)

@@ -152,7 +152,7 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
 		v.Nodes = append(v.Nodes, newNodeJSON(n))
-		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == ""
+		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == "" && n.GetWanted() == 0
 	}
 	for _, p := range s.GetServices() {
 		v.Services = append(v.Services, serviceJSON{Name: p.GetName(), Machine: p.GetMachine(), Zone: p.GetZone(), Address: p.GetAddress(),
