@@ -1,4 +1,5 @@
-# Metadata services: keep buckets, keys and objects in the CQL database. They hold nothing themselves.
+# Metadata services: keep buckets, keys and objects in the CQL database. They hold nothing that is not there as well, but the
+# snapshots that they take: all metadata, with the secrets of access keys.
 
 variable "datacenters" {
   type        = list(string)
@@ -84,6 +85,12 @@ variable "ports" {
   description = "ports of gRPC and of administration"
 }
 
+variable "disk" {
+  type        = number
+  default     = 1024
+  description = "room in MiB for the snapshots of the metadata: as many as metadata.snapshot.keep says (7), and one under way"
+}
+
 variable "cql_hosts" {
   type        = list(string)
   default     = []
@@ -111,7 +118,7 @@ variable "cql_datacenter" {
 variable "cql_consistency" {
   type        = string
   default     = "QUORUM"
-  description = "QUORUM, or LOCAL_QUORUM in the datacentre that is near"
+  description = "QUORUM; or LOCAL_QUORUM, only for a keyspace that is in one datacentre: services in several would not see each other's writes"
 }
 
 locals {
@@ -164,10 +171,11 @@ job "garage-metadata" {
       unlimited      = true
     }
 
-    # The node id and, for a Consul that is away, the last certificate.
+    # The node id, for a Consul that is away the last certificate, and snapshots, which have copies in the cluster's chunks.
     ephemeral_disk {
-      sticky = true
-      size   = 200
+      sticky  = true
+      migrate = true
+      size    = var.disk
     }
 
     network {

@@ -23,7 +23,7 @@ type CQL struct {
 	Keyspace    string        `conf:"keyspace" help:"keyspace that holds the tables; it is made if it is not there"`
 	Replication string        `conf:"replication" help:"copies of the metadata when the keyspace is made: a number, or one for each datacentre as dc1:3,dc2:3"`
 	Datacenter  string        `conf:"datacenter" help:"the database's datacentre that is near and is asked; by default all are"`
-	Consistency string        `conf:"consistency" help:"nodes that each read and write waits for: a majority of all copies, or of those in the datacentre that is near" allowed:"QUORUM,LOCAL_QUORUM"`
+	Consistency string        `conf:"consistency" help:"nodes that each read and write waits for: a majority of all copies, or of those in the datacentre that is near (LOCAL_QUORUM), which is only for a keyspace that is in one datacentre" allowed:"QUORUM,LOCAL_QUORUM"`
 	User        string        `conf:"user" help:"user of the database, if it asks for one"`
 	Password    string        `conf:"password" help:"password of the user" secret:"true"`
 	Timeout     time.Duration `conf:"timeout" help:"longest time for one request to the database" min:"100ms"`
