@@ -60,9 +60,6 @@ type Plan struct {
 	Remarks      []string      // what the operator should know about the room and the copies
 }
 
-// SameOwners reports whether each partition keeps exactly the owners it had: then no data has to move.
-func (p Plan) SameOwners() bool { return p.Moved == 0 && p.Lost == 0 }
-
 // shares collects what nodes and zones have.
 type shares struct {
 	nodes map[chunk.NodeID]*Share
