@@ -45,6 +45,8 @@ const (
 // chunk.Node in pkg/chunk. Every request carries the number of the layout it
 // was computed with (0: none): a node that has adopted another one refuses it,
 // with an error that names its own number, and either side hands over the newer layouts.
+// A node answers whatever the layout: Get of a chunk that it has, Owe, Repair, Status, Command,
+// ListDamaged, GetLayouts and AdoptLayouts.
 type ChunkNodeServiceClient interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
@@ -240,6 +242,8 @@ func (c *chunkNodeServiceClient) ListDamaged(ctx context.Context, in *ListDamage
 // chunk.Node in pkg/chunk. Every request carries the number of the layout it
 // was computed with (0: none): a node that has adopted another one refuses it,
 // with an error that names its own number, and either side hands over the newer layouts.
+// A node answers whatever the layout: Get of a chunk that it has, Owe, Repair, Status, Command,
+// ListDamaged, GetLayouts and AdoptLayouts.
 type ChunkNodeServiceServer interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(*GetRequest, grpc.ServerStreamingServer[GetResponse]) error
