@@ -109,12 +109,12 @@ func (c *connection) tasks(cmd *cobra.Command, task chunknodev1.Task) ([]nodeTas
 
 // taskCommand is one that starts or stops a task.
 type taskCommand struct {
-	task         chunknodev1.Task
-	start        bool
-	use, short   string
-	rate         string
-	takesRate    bool
-	nodes        []string
+	task       chunknodev1.Task
+	start      bool
+	use, short string
+	rate       string
+	takesRate  bool
+	nodes      []string
 }
 
 func (t *taskCommand) make(c *connection) *cobra.Command {
