@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"io/fs"
@@ -216,7 +217,7 @@ func (s *snapshots) list(ctx context.Context) ([]*metadatav1.Snapshot, error) {
 		}
 		all[i].InFolder = true
 	}
-	slices.SortFunc(all, func(a, b *metadatav1.Snapshot) int { return int(a.GetTaken() - b.GetTaken()) })
+	slices.SortFunc(all, func(a, b *metadatav1.Snapshot) int { return cmp.Compare(a.GetTaken(), b.GetTaken()) })
 	return all, nil
 }
 

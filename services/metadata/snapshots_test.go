@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -91,4 +92,28 @@ func TestDestroyedMetadataIsRestoredFromTheFolderAndFromTheCodeAlone(t *testing.
 	_, _, err = s.snapshots.open(ctx, &metadatav1.SnapshotSource{Name: "none"})
 	require.True(t, errors.Is(err, errors.NotFound))
 	require.NoError(t, s.Close())
+}
+
+func TestSnapshotsAreListedByTimeHoweverFarApart(t *testing.T) {
+	folder := t.TempDir()
+	s, err := New(DefaultConfig(), Deps{Folder: folder, ClusterID: uuid.New(), Chunks: chunkmemory.New(uuid.New()), Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, os.MkdirAll(filepath.Join(folder, snapshotFolder), 0o700))
+	// 36 minutes are more microseconds than an int of 32 bits holds.
+	begin := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	var want []string
+	for i, name := range []string{"c", "a", "b"} {
+		path, at := filepath.Join(folder, snapshotFolder, name+snapshotSuffix), begin.Add(time.Duration(i)*36*time.Minute)
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+		require.NoError(t, os.Chtimes(path, at, at))
+		want = append(want, name)
+	}
+	all, err := s.snapshots.list(t.Context())
+	require.NoError(t, err)
+	var names []string
+	for _, p := range all {
+		names = append(names, p.GetName())
+	}
+	require.Equal(t, want, names)
 }
