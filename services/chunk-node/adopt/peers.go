@@ -69,8 +69,12 @@ func (p *Peers) Alive(id chunk.NodeID) bool { return p.members != nil && p.membe
 // CatchUp makes the two sides agree about the layouts after a request to a node failed with layout.Differs: if that node's are newer,
 // they are adopted here. It returns any other error as it is.
 func (p *Peers) CatchUp(ctx context.Context, id chunk.NodeID, err error) error {
-	if _, differs := layout.Differing(err); !differs || p.members == nil {
+	number, differs := layout.Differing(err)
+	if !differs || p.members == nil {
 		return err
+	}
+	if now := p.Layouts(); now != nil && now.Number() >= number {
+		return nil // another request has learned of it
 	}
 	newer, err := p.members.LayoutsOf(ctx, id)
 	if err != nil || newer == nil {
