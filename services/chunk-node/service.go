@@ -120,9 +120,7 @@ func (s *Service) Node() *Node { return &Node{Store: s.store, service: s} }
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	node := s.Node()
-	server.Register(r, server.Config{Node: &counted{Node: node, traffic: &s.traffic}, ID: s.deps.NodeID, Pool: s.deps.Pool,
-		Layouts: s.peers, Inventory: node, Control: node})
+	server.Register(r, server.Config{Node: &counted{Node: s.Node(), traffic: &s.traffic}, ID: s.deps.NodeID, Pool: s.deps.Pool, Layouts: s.peers})
 }
 
 // Adopt makes layouts those of the node, if they are newer than its own; they are on disk when it returns nil. Kinds: Conflict if

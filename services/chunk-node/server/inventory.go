@@ -14,9 +14,6 @@ func (s *server) compared(ctx context.Context, number uint64) (leave func(), err
 	if err := s.addressed(ctx); err != nil {
 		return nil, err
 	}
-	if s.Inventory == nil {
-		return nil, errors.Newf(errors.NotImplemented, "this node does not compare what it holds")
-	}
 	adopted, err := s.Layouts.Enter(number)
 	if err != nil {
 		return nil, err
@@ -47,7 +44,7 @@ func (s *server) GetPartitionSums(ctx context.Context, req *chunknodev1.GetParti
 			return nil, err
 		}
 	}
-	sums, err := s.Inventory.PartitionSums(ctx, partitions)
+	sums, err := s.node.PartitionSums(ctx, partitions)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +62,7 @@ func (s *server) GetBucketSums(ctx context.Context, req *chunknodev1.GetBucketSu
 	if err != nil {
 		return nil, err
 	}
-	sums, err := s.Inventory.BucketSums(ctx, p)
+	sums, err := s.node.BucketSums(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +87,7 @@ func (s *server) ListEntries(ctx context.Context, req *chunknodev1.ListEntriesRe
 	if err != nil {
 		return nil, err
 	}
-	entries, err := s.Inventory.Entries(ctx, p, uint8(req.Bucket), after, int(min(req.Limit, remote.MaxEntries)))
+	entries, err := s.node.Entries(ctx, p, uint8(req.Bucket), after, int(min(req.Limit, remote.MaxEntries)))
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ import (
 // Node is what is served.
 type Node interface {
 	chunk.Node
+	chunk.Inventory
+	chunk.Controlled
 	chunk.VerifiedPutter
 	// PutVerifiedFor is PutFor without looking whether data has the hash h; it is PutVerified if the owner is the zero NodeID.
 	PutVerifiedFor(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (chunk.Outcome, error)
@@ -55,12 +57,10 @@ type Layouts interface {
 
 // Config is what is served.
 type Config struct {
-	Node      Node
-	ID        chunk.NodeID
-	Pool      *buffer.Pool // memory for chunks that are received
-	Layouts   Layouts
-	Inventory chunk.Inventory
-	Control   chunk.Controlled
+	Node    Node
+	ID      chunk.NodeID
+	Pool    *buffer.Pool // memory for chunks that are received
+	Layouts Layouts
 }
 
 // Register adds the service of a node to a gRPC server.

@@ -33,6 +33,13 @@ type served struct {
 	pool    *buffer.Pool // of the client
 }
 
+// tasklessNode is a store as a node, without tasks.
+type tasklessNode struct{ *disk.Store }
+
+func (tasklessNode) Command(context.Context, chunk.Command) (chunk.TaskStatus, error) {
+	return chunk.TaskStatus{}, errors.Newf(errors.NotImplemented, "this node has no tasks")
+}
+
 func serve(t testing.TB) *served {
 	s := &served{id: uuid.New(), memory: buffer.NewPool(buffer.DefaultLimit, clock.System{}), pool: buffer.NewPool(buffer.DefaultLimit, clock.System{})}
 	logger := slog.New(slog.DiscardHandler)
@@ -49,7 +56,7 @@ func serve(t testing.TB) *served {
 	gate, err := adopt.Open(filepath.Join(t.TempDir(), "layouts"))
 	require.NoError(t, err)
 	s.peers = adopt.NewPeers(gate, nil, logger)
-	Register(server.GRPC(), Config{Node: s.store, ID: s.id, Pool: s.memory, Layouts: s.peers, Inventory: s.store})
+	Register(server.GRPC(), Config{Node: tasklessNode{s.store}, ID: s.id, Pool: s.memory, Layouts: s.peers})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()

@@ -4,24 +4,15 @@ import (
 	"context"
 
 	"deuxfleurs.fr/garage/pkg/chunk/remote"
-	"deuxfleurs.fr/garage/pkg/errors"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
-// controlled refuses what the node cannot do.
-func (s *server) controlled(ctx context.Context) error {
-	if s.Control == nil {
-		return errors.Newf(errors.NotImplemented, "this node has no background work")
-	}
-	return s.addressed(ctx)
-}
-
 // Command starts or stops a task.
 func (s *server) Command(ctx context.Context, req *chunknodev1.CommandRequest) (*chunknodev1.CommandResponse, error) {
-	if err := s.controlled(ctx); err != nil {
+	if err := s.addressed(ctx); err != nil {
 		return nil, err
 	}
-	status, err := s.Control.Command(ctx, remote.CommandFrom(req))
+	status, err := s.node.Command(ctx, remote.CommandFrom(req))
 	if err != nil {
 		return nil, err
 	}
@@ -30,14 +21,14 @@ func (s *server) Command(ctx context.Context, req *chunknodev1.CommandRequest) (
 
 // ListDamaged names chunks without a good copy here.
 func (s *server) ListDamaged(ctx context.Context, req *chunknodev1.ListDamagedRequest) (*chunknodev1.ListDamagedResponse, error) {
-	if err := s.controlled(ctx); err != nil {
+	if err := s.addressed(ctx); err != nil {
 		return nil, err
 	}
 	after, err := remote.HashFrom(req.After)
 	if err != nil {
 		return nil, err
 	}
-	damaged, err := s.Control.Damaged(ctx, after, int(min(req.Limit, remote.MaxEntries)))
+	damaged, err := s.node.Damaged(ctx, after, int(min(req.Limit, remote.MaxEntries)))
 	if err != nil {
 		return nil, err
 	}
