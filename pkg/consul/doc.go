@@ -1,6 +1,7 @@
 // Package consul is how Garage's programs live with Consul: they register there ([Registration]), find each
 // other ([Watch], [Client.Builder]), take the identity of their cluster from it ([Client.ClusterID]) and,
-// where services speak TLS, their certificates ([Certificates]).
+// where services speak TLS, their certificates ([Certificates]). A second live process of a chunk-node is refused
+// (claim.go). What the database's weekly repair leaves in Consul is read by [Client.DatabaseRepairs].
 //
 // How to reach Consul (address, token, TLS, namespace) is said by Consul's own environment variables,
 // CONSUL_HTTP_ADDR and the others; [Config] holds only what Consul cannot know.

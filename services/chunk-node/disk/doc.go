@@ -25,6 +25,9 @@
 //     started again (volume.go). Reads go on: they are verified. Pebble is kept
 //     from going on after a failure (index_failure.go); a failed rotation of its
 //     log ends the whole process, since Pebble panics there.
+//   - What layouts and other nodes ask of a disk is decided by the same writers: chunks that others hold now are dropped, and
+//     chunks without a good copy here are wanted (mend.go). What a stand-in owes to owners is kept with the reference (debts.go),
+//     and notes of the node's tasks are on every disk, so that one that dies takes none away (notes.go).
 //   - Bytes are returned only if they have the chunk's hash (read.go).
 //
 // Start reading at Store and volume.
