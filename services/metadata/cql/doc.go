@@ -99,6 +99,12 @@
 // that object. Two deletions of a key at the same moment, through two services, may likewise both answer that it existed. What took effect though its answer was an error is not counted. In one service
 // writers of a key come one after the other, so that it counts exactly what it acknowledged. Nothing puts right what has drifted.
 //
+// # Uploads through several services
+//
+// A service remembers what it has begun. Where another one has finished or ended that since, the first may still write chunk rows of
+// the attempt, before it finds that out and answers so: rows too many, never too few, behind those that count. A part that is
+// begun so leaves the row that describes it, which nothing removes.
+//
 // # Tombstones
 //
 // gc_grace is 10 days: a node that was away for longer must be rebuilt, not rejoined, and repair runs weekly. Only rows of
