@@ -92,7 +92,7 @@ func parts() []part {
 		}},
 		{"race", "the same under the race detector", 25 * time.Minute, false, []step{
 			command("go", "run", "./tools/clients/install", "--compiler"),
-			race("pkg", "pkg/layout"), race("services"),
+			race("pkg", "pkg/layout"), race("services", "chunk-node/simulation"),
 		}},
 		{"build", "the programs for the suites below", 10 * time.Minute, false, []step{
 			command("go", "build", "-o", "var/test/bin/", "./services/cmd/...", "./tools/stack"),
