@@ -34,7 +34,7 @@ func run(t *testing.T, open Open, groups ...map[string]func(*suite)) {
 			t.Run(name, func(t *testing.T) {
 				c := clock.NewManual(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 				s := &suite{T: t, clock: c, Store: open(t, c)}
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // open may wait for other tests
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // open may wait for other tests, and the machine may be busy
 				defer cancel()
 				s.ctx = ctx
 				s.bucket = s.createBucket("photos")

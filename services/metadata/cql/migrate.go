@@ -112,7 +112,7 @@ func (s *Store) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := s.cas(ctx, makeVersion); err != nil {
+	if err := s.makeVersion(ctx); err != nil {
 		return err
 	}
 	if err := s.migrate(ctx, migrations); err != nil {
@@ -125,6 +125,20 @@ func (s *Store) begin(ctx context.Context) error {
 		return s.measureSkew(ctx)
 	}
 	return nil
+}
+
+// makeVersion makes the first row. A node lists a table a moment before it knows it, and refuses until then what is about it; so it
+// is asked again for a while.
+func (s *Store) makeVersion(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, agreeWithin)
+	defer cancel()
+	for {
+		_, _, err := s.cas(ctx, makeVersion)
+		var request gocql.RequestError
+		if err == nil || !errors.As(err, &request) || request.Code() != gocql.ErrCodeInvalid || clock.Sleep(waiting, clock.System{}, agreePoll) != nil {
+			return err
+		}
+	}
 }
 
 // migrate applies what the schema lacks, one step after the other; other services that start wait for it.

@@ -124,7 +124,13 @@ func TestSeveralServicesStartAtOnce(t *testing.T) {
 		work.Go(func() {
 			c := c
 			c.Writer = uuid.New()
-			stores[i], errs[i] = Open(ctx, c)
+			// As the service does: the keyspace may be listed a moment before it can be used.
+			for {
+				stores[i], errs[i] = Open(ctx, c)
+				if !errors.Is(errs[i], errors.Unavailable) || clock.Sleep(ctx, clock.System{}, 100*time.Millisecond) != nil {
+					return
+				}
+			}
 		})
 	}
 	work.Wait()
