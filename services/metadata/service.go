@@ -55,9 +55,10 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.store, s.database, s.sweeper.store = store, db, store
 	s.sweeper.leaser, _ = db.(leaser)
-	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, deps: d, leaser: s.sweeper.leaser}
+	guard := &guarded{Store: store, marks: db, shared: s.sweeper.leaser != nil, clock: d.Clock}
+	s.store, s.database, s.sweeper.store = guard, db, store
+	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser}
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}
@@ -65,7 +66,7 @@ func New(c Config, d Deps) (*Service, error) {
 }
 
 // Store is the store itself, for direct calls. After Run returned its calls
-// fail with kind Unavailable.
+// fail with kind Unavailable; what clients begin with does so too while the metadata is being restored.
 func (s *Service) Store() meta.Store { return s.store }
 
 // Check returns nil if the service can serve, and otherwise why it cannot.

@@ -42,6 +42,7 @@ type snapshots struct {
 	config Snapshot
 	folder string
 	store  meta.Store
+	marks  snapshot.Marks
 	deps   Deps
 	leaser leaser // nil: the store is this service's alone
 	busy   sync.Mutex
@@ -65,6 +66,9 @@ func (s *snapshots) takeDue(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.whole(ctx); err != nil {
+		return err
+	}
 	buckets, err := s.store.ListBuckets(ctx, meta.ListBuckets{Limit: 2})
 	if err != nil {
 		return err
@@ -83,16 +87,29 @@ func (s *snapshots) takeDue(ctx context.Context) error {
 	return err
 }
 
+// whole is an error while the metadata is being restored: a snapshot of a part would in time take the place of those that are whole.
+func (s *snapshots) whole(ctx context.Context) error {
+	taken, err := s.marks.Restoring(ctx)
+	if err == nil && !taken.IsZero() {
+		err = errors.Annotate(unwhole(taken), "no snapshot is taken")
+	}
+	return err
+}
+
 func busy() error {
 	return errors.Newf(errors.Conflict, "another snapshot is being taken, verified or restored; try again when that has ended")
 }
 
-// take takes a snapshot, keeps it in both places, and removes those that are too many. Kinds: Conflict while other work is under way.
+// take takes a snapshot, keeps it in both places, and removes those that are too many. Kinds: Conflict while other work is under way; Unavailable
+// while the metadata is being restored.
 func (s *snapshots) take(ctx context.Context, progress snapshot.Progress) (*metadatav1.Snapshot, error) {
 	if !s.busy.TryLock() {
 		return nil, busy()
 	}
 	defer s.busy.Unlock()
+	if err := s.whole(ctx); err != nil {
+		return nil, err
+	}
 	now := s.deps.Clock.Now()
 	name := snapshot.Name(now)
 	path := filepath.Join(s.folder, name+snapshotSuffix)
@@ -135,7 +152,9 @@ func (s *snapshots) write(ctx context.Context, path string, now time.Time, progr
 		return m, failed(err)
 	}
 	out := bufio.NewWriterSize(file, 256<<10)
-	m, err = snapshot.Take(ctx, s.store, now, out, progress)
+	if m, err = snapshot.Take(ctx, s.store, now, out, progress); err == nil {
+		err = s.whole(ctx) // another service may have begun to restore
+	}
 	if err == nil {
 		err = failed(errors.Join(out.Flush(), file.Sync()))
 	}
@@ -250,6 +269,13 @@ func (s *snapshots) open(ctx context.Context, from *metadatav1.SnapshotSource) (
 	}
 	r, err := snapshot.Recover(ctx, s.deps.Chunks, code)
 	return r, nothing, err
+}
+
+// restore brings back what a snapshot has, into what the process sees of the store.
+func (s *snapshots) restore(ctx context.Context, into meta.Store, in io.Reader, progress snapshot.Progress, lost func(snapshot.Lost)) (snapshot.Manifest, error) {
+	t := s.target(into)
+	t.Marks, t.Progress, t.Lost = s.marks, progress, lost
+	return snapshot.Restore(asRestore(ctx), t, in)
 }
 
 func (s *snapshots) target(store meta.Store) snapshot.Target {

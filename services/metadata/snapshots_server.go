@@ -58,17 +58,15 @@ func (s *snapshotServer) VerifySnapshot(r *metadatav1.VerifySnapshotRequest, str
 
 func (s *snapshotServer) RestoreSnapshot(r *metadatav1.RestoreSnapshotRequest, stream metadatav1.SnapshotService_RestoreSnapshotServer) error {
 	return s.with(stream.Context(), r.GetSource(), func(in io.Reader) error {
-		target, lost := s.target(s.into), int64(0)
-		target.Progress = told(func(p *metadatav1.Snapshot) error {
+		lost := int64(0)
+		m, err := s.restore(stream.Context(), s.into, in, told(func(p *metadatav1.Snapshot) error {
 			p.Lost = lost
 			return stream.Send(&metadatav1.RestoreSnapshotResponse{Progress: p})
-		})
-		target.Lost = func(l snapshot.Lost) {
+		}), func(l snapshot.Lost) {
 			lost++
 			s.deps.Logger.Warn("an object was not restored", "bucket", l.Bucket, "key", l.Key, "error", l.Problem)
 			_ = stream.Send(&metadatav1.RestoreSnapshotResponse{Lost: &metadatav1.LostObject{Bucket: l.Bucket, Key: []byte(l.Key), Problem: l.Problem.Error()}})
-		}
-		m, err := snapshot.Restore(stream.Context(), target, in)
+		})
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,6 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
-	"deuxfleurs.fr/garage/services/metadata/snapshot"
 )
 
 func TestDestroyedMetadataIsRestoredFromTheFolderAndFromTheCodeAlone(t *testing.T) {
@@ -75,7 +74,7 @@ func TestDestroyedMetadataIsRestoredFromTheFolderAndFromTheCodeAlone(t *testing.
 		s = open()
 		server := &snapshotServer{snapshots: s.snapshots, into: s.store}
 		restore := func(in io.Reader) error {
-			_, err := snapshot.Restore(ctx, s.snapshots.target(s.store), in)
+			_, err := s.snapshots.restore(ctx, s.store, in, nil, nil)
 			return err
 		}
 		require.NoError(t, server.with(ctx, from, func(in io.Reader) error {

@@ -5,6 +5,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/services/metadata/pebble"
+	"deuxfleurs.fr/garage/services/metadata/snapshot"
 )
 
 // database is what a store is to the service besides meta.Store.
@@ -14,6 +15,8 @@ type database interface {
 	// Writable says why what adds metadata is refused, or is nil.
 	Writable() error
 	Close() error
+	// The mark of a restore is durable, and the same for all services that share the store.
+	snapshot.Marks
 }
 
 // open opens the store that the settings name.

@@ -12,7 +12,7 @@ import (
 
 // The tables. Numbers are big-endian, IDs are 16 bytes.
 const (
-	tableStore      = 'F' // "format" → number, "cluster" → ID
+	tableStore      = 'F' // "format" → number, "cluster" → ID, "restoring" → time of the snapshot, see restoring.go
 	tableBucket     = 'B' // name → Bucket
 	tableKey        = 'K' // access key → Key
 	tableUsage      = 'U' // bucket → totals, see usage.go

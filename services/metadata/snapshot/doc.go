@@ -13,6 +13,8 @@
 //     nobody gets a right on a bucket before that.
 //   - Restored objects have new attempts, since references of old ones may have been removed. An object is committed when each of its
 //     chunks has its reference; one whose chunks are gone is left out, and told.
+//   - A store is marked durably from before the first change of a restore until all is there. While it is, no snapshot is taken of it and none
+//     is removed to make room, clients are refused, and nobody is told why chunks are kept: what is not there may not be there yet.
 //   - What is in the store stays: a restore that was interrupted is begun again, and goes on where it was.
 //
 // Start reading at [Take] and [Restore]; stream.go has the format.

@@ -28,19 +28,29 @@ type Lost struct {
 	Problem     error
 }
 
+// Marks keeps, beside the metadata, that a restore has begun and not ended.
+type Marks interface {
+	// Restoring is when the snapshot was taken of which a restore has begun and not ended; zero: there is none.
+	Restoring(ctx context.Context) (taken time.Time, err error)
+	// SetRestoring marks that one has begun, or with zero that it has ended. It is durable when it returns, and may be repeated.
+	SetRestoring(ctx context.Context, taken time.Time) error
+}
+
 // Target is where a snapshot is restored to.
 type Target struct {
 	Store  meta.Store
 	Chunks chunk.Store
 	Clock  clock.Clock
 	Random clock.Random
+	// Marks is where the restore says that it has begun and ended; nil: nowhere.
+	Marks Marks
 	// Progress and Lost are told how far it is, one at a time.
 	Progress Progress
 	Lost     func(Lost)
 }
 
 // Restore brings back what a snapshot has into a store that is empty, or into which the same snapshot was restored in part. Rights and
-// keys come last. The manifest counts what is there at the end. Kinds: Conflict if the store holds something else; Invalid if it is of another cluster; Corrupted if the
+// keys come last. From before the first change until all is there the store is marked. The manifest counts what is there at the end. Kinds: Conflict if the store holds something else; Invalid if it is of another cluster; Corrupted if the
 // snapshot is damaged; and those of chunks and metadata that do not answer: then begin again.
 func Restore(ctx context.Context, t Target, r io.Reader) (Manifest, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -59,7 +69,30 @@ func Restore(ctx context.Context, t Target, r io.Reader) (Manifest, error) {
 		return s.done, err
 	}
 	s.done.Taken, s.done.ClusterID, s.done.Incomplete = m.Taken, m.ClusterID, m.Incomplete
-	return s.done, s.finish(ctx, all)
+	if err := s.finish(ctx, all); err != nil {
+		return s.done, err
+	}
+	return s.done, s.mark(ctx, time.Time{})
+}
+
+// mark says that the restore of the snapshot taken at that time begins or, with zero, has ended.
+func (s *restorer) mark(ctx context.Context, taken time.Time) error {
+	if s.Marks == nil {
+		return nil
+	}
+	return s.do(ctx, func(ctx context.Context) error { return s.Marks.SetRestoring(ctx, taken) })
+}
+
+// begun reports whether a restore of the same snapshot was begun and broken off. Kinds: Conflict if it was one of another.
+func (s *restorer) begun(ctx context.Context, taken time.Time) (bool, error) {
+	if s.Marks == nil {
+		return false, nil
+	}
+	marked, err := call(ctx, s.Marks.Restoring)
+	if err == nil && !marked.IsZero() && !marked.Equal(taken) {
+		err = errors.Newf(errors.Conflict, "a restore of the snapshot taken at %s was begun and has not ended: restore that one, or set this metadata aside and begin with new metadata", marked.Format(time.RFC3339Nano))
+	}
+	return !marked.IsZero(), err
 }
 
 type restorer struct {
@@ -89,14 +122,21 @@ func (s *restorer) begin(ctx context.Context, c *content) error {
 	if err != nil {
 		return err
 	}
+	again, err := s.begun(ctx, c.Taken)
+	if err != nil {
+		return err
+	}
 	exists := make(map[uuid.UUID]bool)
 	for _, b := range there.Buckets {
 		of := slices.IndexFunc(c.buckets, func(o meta.Bucket) bool { return o.ID == b.ID && o.Name == b.Name })
-		if b.Name != Bucket && (of < 0 || len(b.Grants) > 0) {
+		if b.Name != Bucket && (of < 0 || len(b.Grants) > 0 && !again) {
 			return errors.E(errors.Conflict, errors.Bucket, b.Name,
 				"the metadata is not empty: it has this bucket. A snapshot is restored into new metadata only; set the old aside first")
 		}
 		exists[b.ID] = true
+	}
+	if err := s.mark(ctx, c.Taken); err != nil {
+		return err
 	}
 	for _, b := range c.buckets {
 		s.names[b.ID] = b.Name
