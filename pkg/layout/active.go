@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ type Active struct {
 	former     [][]uint16 // of each partition in the others, and not in the current one, the newest first
 	walk       *Ring      // of the current layout
 	index      []uint16   // of the nodes of the current layout in nodes
+	lost       []chunk.NodeID
 }
 
 // NewActive makes one of layouts with growing numbers, of which the last is the current one. Kinds: Invalid.
@@ -102,10 +104,36 @@ func (a *Active) Oldest() uint64 { return a.placements[0].Layout.Number }
 // Placements are the layouts in force, oldest first. The slice must not be changed.
 func (a *Active) Placements() []Placement { return a.placements }
 
-// Newer reports whether a is what came after b, which may be nil: a newer layout is the current one, or more old ones are retired.
+// Newer reports whether a is what came after b, which may be nil: a newer layout is the current one, or more old ones are retired, or more
+// nodes are given up.
 func (a *Active) Newer(b *Active) bool {
-	return b == nil || a.Number() > b.Number() || a.Number() == b.Number() && a.Oldest() > b.Oldest()
+	if b == nil {
+		return true
+	}
+	return cmp.Or(cmp.Compare(a.Number(), b.Number()), cmp.Compare(a.Oldest(), b.Oldest()), cmp.Compare(len(a.lost), len(b.lost))) > 0
 }
+
+// WithLost is a with the nodes that the operator has given up, each for the layouts up to a number. One that a newer layout in force has is
+// not given up: it is to come back. So no node stops being lost before a layout is published or retired.
+func (a *Active) WithLost(upTo map[chunk.NodeID]uint64) *Active {
+	with := *a
+	with.lost = nil
+	for _, n := range a.nodes {
+		for _, p := range slices.Backward(a.placements) {
+			if p.Layout.Index(n.ID) < 0 {
+				continue
+			}
+			if number, given := upTo[n.ID]; given && number >= p.Layout.Number {
+				with.lost = append(with.lost, n.ID)
+			}
+			break
+		}
+	}
+	return &with
+}
+
+// Lost reports whether the operator has given the node up: nobody waits to hear what it has. It may come back all the same.
+func (a *Active) Lost(id chunk.NodeID) bool { return slices.Contains(a.lost, id) }
 
 // Nodes are the nodes of all layouts in force, sorted by ID. The slice must not be changed.
 func (a *Active) Nodes() []Node { return a.nodes }
@@ -149,7 +177,7 @@ func (a *Active) StandIns(p chunk.Partition) []uint16 {
 }
 
 // The encoding: "GLV1", the number of layouts in 2 bytes, and for each its length in 4 bytes, most significant first,
-// and what Placement.MarshalBinary makes of it.
+// and what Placement.MarshalBinary makes of it. If nodes are lost, their number in 2 bytes and their IDs follow.
 const (
 	activeMagic  = "GLV1"
 	activeHeader = 6
@@ -164,6 +192,12 @@ func (a *Active) MarshalBinary() ([]byte, error) {
 			return nil, err
 		}
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(one))), one...)
+	}
+	if len(a.lost) > 0 {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(a.lost)))
+		for _, id := range a.lost {
+			b = append(b, id[:]...)
+		}
 	}
 	return b, nil
 }
@@ -187,14 +221,26 @@ func ParseActive(b []byte) (*Active, error) {
 		}
 		all, b = append(all, p), b[4+length:]
 	}
-	if len(b) > 0 {
-		return nil, damagedPlacement(nil, "there is more behind them")
-	}
 	a, err := NewActive(all...)
 	if err != nil {
 		return nil, errors.Wrap(errors.Corrupted, err, "the stored layouts")
 	}
-	return a, nil
+	if len(b) == 0 {
+		return a, nil
+	}
+	const size = len(chunk.NodeID{})
+	if len(b) < 2 || len(b) != 2+size*int(binary.BigEndian.Uint16(b)) {
+		return nil, damagedPlacement(nil, "what follows them is no list of nodes")
+	}
+	upTo := make(map[chunk.NodeID]uint64)
+	for id := range slices.Chunk(b[2:], size) {
+		upTo[chunk.NodeID(id)] = a.Number()
+	}
+	with := a.WithLost(upTo)
+	if len(with.lost) != int(binary.BigEndian.Uint16(b)) {
+		return nil, damagedPlacement(nil, "a node that is given up is in none of them, or there twice")
+	}
+	return with, nil
 }
 
 // Differs is the error of a request that was computed with another layout than the one that answers it: number is that of

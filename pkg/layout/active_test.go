@@ -211,3 +211,30 @@ func TestThatLayoutsDifferIsToldOverTheWire(t *testing.T) {
 		require.False(t, differs, "%v", other)
 	}
 }
+
+func TestNodesThatAreGivenUpAreKnownUntilALayoutHasThemAgain(t *testing.T) {
+	one, two, three := equalPlacement(t, 1, 1, 3), equalPlacement(t, 2, 1, 4), equalPlacement(t, 3, 1, 3)
+	at := slices.IndexFunc(two.Layout.Nodes, func(n Node) bool { return one.Layout.Index(n.ID) < 0 })
+	last, first := two.Layout.Nodes[at].ID, one.Layout.Nodes[0].ID // only layout 2 has the last one
+	a := active(t, one, two, three)
+	lost := a.WithLost(map[chunk.NodeID]uint64{last: 2, first: 2, {99}: 3})
+	require.True(t, lost.Lost(last))
+	require.False(t, lost.Lost(first), "layout 3 has it again")
+	require.False(t, lost.Lost(chunk.NodeID{99}), "no layout in force has it")
+	require.False(t, a.Lost(last))
+	require.True(t, lost.Newer(a))
+	require.False(t, a.Newer(lost))
+	require.False(t, lost.Newer(lost))
+	require.True(t, lost.WithLost(map[chunk.NodeID]uint64{last: 2, first: 3}).Newer(lost))
+	require.True(t, active(t, two, three).Newer(lost), "more are retired")
+
+	b, err := lost.MarshalBinary()
+	require.NoError(t, err)
+	again, err := ParseActive(b)
+	require.NoError(t, err)
+	require.Equal(t, lost, again)
+	for name, wrong := range map[string][]byte{"cut": b[:len(b)-1], "more": append(slices.Clone(b), 0), "unknown": append(slices.Clone(b[:len(b)-16]), make([]byte, 16)...)} {
+		_, err := ParseActive(wrong)
+		require.True(t, errors.Is(err, errors.Corrupted), "%s: %v", name, err)
+	}
+}
