@@ -1,8 +1,11 @@
 package chunk
 
 import (
+	"bytes"
 	"context"
 	"time"
+
+	"deuxfleurs.fr/garage/pkg/errors"
 )
 
 // Buckets is how many parts a partition has when nodes compare what they hold.
@@ -16,6 +19,9 @@ func (h Hash) Bucket() uint8 { return h[1]<<4 | h[2]>>4 }
 // over the sums of its buckets, and nothing at all sums up to zero.
 type Sum [16]byte
 
+// UnknownSum stands for a partition whose disk cannot be read now: what the node holds of it is not known, and nothing follows from it.
+var UnknownSum = Sum(bytes.Repeat([]byte{0xff}, len(Sum{})))
+
 // Entry is a chunk with live references, as a node has it.
 type Entry struct {
 	Hash   Hash
@@ -26,13 +32,17 @@ type Entry struct {
 
 // Inventory is what a node tells others about what it holds, so that they can compare (anti-entropy).
 type Inventory interface {
-	// PartitionSums are the sums of these partitions, in their order.
+	// PartitionSums are the sums of these partitions, in their order; UnknownSum for one that cannot be read.
 	PartitionSums(ctx context.Context, partitions []Partition) ([]Sum, error)
 	// BucketSums are the sums of the buckets of a partition.
 	BucketSums(ctx context.Context, p Partition) (*[Buckets]Sum, error)
 	// Entries lists up to limit chunks of a bucket with hashes above after, in order; fewer: the end.
 	Entries(ctx context.Context, p Partition, bucket uint8, after Hash, limit int) ([]Entry, error)
 }
+
+// DiskFailed reports whether a node failed to do something because the disk of the chunk or partition is out of use. It answers for
+// what is on its other disks.
+func DiskFailed(err error) bool { return errors.IsEntity(err, errors.Unavailable, errors.Folder) }
 
 // Peer is a node as another node sees it.
 type Peer interface {
@@ -95,7 +105,7 @@ type Command struct {
 	Rate  int64 // bytes a second from now on; 0: as it was; -1: no limit
 	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what).
 	Confirm bool
-	// Term is the lock index of the active rebalancer; a node refuses one lower than it has seen. 0: there is no lock.
+	// Term is that of the active rebalancer, which grows; a node refuses one lower than it has seen. 0: there is no lock.
 	Term uint64
 }
 

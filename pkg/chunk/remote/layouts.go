@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
@@ -88,6 +89,10 @@ func (r *reach) answered() {
 }
 
 func (r *reach) judge(err error, c clock.Clock) {
+	if chunk.DiskFailed(err) { // it answers for its other disks
+		r.answered()
+		return
+	}
 	switch errors.KindOf(err) {
 	case errors.Canceled: // its caller gave it up
 		return

@@ -12,7 +12,7 @@ import (
 
 // Creditors implements heal.Local. It seeks once for each of them.
 func (s *Store) Creditors(ctx context.Context) (all []chunk.NodeID, err error) {
-	_, err = s.onEach(func(v *volume) (int, error) {
+	err = s.onWorking(func(v *volume) (int, error) {
 		o := bounds([]byte{keyOwed})
 		for {
 			var owner chunk.NodeID
@@ -35,7 +35,7 @@ func (s *Store) Creditors(ctx context.Context) (all []chunk.NodeID, err error) {
 
 // Debts implements heal.Local.
 func (s *Store) Debts(ctx context.Context, owner chunk.NodeID, after heal.Debt, limit int) (all []heal.Debt, err error) {
-	_, err = s.onEach(func(v *volume) (int, error) {
+	err = s.onWorking(func(v *volume) (int, error) {
 		o := bounds(append([]byte{keyOwed}, owner[:]...))
 		if after.Hash != (chunk.Hash{}) || after.Ref != (chunk.Ref{}) {
 			o.LowerBound = append(owedKey(owner, after.Hash, after.Ref), 0)

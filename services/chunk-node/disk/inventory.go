@@ -14,14 +14,36 @@ import (
 // PartitionSums implements chunk.Inventory. It reads the keys of the partitions' live references.
 func (s *Store) PartitionSums(ctx context.Context, partitions []chunk.Partition) ([]chunk.Sum, error) {
 	sums := make([]chunk.Sum, len(partitions))
-	for i, p := range partitions {
+	return sums, s.eachReadable(ctx, partitions, func(i int, p chunk.Partition) error {
+		sums[i] = chunk.UnknownSum
 		buckets, err := s.BucketSums(ctx, p)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			sums[i] = chunk.SumOf(buckets)
 		}
-		sums[i] = chunk.SumOf(buckets)
+		return err
+	})
+}
+
+// eachReadable calls read with partitions and their places. One that fails is no obstacle to the others; it fails only when nothing can be read any more.
+func (s *Store) eachReadable(ctx context.Context, partitions []chunk.Partition, read func(i int, p chunk.Partition) error) error {
+	if err := s.begin(); err != nil {
+		return err
 	}
-	return sums, nil
+	s.leave()
+	var failed error // of a disk that is in use otherwise
+	for i, p := range partitions {
+		err := read(i, p)
+		if ctx.Err() != nil {
+			return ended(ctx.Err())
+		}
+		if err != nil && !chunk.DiskFailed(err) { // those are known
+			failed = err
+		}
+	}
+	if failed != nil {
+		s.o.Logger.Warn("an index cannot be read everywhere", "error", failed)
+	}
+	return nil
 }
 
 // BucketSums implements chunk.Inventory. It reads the keys of the partition's live references.
@@ -62,18 +84,26 @@ func (s *Store) Entries(ctx context.Context, p chunk.Partition, bucket uint8, af
 }
 
 // Held implements heal.Local.
-func (s *Store) Held(ctx context.Context) (held []chunk.Partition, err error) {
-	for p := range chunk.Partition(chunk.Partitions) {
-		var some []chunk.Hash
-		if some, err = s.Hashes(ctx, p, chunk.Hash{}, 1); err != nil {
-			return nil, err
-		}
-		if len(some) > 0 {
+func (s *Store) Held(ctx context.Context) (held, unreadable []chunk.Partition, err error) {
+	err = s.eachReadable(ctx, allPartitions, func(_ int, p chunk.Partition) error {
+		some, err := s.Hashes(ctx, p, chunk.Hash{}, 1)
+		switch {
+		case err != nil:
+			unreadable = append(unreadable, p)
+		case len(some) > 0:
 			held = append(held, p)
 		}
-	}
-	return held, nil
+		return err
+	})
+	return held, unreadable, err
 }
+
+var allPartitions = func() (all []chunk.Partition) {
+	for p := range chunk.Partition(chunk.Partitions) {
+		all = append(all, p)
+	}
+	return all
+}()
 
 // Hashes implements heal.Local.
 func (s *Store) Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Hash, err error) {

@@ -118,7 +118,7 @@ func TestAnInventoryIsReadInPages(t *testing.T) {
 		}
 		require.Equal(t, append(append([]chunk.Hash{}, all[:7]...), all[8:]...), entries, "what has no reference is no entry")
 	}
-	got, err := s.Held(ctx)
+	got, _, err := s.Held(ctx)
 	require.NoError(t, err)
 	require.Equal(t, held, got)
 }

@@ -86,6 +86,17 @@ func (s *Store) onEach(do func(*volume) (int, error)) (total int, err error) {
 	return total, errors.Join(errs...)
 }
 
+// onWorking is onEach without the disks that are out of use: nothing can be struck off their queues.
+func (s *Store) onWorking(do func(*volume) (int, error)) error {
+	_, err := s.onEach(func(v *volume) (int, error) {
+		if v.failed() != nil {
+			return 0, nil
+		}
+		return do(v)
+	})
+	return err
+}
+
 func (v *volume) collect(ctx context.Context) (n int, err error) {
 	if err := v.failed(); err != nil {
 		return 0, err

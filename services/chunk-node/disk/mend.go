@@ -67,7 +67,7 @@ func (s *Store) Wanted(ctx context.Context, now time.Time, limit int) ([]chunk.D
 		chunk.Damage
 	}
 	var all []due
-	_, err := s.onEach(func(v *volume) (int, error) {
+	err := s.onWorking(func(v *volume) (int, error) {
 		n := 0
 		return n, eachIn(ctx, v.db, bounds([]byte{keyDue}), func(key, _ []byte) (bool, error) {
 			at, h := parseTimeKey(key)

@@ -39,7 +39,7 @@ func TestDropLeavesNothing(t *testing.T) {
 			require.True(t, drop(refs, yes))
 			_, err := s.Get(ctx, h)
 			require.True(t, errors.Is(err, errors.NotFound), "%v", err)
-			held, err := s.Held(ctx)
+			held, _, err := s.Held(ctx)
 			require.NoError(t, err)
 			require.Empty(t, held)
 			require.Zero(t, status(t, s).StoredBytes)

@@ -20,10 +20,11 @@ func (s *Store) Note(ctx context.Context, name string) (value []byte, err error)
 	return value, err
 }
 
-// note also returns the number of the note.
+// note also returns the number of the note. It fails only if no disk can be read.
 func (s *Store) note(name string) (value []byte, latest uint64, err error) {
+	var errs []error
 	for _, v := range s.volumes {
-		if _, err := lookup(v.db, metaKey(metaNote+name), func(p []byte) error {
+		_, err := lookup(v.db, metaKey(metaNote+name), func(p []byte) error {
 			if len(p) < 8 {
 				return errors.Newf(errors.Internal, "a note of the index is malformed: %x", p)
 			}
@@ -31,14 +32,22 @@ func (s *Store) note(name string) (value []byte, latest uint64, err error) {
 				value, latest = append([]byte{}, p[8:]...), n
 			}
 			return nil
-		}); err != nil {
-			return nil, 0, errors.Annotate(err, "reading the note %s on the disk %s", name, v.disk.Path)
+		})
+		if err == nil {
+			continue
 		}
+		errs = append(errs, errors.Annotate(err, "reading the note %s on the disk %s", name, v.disk.Path))
+		if v.failed() == nil {
+			v.log.Warn("a note of the tasks cannot be read; those on the other disks are used", "note", name, "error", err)
+		}
+	}
+	if len(errs) == len(s.volumes) {
+		return nil, 0, errors.Join(errs...)
 	}
 	return value, latest, nil
 }
 
-// SetNote implements heal.Local.
+// SetNote implements heal.Local. It is written to each disk that works.
 func (s *Store) SetNote(ctx context.Context, name string, value []byte) error {
 	if err := ctx.Err(); err != nil {
 		return ended(err)
@@ -53,18 +62,18 @@ func (s *Store) SetNote(ctx context.Context, name string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	written := 0
+	var errs []error
 	for _, v := range s.volumes {
-		if v.failed() != nil {
-			continue
+		err := v.failed()
+		if err == nil { // if that fails, the disk is out of use from then on, and has said so
+			err = v.set(metaKey(metaNote+name), append(binary.BigEndian.AppendUint64(nil, latest+1), value...))
 		}
-		if err := v.set(metaKey(metaNote+name), append(binary.BigEndian.AppendUint64(nil, latest+1), value...)); err != nil {
-			return errors.Annotate(err, "writing the note %s", name)
+		if err != nil {
+			errs = append(errs, err)
 		}
-		written++
 	}
-	if written == 0 {
-		return s.volumes[0].failed()
+	if len(errs) == len(s.volumes) {
+		return errors.Annotate(errors.Join(errs...), "writing the note %s", name)
 	}
 	return nil
 }

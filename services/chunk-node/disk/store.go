@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -84,7 +85,12 @@ func (s *Store) volume(h chunk.Hash) (*volume, error) {
 	if v := s.owners[h.Partition()]; v != nil {
 		return v, nil
 	}
-	return nil, errors.E(errors.Unavailable, errors.Chunk, h.String(), "the disk of partition %v could not be opened", h.Partition())
+	var paths []string
+	for _, d := range s.broken {
+		paths = append(paths, d.Path)
+	}
+	return nil, errors.E(errors.Unavailable, errors.Folder, strings.Join(paths, ", "), "the disk of partition %v could not be opened: repair it or put an empty one in its place, then start the program again",
+		h.Partition())
 }
 
 // Get implements chunk.Store.

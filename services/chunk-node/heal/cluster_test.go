@@ -38,6 +38,7 @@ type cluster struct {
 	clusterID uuid.UUID
 	nodes     []*node
 	layouts   []layout.Placement // in force
+	lost      map[chunk.NodeID]uint64
 	each      func(int, func(int))
 
 	mu      sync.Mutex
@@ -64,6 +65,7 @@ type node struct {
 	cluster *cluster
 	id      chunk.NodeID
 	folder  string
+	disks   []disk.Disk
 	fs      *vfs.MemFS
 	store   *disk.Store
 	gate    *adopt.Gate
@@ -72,8 +74,15 @@ type node struct {
 	away    bool
 }
 
-func (c *cluster) add() *node {
+// add adds a node with these disks, or one.
+func (c *cluster) add(disks ...string) *node {
 	n := &node{cluster: c, folder: c.t.TempDir(), fs: vfs.NewCrashableMem()}
+	if disks == nil {
+		disks = []string{"/disk"}
+	}
+	for _, path := range disks {
+		n.disks = append(n.disks, disk.Disk{Path: path})
+	}
 	binary.BigEndian.PutUint64(n.id[:], uint64(len(c.nodes)+1)<<56)
 	c.nodes = append(c.nodes, n)
 	n.open()
@@ -83,8 +92,10 @@ func (c *cluster) add() *node {
 
 func (n *node) open() {
 	t := n.cluster.t
-	require.NoError(t, n.fs.MkdirAll("/disk", 0o700))
-	store, err := disk.Open(disk.Options{Disks: []disk.Disk{{Path: "/disk"}}, NodeID: n.id, ClusterID: n.cluster.clusterID, FS: n.fs, Clock: n.cluster.clock,
+	for _, d := range n.disks {
+		_ = n.fs.MkdirAll(d.Path, 0o700) // it may be broken
+	}
+	store, err := disk.Open(disk.Options{Disks: n.disks, NodeID: n.id, ClusterID: n.cluster.clusterID, FS: n.fs, Clock: n.cluster.clock,
 		InlineBelow: 512, Rules: rules, Cache: 1 << 20, MemTable: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	n.store = store
@@ -134,7 +145,16 @@ func (c *cluster) publish(copies int, nodes ...*node) {
 func (c *cluster) active() *layout.Active {
 	a, err := layout.NewActive(c.layouts...)
 	require.NoError(c.t, err)
-	return a
+	return a.WithLost(c.lost)
+}
+
+// declareLost gives a node up, and tells the others.
+func (c *cluster) declareLost(n *node) {
+	if c.lost == nil {
+		c.lost = make(map[chunk.NodeID]uint64)
+	}
+	c.lost[n.id] = c.active().Number()
+	c.adopt()
 }
 
 func (c *cluster) adopt() {

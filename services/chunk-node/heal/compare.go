@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -14,9 +15,11 @@ import (
 const sumsAtOnce = 64
 
 // compare compares what the node holds with what the other owners of the same partitions hold, and takes over what it lacks. Both sides
-// do so, each for itself. with says which nodes to compare with. left says what was in the way.
+// do so, each for itself. with says which nodes to compare with. left says what was in the way. What concerns one partition, or one disk, is in
+// the way of no other.
 func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Active, partitions []chunk.Partition, with func(chunk.NodeID) bool) (left string, err error) {
 	var out outage
+	unreadable := 0
 	for batch := range slices.Chunk(partitions, sumsAtOnce) {
 		mine, err := r.local.PartitionSums(ctx, batch)
 		if err != nil {
@@ -34,16 +37,25 @@ func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Activ
 				left = "not compared with node " + n.ID.String() + ", which is away"
 				continue
 			}
-			if err := r.compareWith(ctx, p, a, n.ID, shared, sums); err != nil {
-				if final(ctx, err) {
-					return "", err
-				}
-				out.note(err)
-				left = err.Error()
-				p.Note("comparing: %v", err)
+			failed, err := r.compareWith(ctx, p, a, n.ID, shared, sums)
+			if final(ctx, err) {
+				return "", err
+			}
+			if failed = cmp.Or(err, failed); failed != nil {
+				out.note(failed)
+				left = failed.Error()
+				p.Note("comparing: %v", failed)
+			}
+		}
+		for _, sum := range mine {
+			if sum == chunk.UnknownSum {
+				unreadable++
 			}
 		}
 		p.Add(int64(len(batch)), 0)
+	}
+	if unreadable > 0 {
+		left = unreadableNote(unreadable)
 	}
 	return left, nil
 }
@@ -59,37 +71,46 @@ func (r *repair) comparable(a *layout.Active) []chunk.Partition {
 	return all
 }
 
-// sharedWith are those of the partitions that the other node owns, and their sums here.
+// sharedWith are those of the partitions that the other node owns and that can be read here, and their sums here.
 func sharedWith(a *layout.Active, id chunk.NodeID, batch []chunk.Partition, mine []chunk.Sum) (shared []chunk.Partition, sums []chunk.Sum) {
 	for i, p := range batch {
-		if a.Owns(id, p) {
+		if a.Owns(id, p) && mine[i] != chunk.UnknownSum {
 			shared, sums = append(shared, p), append(sums, mine[i])
 		}
 	}
 	return shared, sums
 }
 
-func (r *repair) compareWith(ctx context.Context, p *tasks.Progress, a *layout.Active, id chunk.NodeID, shared []chunk.Partition, mine []chunk.Sum) error {
+// compareWith compares partitions with one node; left is why some of them were not compared.
+func (r *repair) compareWith(ctx context.Context, p *tasks.Progress, a *layout.Active, id chunk.NodeID, shared []chunk.Partition, mine []chunk.Sum) (left, err error) {
 	var theirs []chunk.Sum
-	err := r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) (err error) {
+	err = r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) (err error) {
 		theirs, err = peer.PartitionSums(ctx, shared)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(theirs) != len(shared) {
-		return fromPeer(id, errors.Newf(errors.Internal, "it answered %d sums for %d partitions", len(theirs), len(shared)))
+		return nil, fromPeer(id, errors.Newf(errors.Internal, "it answered %d sums for %d partitions", len(theirs), len(shared)))
 	}
 	for i, partition := range shared {
-		if mine[i] == theirs[i] || theirs[i] == (chunk.Sum{}) {
+		switch theirs[i] {
+		case mine[i], chunk.Sum{}:
+			continue
+		case chunk.UnknownSum:
+			left = fromPeer(id, errors.E(errors.Unavailable, errors.Folder, "", "it cannot read the partition %v: one of its disks cannot be used", partition))
 			continue
 		}
-		if err := r.comparePartition(ctx, p, a, id, partition); err != nil {
-			return err
+		err := r.comparePartition(ctx, p, a, id, partition)
+		if of := (*peerError)(nil); final(ctx, err) || errors.As(err, &of) && !chunk.DiskFailed(err) {
+			return nil, err
+		}
+		if err != nil {
+			left = err
 		}
 	}
-	return nil
+	return left, nil
 }
 
 func (r *repair) comparePartition(ctx context.Context, p *tasks.Progress, a *layout.Active, id chunk.NodeID, partition chunk.Partition) error {

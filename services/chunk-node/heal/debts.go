@@ -25,10 +25,7 @@ type creditor struct {
 
 // debts pays what is owed to nodes that are alive and whose time has come; all: whose time has not, too. left says what was in the way.
 func (r *repair) debts(ctx context.Context, p *tasks.Progress, a *layout.Active, all bool) (left string, err error) {
-	ids, err := r.local.Creditors(ctx)
-	if err != nil {
-		return "", err
-	}
+	ids, unread := r.local.Creditors(ctx)
 	for _, id := range ids {
 		c := r.creditors[id]
 		if c == nil {
@@ -55,7 +52,7 @@ func (r *repair) debts(ctx context.Context, p *tasks.Progress, a *layout.Active,
 			delete(r.creditors, id)
 		}
 	}
-	return left, nil
+	return left, unread
 }
 
 // pay goes over all debts to one node once, and returns why some are left.
@@ -64,7 +61,7 @@ func (r *repair) pay(ctx context.Context, p *tasks.Progress, a *layout.Active, i
 	for {
 		debts, err := r.local.Debts(ctx, id, after, page)
 		if err != nil {
-			return err
+			left = err
 		}
 		groups := byHash(debts)
 		failed := make([]error, len(groups))

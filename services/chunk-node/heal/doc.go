@@ -6,6 +6,10 @@
 //
 //   - A chunk is dropped only when every owner in the current layout has just said that it holds the chunk with each of the
 //     references that are live here, and nothing changed here meanwhile, neither the references nor the adopted layout (drop.go).
+//   - A node that the operator has given up (layout.Active.Lost) and that does not answer counts as having no copy when there seems to be
+//     none anywhere: then a walk does not wait for it, and the chunk is reported. It never counts as an owner that has one: nothing is dropped for that.
+//   - A disk that cannot be used is in the way of its partitions only. They are never taken for empty: a walk does not end before the disk
+//     is repaired, or was replaced, or taken away, by the operator.
 //   - A reference goes to another node before or with the data, never after it was removed here: one that was removed is
 //     answered by Gone, and is then removed here too.
 //   - What is found missing or bad is on disk (Local.Want, Local.Verify) before anything is done about it.

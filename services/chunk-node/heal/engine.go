@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -169,7 +170,7 @@ func (o *outage) away(peers Peers, id chunk.NodeID) bool {
 // note takes note of an error that says something about the node that was asked.
 func (o *outage) note(err error) {
 	var of *peerError
-	if !errors.As(err, &of) {
+	if !errors.As(err, &of) || chunk.DiskFailed(err) {
 		return
 	}
 	switch errors.KindOf(err) {
@@ -182,6 +183,20 @@ func (o *outage) note(err error) {
 		o.nodes = make(map[chunk.NodeID]bool)
 	}
 	o.nodes[of.id] = true
+}
+
+// diskFailedAt is the node that failed to do something because one of its disks is out of use.
+func diskFailedAt(err error) (id chunk.NodeID, failed bool) {
+	var of *peerError
+	if !chunk.DiskFailed(err) || !errors.As(err, &of) {
+		return id, false
+	}
+	return of.id, true
+}
+
+// unreadableNote says what is in the way of n partitions that cannot be read.
+func unreadableNote(n int) string {
+	return fmt.Sprintf("%d partitions are on a disk that cannot be used: repair it, put an empty one in its place, or take it out of the configuration; then start the program again", n)
 }
 
 // owners are the owners of a partition in the current layout of a.

@@ -8,13 +8,15 @@ import (
 	"deuxfleurs.fr/garage/pkg/layout"
 )
 
-// Local is what the node itself holds: package disk implements it, and a simulation does.
+// Local is what the node itself holds: package disk implements it, and a simulation does. It may have several disks: an error about a
+// chunk or a partition says nothing of others. What Creditors, Debts and Wanted could read comes beside their error; a disk that is out of use
+// (chunk.DiskFailed) has none.
 type Local interface {
 	chunk.Node
 	chunk.Inventory
 
-	// Held are the partitions of which the node holds anything, in order.
-	Held(ctx context.Context) ([]chunk.Partition, error)
+	// Held are the partitions of which the node holds anything, and those that cannot be read, of which it is not known; both in order.
+	Held(ctx context.Context) (held, unreadable []chunk.Partition, err error)
 	// Hashes lists up to limit chunks of a partition of which the node knows anything but tombstones, with hashes above after, in order; fewer: the end.
 	Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) ([]chunk.Hash, error)
 	// Chunk is the entry of a chunk; its Refs are empty when it waits for collection. Kinds: NotFound.

@@ -49,12 +49,12 @@ func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, er
 	if with := r.due(a, now, answers > 0); with != nil {
 		return 0, r.round(ctx, p, a, with, answers)
 	}
-	missing, err := r.wanted(ctx, p, a, false)
-	if err != nil {
-		return 0, err
+	missing, unwanted := r.wanted(ctx, p, a, false)
+	if final(ctx, unwanted) {
+		return 0, unwanted
 	}
-	left, err := r.debts(ctx, p, a, false)
-	if err != nil {
+	left, unpaid := r.debts(ctx, p, a, false)
+	if err := errors.Join(unpaid, unwanted); err != nil {
 		return 0, err
 	}
 	p.Idle()
@@ -117,20 +117,24 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	began := r.deps.Clock.Now()
 	p.Begin(began, a.Number(), 0, int64(len(partitions)))
 	uncompared, err := r.compare(ctx, p, a, partitions, with)
-	if err != nil {
+	if final(ctx, err) {
 		return err
+	}
+	if err != nil { // no reason not to do the rest
+		uncompared = err.Error()
 	}
 	for _, n := range a.Nodes() {
 		if with(n.ID) {
 			r.compared[n.ID] = began
 		}
 	}
-	if _, err := r.wanted(ctx, p, a, true); err != nil {
-		return err
+	_, unwanted := r.wanted(ctx, p, a, true)
+	if final(ctx, unwanted) {
+		return unwanted
 	}
-	left, err := r.debts(ctx, p, a, true)
-	if err != nil {
-		return err
+	left, unpaid := r.debts(ctx, p, a, true)
+	if final(ctx, unpaid) {
+		return unpaid
 	}
 	status, err := r.local.Status(ctx) // it counts those, too, that were tried so often that it was not their turn
 	if err != nil {
@@ -141,6 +145,9 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	}
 	if left != "" {
 		p.Problem("%s", left)
+	}
+	if err := errors.Join(unpaid, unwanted); err != nil {
+		p.Problem("%v", err)
 	}
 	if status.Wanted > 0 {
 		p.Problem(missingNote, status.Wanted)

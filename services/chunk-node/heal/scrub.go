@@ -44,7 +44,7 @@ func (s *scrub) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, err
 			return 0, err
 		}
 	}
-	held, err := s.local.Held(ctx)
+	held, unreadable, err := s.local.Held(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -70,9 +70,12 @@ func (s *scrub) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, err
 		}
 		done++
 	}
-	if failed != "" {
+	if over := !s.deps.Clock.Now().Before(s.note.Began.Add(s.config.ScrubInterval)); failed != "" && !over && answers == 0 {
 		p.Stuck("%s", failed)
 		return time.Minute, nil
+	}
+	if len(unreadable) > 0 {
+		p.Problem("not read: %s", unreadableNote(len(unreadable)))
 	}
 	return s.end(ctx, p, answers)
 }

@@ -60,19 +60,23 @@ func (w *rebalance) Pass(ctx context.Context, p *tasks.Progress) (time.Duration,
 	if err != nil {
 		return 0, errors.Annotate(err, "waiting for requests of an older layout to end")
 	}
-	todo, err := w.remaining(ctx, a)
+	todo, unreadable, err := w.remaining(ctx, a)
 	if err != nil {
 		return 0, err
 	}
-	w.note.Total = max(w.note.Total, int64(len(todo)))
-	p.Begin(w.note.Began, a.Number(), w.note.Total-int64(len(todo)), w.note.Total)
+	left := int64(len(todo) + len(unreadable))
+	w.note.Total = max(w.note.Total, left)
+	p.Begin(w.note.Began, a.Number(), w.note.Total-left, w.note.Total)
 	way, err := w.walk(ctx, p, a, todo)
 	switch {
 	case errors.IsTarget(err, errMoved):
 		return 0, nil
 	case err != nil:
 		return 0, err
-	case way != "":
+	case way == "" && len(unreadable) > 0: // there may be the last copy of something on them
+		way = unreadableNote(len(unreadable))
+	}
+	if way != "" {
 		p.Stuck("%s", way)
 		return stuckPause, w.count(ctx, a)
 	}
@@ -108,17 +112,17 @@ func (w *rebalance) end(ctx context.Context, p *tasks.Progress, a *layout.Active
 	return w.count(ctx, a)
 }
 
-// remaining are the partitions that the walk still has to look at, in its order.
-func (w *rebalance) remaining(ctx context.Context, a *layout.Active) ([]chunk.Partition, error) {
-	held, err := w.local.Held(ctx)
+// remaining are the partitions that the walk still has to look at, in its order, and those that it would have to and that cannot be read.
+func (w *rebalance) remaining(ctx context.Context, a *layout.Active) (todo, unreadable []chunk.Partition, err error) {
+	held, unreadable, err := w.local.Held(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	held = slices.DeleteFunc(held, func(p chunk.Partition) bool {
+	done := func(p chunk.Partition) bool {
 		targets, _ := w.targets(a, p)
 		return w.note.Done.has(p) || len(targets) == 0
-	})
-	return inOrder(w.note.Seed, held), nil
+	}
+	return inOrder(w.note.Seed, slices.DeleteFunc(held, done)), slices.DeleteFunc(unreadable, done), nil
 }
 
 // targets are the nodes to which a partition is to be handed, and whether to drop it then: all owners if the node is none of them, else
@@ -185,12 +189,18 @@ func (w *rebalance) partition(ctx context.Context, p *tasks.Progress, a *layout.
 	if len(ready) < len(targets) { // who is there gets it now, and again, as the rule for a drop wants it, when all are there
 		away := slices.DeleteFunc(targets, func(id chunk.NodeID) bool { return slices.Contains(ready, id) })
 		reason, drop = fmt.Sprintf("it waits for node %v, which is to get chunks and is away", away[0]), false
-	}
-	if !drop {
-		ready = w.unserved(partition, ready)
+		if a.Lost(away[0]) {
+			reason += ", and was declared lost: take it out with garage layout remove and garage layout apply"
+		}
 	}
 	bad := ""
-	if len(ready) > 0 {
+	for {
+		if !drop {
+			ready = w.unserved(partition, ready)
+		}
+		if len(ready) == 0 {
+			break
+		}
 		err = w.chunks(ctx, partition, func(h chunk.Hash) error {
 			failed := w.yield(ctx, func() error { return w.one(ctx, p, a, h, ready, drop) })
 			if failed == nil || final(ctx, failed) {
@@ -198,11 +208,18 @@ func (w *rebalance) partition(ctx context.Context, p *tasks.Progress, a *layout.
 			}
 			bad = failed.Error()
 			out.note(failed)
-			if slices.ContainsFunc(ready, func(id chunk.NodeID) bool { return out.away(w.peers, id) }) {
+			if chunk.DiskFailed(failed) || slices.ContainsFunc(ready, func(id chunk.NodeID) bool { return out.away(w.peers, id) }) {
 				return failed
 			}
 			return nil
 		})
+		unable, failed := diskFailedAt(err)
+		if !failed {
+			break
+		}
+		// For this partition, the node is as good as away.
+		reason, bad, drop, err = err.Error(), "", false, nil
+		ready = slices.DeleteFunc(ready, func(id chunk.NodeID) bool { return id == unable })
 	}
 	switch {
 	case final(ctx, err):
@@ -280,7 +297,7 @@ func (w *rebalance) count(ctx context.Context, a *layout.Active) error {
 	if age < countInterval || age < walkInterval && !w.note.Ended {
 		return nil
 	}
-	held, err := w.local.Held(ctx)
+	held, _, err := w.local.Held(ctx)
 	if err != nil {
 		return err
 	}
@@ -289,7 +306,7 @@ func (w *rebalance) count(ctx context.Context, a *layout.Active) error {
 		if a.Owns(w.deps.ID, p) {
 			continue
 		}
-		if err := w.chunks(ctx, p, func(chunk.Hash) error { n++; return nil }); err != nil {
+		if err := w.chunks(ctx, p, func(chunk.Hash) error { n++; return nil }); err != nil && !chunk.DiskFailed(err) {
 			return err
 		}
 	}

@@ -26,7 +26,7 @@ func (r *repair) wanted(ctx context.Context, p *tasks.Progress, a *layout.Active
 	}
 	for {
 		list, err := r.local.Wanted(ctx, due, page)
-		if err != nil || len(list) == 0 {
+		if len(list) == 0 {
 			return missing, err
 		}
 		p.Working()
@@ -40,13 +40,19 @@ func (r *repair) wanted(ctx context.Context, p *tasks.Progress, a *layout.Active
 				})
 			}
 		})
-		for i, err := range failed {
-			if err != nil {
-				return missing, err
+		for i, one := range failed {
+			if final(ctx, one) {
+				return missing, one
+			}
+			if one != nil { // it is the next one for ever
+				err = one
 			}
 			if !got[i] {
 				missing++
 			}
+		}
+		if err != nil {
+			return missing, err
 		}
 	}
 }

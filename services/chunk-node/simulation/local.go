@@ -69,11 +69,11 @@ func (r *record) entry(h chunk.Hash) chunk.Entry {
 }
 
 // Held implements heal.Local.
-func (d *disk) Held(context.Context) (held []chunk.Partition, err error) {
+func (d *disk) Held(context.Context) (held, unreadable []chunk.Partition, err error) {
 	for _, h := range d.hashes((*record).known) {
 		held = append(held, h.Partition())
 	}
-	return slices.Compact(held), nil
+	return slices.Compact(held), nil, nil
 }
 
 // Hashes implements heal.Local.
