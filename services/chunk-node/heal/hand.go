@@ -16,7 +16,8 @@ import (
 // errNoCopy says that another node wants the bytes of a chunk of which there is no good copy here.
 var errNoCopy = errors.Newf(errors.Corrupted, "there is no good copy of the chunk here")
 
-// errNowhere says that every other node of the layouts in force has just answered that it has no good copy of a chunk.
+// errNowhere says that every other node of the layouts in force has just answered that it has no good copy of a chunk, or was given up by the
+// operator and did not answer.
 var errNowhere = errors.Newf(errors.NotFound, chunk.NoGoodCopy)
 
 // hand gives nodes a chunk with every reference of the entry, and returns those that each of the nodes says it holds with the chunk.
@@ -120,6 +121,9 @@ func (e *Engine) fetch(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	var unknown error // why a node did not say whether it has one
 	for _, id := range e.sources(a, entry.Hash.Partition()) {
 		if !e.peers.Alive(id) {
+			if a.Lost(id) {
+				continue
+			}
 			unknown = errors.E(errors.Unavailable, errors.Node, id.String(), "it is away")
 			continue
 		}
@@ -133,7 +137,7 @@ func (e *Engine) fetch(ctx context.Context, p *tasks.Progress, a *layout.Active,
 			return b, nil
 		case final(ctx, err):
 			return nil, err
-		case !errors.Is(err, errors.NotFound) && !errors.Is(err, errors.Corrupted):
+		case !errors.Is(err, errors.NotFound) && !errors.Is(err, errors.Corrupted) && !a.Lost(id):
 			unknown = err
 		}
 	}
