@@ -32,7 +32,9 @@ type guarded struct {
 type restoreKey struct{}
 
 // asRestore makes a context with which calls of a guarded store pass.
-func asRestore(ctx context.Context) context.Context { return context.WithValue(ctx, restoreKey{}, true) }
+func asRestore(ctx context.Context) context.Context {
+	return context.WithValue(ctx, restoreKey{}, true)
+}
 
 func unwhole(taken time.Time) error {
 	return errors.Newf(errors.Unavailable, "the metadata is being restored from the snapshot of %s, and is not whole: wait until that has ended or, if it was broken off, "+

@@ -33,8 +33,10 @@ const (
 	// snapshotLook is the time between two looks whether a snapshot is due: the first is not at once, so that what was restored
 	// or migrated just before has settled.
 	snapshotLook = 10 * time.Minute
-	// snapshotLease is how long one of several services is the one that takes snapshots, without word of it.
+	// snapshotLease is how long one of several services is the one that takes snapshots, without word of it, and snapshotRenew the time between two words
+	// while it takes one.
 	snapshotLease = 2 * snapshotLook
+	snapshotRenew = snapshotLease / 4
 )
 
 // snapshots takes and keeps snapshots. One at a time works on them.
@@ -54,18 +56,61 @@ func (s *snapshots) run(ctx context.Context) {
 		return
 	}
 	for clock.Sleep(ctx, s.deps.Clock, min(snapshotLook, s.config.Interval)) == nil {
-		if err := s.takeDue(ctx); err != nil && ctx.Err() == nil {
+		if err := s.holding(ctx, s.takeDue); err != nil && ctx.Err() == nil {
 			s.deps.Logger.Warn("a snapshot of the metadata was not taken; it is tried again", "error", err)
 		}
 	}
 }
 
-func (s *snapshots) takeDue(ctx context.Context) error {
-	if s.leaser != nil {
-		if mine, err := s.leaser.Lease(ctx, "snapshot", snapshotLease); err != nil || !mine {
-			return err
+// holding calls f if, and with a context that lasts as long as, this service is the one that takes snapshots.
+func (s *snapshots) holding(ctx context.Context, f func(context.Context) error) error {
+	if s.leaser == nil {
+		return f(ctx)
+	}
+	since := s.deps.Clock.Now()
+	if mine, err := s.lease(ctx); err != nil || !mine {
+		return err
+	}
+	ctx, lose := context.WithCancelCause(ctx)
+	defer lose(nil)
+	var work sync.WaitGroup
+	renewing, stop := context.WithCancel(ctx)
+	work.Go(func() { s.renew(renewing, since, lose) })
+	err := f(ctx)
+	stop()
+	work.Wait()
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (s *snapshots) lease(ctx context.Context) (mine bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.leaser.Lease(ctx, "snapshot", snapshotLease)
+}
+
+// renew keeps the lease that was taken at since until ctx ends, or tells that it is lost, or may be soon.
+func (s *snapshots) renew(ctx context.Context, since time.Time, lose context.CancelCauseFunc) {
+	for clock.Sleep(ctx, s.deps.Clock, snapshotRenew) == nil {
+		asked := s.deps.Clock.Now()
+		mine, err := s.lease(ctx)
+		switch {
+		case err == nil && !mine:
+			lose(errors.Newf(errors.Conflict, "another metadata service takes snapshots now; the one under way here was broken off"))
+			return
+		case err == nil:
+			since = asked
+		case ctx.Err() == nil && s.deps.Clock.Now().Sub(since) >= snapshotLease-snapshotRenew:
+			lose(errors.Annotate(err, "the snapshot under way was broken off, since another metadata service may begin one"))
+			return
 		}
 	}
+}
+
+// takeDue takes a snapshot if one is due.
+func (s *snapshots) takeDue(ctx context.Context) error {
 	if err := s.whole(ctx); err != nil {
 		return err
 	}
@@ -117,6 +162,8 @@ func (s *snapshots) take(ctx context.Context, progress snapshot.Progress) (*meta
 	if err != nil {
 		return nil, err
 	}
+	// Now, not when it is in chunks, since that may fail for as long as nodes are away.
+	pruned := s.pruneFolder(name)
 	done := m.Proto()
 	done.Name, done.InFolder = name, true
 	file, err := os.Open(path)
@@ -128,7 +175,7 @@ func (s *snapshots) take(ctx context.Context, progress snapshot.Progress) (*meta
 		done.Size = info.Size()
 	}
 	if done.RecoveryCode, err = snapshot.Keep(ctx, s.target(s.store), name, m, file); err != nil {
-		return nil, errors.Annotate(err, "the snapshot %s is in the folder %s, and could not be kept in chunks", name, s.folder)
+		return nil, errors.Annotate(errors.Join(err, pruned), "the snapshot %s is in the folder %s, and could not be kept in chunks", name, s.folder)
 	}
 	done.InChunks = true
 	log := s.deps.Logger.With("snapshot", name, "objects", m.Objects, "recovery_code", done.RecoveryCode)
@@ -136,7 +183,7 @@ func (s *snapshots) take(ctx context.Context, progress snapshot.Progress) (*meta
 		log.Error("the metadata of some objects is damaged; the snapshot lacks them", "count", m.Incomplete)
 	}
 	log.Info("took a snapshot of the metadata; keep its recovery code where this cluster is not")
-	return done, s.prune(ctx)
+	return done, errors.Join(pruned, s.pruneChunks(ctx))
 }
 
 // write writes a snapshot into the folder; it is there whole or not at all.
@@ -171,12 +218,13 @@ func (s *snapshots) write(ctx context.Context, path string, now time.Time, progr
 	return m, failed(errors.Join(folder.Sync(), folder.Close()))
 }
 
-// prune removes the oldest of too many snapshots, and what a crash left.
-func (s *snapshots) prune(ctx context.Context) error {
+// pruneFolder removes the oldest of too many snapshots in the folder, not the one just written, and what a crash left.
+func (s *snapshots) pruneFolder(written string) error {
 	names, err := s.files()
 	if err != nil {
 		return err
 	}
+	names = append(slices.DeleteFunc(names, func(name string) bool { return name == written }), written)
 	left, err := filepath.Glob(filepath.Join(s.folder, "*"+unfinished))
 	for _, name := range names[:max(0, len(names)-s.config.Keep)] {
 		left = append(left, filepath.Join(s.folder, name+snapshotSuffix))
@@ -184,8 +232,13 @@ func (s *snapshots) prune(ctx context.Context) error {
 	for _, path := range left {
 		err = errors.Join(err, errors.Wrap(errors.Internal, os.Remove(path), "removing an old snapshot"))
 	}
-	kept, e := snapshot.ListKept(ctx, s.store)
-	if err = errors.Join(err, e); err != nil || len(kept) <= s.config.Keep {
+	return err
+}
+
+// pruneChunks removes the oldest of too many snapshots in chunks.
+func (s *snapshots) pruneChunks(ctx context.Context) error {
+	kept, err := snapshot.ListKept(ctx, s.store)
+	if err != nil || len(kept) <= s.config.Keep {
 		return err
 	}
 	var old []string

@@ -190,7 +190,8 @@ func snapshotRestore(c *connection) *cobra.Command {
 		Long: `Bring back what a snapshot has, into new metadata.
 
 Set the old metadata aside first and start the server on new metadata of the same cluster (cluster.id). Clients get their rights when all is
-restored. A restore that was interrupted is begun again, and goes on where it was. Objects whose chunks are gone are left out and listed.`}
+restored. Until then the server refuses them and takes no snapshots, also if the restore was interrupted: then begin it again with the same snapshot; it goes on
+where it was. Multipart uploads that were under way when the snapshot was taken are not in it. Objects whose chunks are gone are left out and listed.`}
 	from := source(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := from(args)

@@ -1,5 +1,6 @@
 // Package snapshot copies all metadata into one stream while clients write, and restores it from there: buckets, keys, grants and
-// objects with their chunks, not the bytes of these, which chunk-nodes keep, and no uploads under way.
+// objects with their chunks, not the bytes of these, which chunk-nodes keep, and no uploads under way: these were not acknowledged, but for parts
+// of multipart uploads, which who restores loses, and whose clients begin the upload again.
 //
 // A snapshot is a file in the metadata service's data folder, and an object in the bucket [Bucket], so that its chunks are stored, kept
 // and healed like those of any object. The last chunk of that object is the root: it lists the others, and its hash is in the
