@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -23,6 +24,7 @@ const closeTimeout = 10 * time.Second
 
 // Deps are what Members work with.
 type Deps struct {
+	ClusterID   uuid.UUID                        // layouts go between nodes of one cluster only; zero: not known
 	Credentials credentials.TransportCredentials // nil: plain text
 	Pool        *buffer.Pool                     // memory for chunks that are received
 	Metrics     *telemetry.GRPCMetrics
@@ -134,7 +136,7 @@ func (m *Members) reach(a *layout.Active, old map[chunk.NodeID]member) (next map
 			next[n.ID] = known
 			continue
 		}
-		client, err := remote.New(remote.Options{ID: n.ID, Address: target, Credentials: m.deps.Credentials,
+		client, err := remote.New(remote.Options{ID: n.ID, ClusterID: m.deps.ClusterID, Address: target, Credentials: m.deps.Credentials,
 			Pool: m.deps.Pool, Metrics: m.deps.Metrics, Clock: m.deps.Clock, Dial: m.deps.Dial})
 		if err != nil {
 			return nil, made, err

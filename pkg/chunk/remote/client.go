@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -26,6 +27,7 @@ const DefaultTimeout = time.Minute
 // Options say which node a Client speaks to.
 type Options struct {
 	ID          chunk.NodeID // who must answer
+	ClusterID   uuid.UUID    // of who asks: layouts go between nodes of one cluster only; zero: not known, and not compared
 	Address     string       // host:port
 	Credentials credentials.TransportCredentials
 	Pool        *buffer.Pool           // memory for what Get receives

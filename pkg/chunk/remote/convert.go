@@ -11,6 +11,9 @@ import (
 // NodeKey is the metadata key of a request that names the node it is meant for.
 const NodeKey = "garage-node"
 
+// ClusterKey is the metadata key of a request about layouts that names the cluster of who asks.
+const ClusterKey = "garage-cluster"
+
 // HashFrom reads a hash from the wire.
 func HashFrom(p []byte) (chunk.Hash, error) {
 	if len(p) != chunk.HashSize {

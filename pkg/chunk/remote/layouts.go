@@ -5,6 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+	"google.golang.org/grpc/metadata"
+
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -47,14 +50,22 @@ func (c *Client) handOver(ctx context.Context, before uint64) error {
 	return nil
 }
 
+// fromCluster names the cluster in a request about layouts.
+func (c *Client) fromCluster(ctx context.Context) context.Context {
+	if c.o.ClusterID == uuid.Nil {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, ClusterKey, c.o.ClusterID.String())
+}
+
 // Adopt hands the node layouts; it has them, or newer ones, durably when it returns nil. Kinds: Conflict if it has
-// others with the same number.
+// others with the same number; Invalid if it belongs to another cluster.
 func (c *Client) Adopt(ctx context.Context, a *layout.Active) error {
 	b, err := a.MarshalBinary()
 	if err != nil {
 		return errors.Wrap(errors.Internal, err, "encoding layout %d", a.Number())
 	}
-	ctx, cancel := c.call(ctx)
+	ctx, cancel := c.call(c.fromCluster(ctx))
 	defer cancel()
 	_, err = c.small.AdoptLayouts(ctx, &chunknodev1.AdoptLayoutsRequest{Layouts: b})
 	return errors.Annotate(c.failed(err), "handing over layout %d", a.Number())
@@ -62,7 +73,7 @@ func (c *Client) Adopt(ctx context.Context, a *layout.Active) error {
 
 // Layouts are those that the node has adopted; nil: none yet.
 func (c *Client) Layouts(ctx context.Context) (*layout.Active, error) {
-	answer, err := small(ctx, c, c.small.GetLayouts, &chunknodev1.GetLayoutsRequest{})
+	answer, err := small(c.fromCluster(ctx), c, c.small.GetLayouts, &chunknodev1.GetLayoutsRequest{})
 	if err != nil || len(answer.Layouts) == 0 {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
+	"deuxfleurs.fr/garage/pkg/chunk/remote"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 )
@@ -58,6 +59,29 @@ func TestANodeThatIsBehindIsHandedTheLayoutsByWhoAsks(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, s.peers.Current(), told)
 	require.NoError(t, one.Adopt(t.Context(), layouts(t, s.id, 1, 1)), "an older one changes nothing")
+	require.EqualValues(t, 2, s.peers.Current().Number())
+}
+
+func TestLayoutsAreExchangedWithinAClusterOnly(t *testing.T) {
+	s := serve(t)
+	status, err := s.client.Status(t.Context())
+	require.NoError(t, err)
+	of := func(cluster uuid.UUID) *remote.Client {
+		c, err := remote.New(remote.Options{ID: s.id, ClusterID: cluster, Address: s.address, Pool: s.pool})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
+		return c
+	}
+	stranger := of(uuid.New())
+	h, _ := chunktest.Chunk(1, 1000)
+	err = stranger.Adopt(t.Context(), layouts(t, s.id, 1, 5))
+	require.True(t, errors.Is(err, errors.Invalid), "%v", err)
+	_, err = stranger.Layouts(t.Context())
+	require.True(t, errors.Is(err, errors.Invalid), "%v", err)
+	_, err = stranger.At(layouts(t, s.id, 1, 5)).PutRef(t.Context(), h, chunktest.Ref(1))
+	require.Error(t, err)
+	require.Nil(t, s.peers.Current())
+	require.NoError(t, of(status.ClusterID).Adopt(t.Context(), layouts(t, s.id, 1, 2)))
 	require.EqualValues(t, 2, s.peers.Current().Number())
 }
 
