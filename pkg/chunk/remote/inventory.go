@@ -11,7 +11,7 @@ import (
 // Limits of one answer, so that it fits into a message.
 const (
 	MaxEntries    = 1000    // entries, or damaged chunks
-	MaxReferences = 100_000 // in these together, before the last entry
+	MaxReferences = 100_000 // in these together: a chunk with more is told in several answers
 )
 
 // PartitionSums implements chunk.Inventory.
@@ -62,21 +62,34 @@ func SumsTo(sums []chunk.Sum) []byte {
 // Entries implements chunk.Inventory; it makes as many calls as that takes.
 func (c *Client) Entries(ctx context.Context, p chunk.Partition, bucket uint8, after chunk.Hash, limit int) ([]chunk.Entry, error) {
 	var all []chunk.Entry
-	for len(all) < limit {
-		asked := min(limit-len(all), MaxEntries)
+	var told *chunknodev1.Ref // the last one of a chunk that has more
+	for len(all) < limit || told != nil {
+		asked := max(min(limit-len(all), MaxEntries), 1)
 		answer, err := small(ctx, c, c.mending.ListEntries, &chunknodev1.ListEntriesRequest{
-			Partition: uint32(p), Bucket: uint32(bucket), After: after[:], Limit: uint32(asked), Layout: c.number()})
+			Partition: uint32(p), Bucket: uint32(bucket), After: after[:], Limit: uint32(asked), Layout: c.number(), AfterRef: told})
 		if err != nil {
 			return nil, err
 		}
-		references := 0
+		references, rest := 0, told != nil
+		told = nil
 		for _, e := range answer.Entries {
 			references += len(e.Refs)
 			entry, err := entryFrom(e)
 			if err != nil {
 				return nil, c.failed(err)
 			}
-			all, after = append(all, entry), entry.Hash
+			switch last := len(all) - 1; {
+			case rest && entry.Hash == after:
+				all[last].Refs = append(all[last].Refs, entry.Refs...)
+			case len(all) < limit:
+				all = append(all, entry)
+			default: // the chunk that had more went meanwhile
+				return all, nil
+			}
+			after = entry.Hash
+			if e.More && len(e.Refs) > 0 {
+				told = e.Refs[len(e.Refs)-1]
+			}
 		}
 		if len(answer.Entries) < asked && references < MaxReferences {
 			break

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/remote"
@@ -87,16 +88,45 @@ func (s *server) ListEntries(ctx context.Context, req *chunknodev1.ListEntriesRe
 	if err != nil {
 		return nil, err
 	}
+	rest := after // the chunk of which the other references are asked for
+	var told chunk.Ref
+	if req.AfterRef != nil {
+		if told, err = remote.RefFrom(req.AfterRef); err != nil {
+			return nil, err
+		}
+		after = before(after)
+	}
 	entries, err := s.node.Entries(ctx, p, uint8(req.Bucket), after, int(min(req.Limit, remote.MaxEntries)))
 	if err != nil {
 		return nil, err
 	}
-	answer, references := &chunknodev1.ListEntriesResponse{}, 0
+	answer, room := &chunknodev1.ListEntriesResponse{}, remote.MaxReferences
 	for _, e := range entries {
-		answer.Entries = append(answer.Entries, remote.EntryTo(e))
-		if references += len(e.Refs); references >= remote.MaxReferences {
+		if req.AfterRef != nil && e.Hash == rest {
+			at, found := slices.BinarySearchFunc(e.Refs, told, chunk.Ref.Compare)
+			if found {
+				at++
+			}
+			e.Refs = e.Refs[at:]
+		}
+		more := len(e.Refs) > room
+		e.Refs = e.Refs[:min(len(e.Refs), room)]
+		one := remote.EntryTo(e)
+		one.More = more
+		answer.Entries = append(answer.Entries, one)
+		if room -= len(e.Refs); room == 0 {
 			break // who asks goes on behind it
 		}
 	}
 	return answer, nil
+}
+
+// before is the hash that precedes h.
+func before(h chunk.Hash) chunk.Hash {
+	for i := len(h) - 1; i >= 0; i-- {
+		if h[i]--; h[i] != 0xff {
+			break
+		}
+	}
+	return h
 }

@@ -40,7 +40,10 @@ func (tasklessNode) Command(context.Context, chunk.Command) (chunk.TaskStatus, e
 	return chunk.TaskStatus{}, errors.Newf(errors.NotImplemented, "this node has no tasks")
 }
 
-func serve(t testing.TB) *served {
+func serve(t testing.TB) *served { return serveAs(t, func(n Node) Node { return n }) }
+
+// serveAs serves what as makes of the node.
+func serveAs(t testing.TB, as func(Node) Node) *served {
 	s := &served{id: uuid.New(), memory: buffer.NewPool(buffer.DefaultLimit, clock.System{}), pool: buffer.NewPool(buffer.DefaultLimit, clock.System{})}
 	logger := slog.New(slog.DiscardHandler)
 	var err error
@@ -56,7 +59,7 @@ func serve(t testing.TB) *served {
 	gate, err := adopt.Open(filepath.Join(t.TempDir(), "layouts"))
 	require.NoError(t, err)
 	s.peers = adopt.NewPeers(gate, nil, logger)
-	Register(server.GRPC(), Config{Node: tasklessNode{s.store}, ID: s.id, Pool: s.memory, Layouts: s.peers})
+	Register(server.GRPC(), Config{Node: as(tasklessNode{s.store}), ID: s.id, Pool: s.memory, Layouts: s.peers})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()

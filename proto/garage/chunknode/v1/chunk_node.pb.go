@@ -1691,12 +1691,14 @@ func (x *GetBucketSumsResponse) GetSums() []byte {
 }
 
 type ListEntriesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Bucket        uint32                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
-	After         []byte                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
-	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
-	Layout        uint64                 `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Bucket    uint32                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	After     []byte                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	Limit     uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Layout    uint64                 `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
+	// after_ref, if set, asks for the references of the chunk after that follow it, and then for the chunks that follow.
+	AfterRef      *Ref `protobuf:"bytes,6,opt,name=after_ref,json=afterRef,proto3" json:"after_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1766,12 +1768,21 @@ func (x *ListEntriesRequest) GetLayout() uint64 {
 	return 0
 }
 
+func (x *ListEntriesRequest) GetAfterRef() *Ref {
+	if x != nil {
+		return x.AfterRef
+	}
+	return nil
+}
+
 type Entry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
-	Length        uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
-	Good          bool                   `protobuf:"varint,3,opt,name=good,proto3" json:"good,omitempty"`
-	Refs          []*Ref                 `protobuf:"bytes,4,rep,name=refs,proto3" json:"refs,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Hash   []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Length uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	Good   bool                   `protobuf:"varint,3,opt,name=good,proto3" json:"good,omitempty"`
+	Refs   []*Ref                 `protobuf:"bytes,4,rep,name=refs,proto3" json:"refs,omitempty"`
+	// more says that the chunk has further references: ask for them with after_ref. It is the last entry then.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1832,6 +1843,13 @@ func (x *Entry) GetRefs() []*Ref {
 		return x.Refs
 	}
 	return nil
+}
+
+func (x *Entry) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 type ListEntriesResponse struct {
@@ -2404,18 +2422,20 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\x04R\x06layout\"+\n" +
 	"\x15GetBucketSumsResponse\x12\x12\n" +
-	"\x04sums\x18\x01 \x01(\fR\x04sums\"\x8e\x01\n" +
+	"\x04sums\x18\x01 \x01(\fR\x04sums\"\xc5\x01\n" +
 	"\x12ListEntriesRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\rR\x06bucket\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\fR\x05after\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x16\n" +
-	"\x06layout\x18\x05 \x01(\x04R\x06layout\"u\n" +
+	"\x06layout\x18\x05 \x01(\x04R\x06layout\x125\n" +
+	"\tafter_ref\x18\x06 \x01(\v2\x18.garage.chunknode.v1.RefR\bafterRef\"\x89\x01\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
 	"\x04good\x18\x03 \x01(\bR\x04good\x12,\n" +
-	"\x04refs\x18\x04 \x03(\v2\x18.garage.chunknode.v1.RefR\x04refs\"K\n" +
+	"\x04refs\x18\x04 \x03(\v2\x18.garage.chunknode.v1.RefR\x04refs\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"K\n" +
 	"\x13ListEntriesResponse\x124\n" +
 	"\aentries\x18\x01 \x03(\v2\x1a.garage.chunknode.v1.EntryR\aentries\"\xf1\x02\n" +
 	"\n" +
@@ -2556,50 +2576,51 @@ var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
 	16, // 8: garage.chunknode.v1.RepairRequest.header:type_name -> garage.chunknode.v1.RepairHeader
 	21, // 9: garage.chunknode.v1.StatusResponse.disks:type_name -> garage.chunknode.v1.DiskStatus
 	33, // 10: garage.chunknode.v1.StatusResponse.tasks:type_name -> garage.chunknode.v1.TaskStatus
-	3,  // 11: garage.chunknode.v1.Entry.refs:type_name -> garage.chunknode.v1.Ref
-	31, // 12: garage.chunknode.v1.ListEntriesResponse.entries:type_name -> garage.chunknode.v1.Entry
-	1,  // 13: garage.chunknode.v1.TaskStatus.task:type_name -> garage.chunknode.v1.Task
-	2,  // 14: garage.chunknode.v1.TaskStatus.state:type_name -> garage.chunknode.v1.TaskState
-	39, // 15: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
-	39, // 16: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
-	1,  // 17: garage.chunknode.v1.CommandRequest.task:type_name -> garage.chunknode.v1.Task
-	33, // 18: garage.chunknode.v1.CommandResponse.status:type_name -> garage.chunknode.v1.TaskStatus
-	3,  // 19: garage.chunknode.v1.Damage.refs:type_name -> garage.chunknode.v1.Ref
-	39, // 20: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
-	37, // 21: garage.chunknode.v1.ListDamagedResponse.damaged:type_name -> garage.chunknode.v1.Damage
-	4,  // 22: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
-	8,  // 23: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
-	10, // 24: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
-	12, // 25: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
-	14, // 26: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
-	17, // 27: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
-	19, // 28: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
-	22, // 29: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
-	24, // 30: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
-	26, // 31: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
-	28, // 32: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
-	30, // 33: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
-	34, // 34: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
-	36, // 35: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
-	6,  // 36: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
-	9,  // 37: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
-	11, // 38: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
-	13, // 39: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
-	15, // 40: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
-	18, // 41: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
-	20, // 42: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
-	23, // 43: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
-	25, // 44: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
-	27, // 45: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
-	29, // 46: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
-	32, // 47: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
-	35, // 48: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
-	38, // 49: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
-	36, // [36:50] is the sub-list for method output_type
-	22, // [22:36] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	3,  // 11: garage.chunknode.v1.ListEntriesRequest.after_ref:type_name -> garage.chunknode.v1.Ref
+	3,  // 12: garage.chunknode.v1.Entry.refs:type_name -> garage.chunknode.v1.Ref
+	31, // 13: garage.chunknode.v1.ListEntriesResponse.entries:type_name -> garage.chunknode.v1.Entry
+	1,  // 14: garage.chunknode.v1.TaskStatus.task:type_name -> garage.chunknode.v1.Task
+	2,  // 15: garage.chunknode.v1.TaskStatus.state:type_name -> garage.chunknode.v1.TaskState
+	39, // 16: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
+	39, // 17: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
+	1,  // 18: garage.chunknode.v1.CommandRequest.task:type_name -> garage.chunknode.v1.Task
+	33, // 19: garage.chunknode.v1.CommandResponse.status:type_name -> garage.chunknode.v1.TaskStatus
+	3,  // 20: garage.chunknode.v1.Damage.refs:type_name -> garage.chunknode.v1.Ref
+	39, // 21: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
+	37, // 22: garage.chunknode.v1.ListDamagedResponse.damaged:type_name -> garage.chunknode.v1.Damage
+	4,  // 23: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
+	8,  // 24: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
+	10, // 25: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
+	12, // 26: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
+	14, // 27: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
+	17, // 28: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
+	19, // 29: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
+	22, // 30: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
+	24, // 31: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
+	26, // 32: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
+	28, // 33: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
+	30, // 34: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
+	34, // 35: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
+	36, // 36: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
+	6,  // 37: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
+	9,  // 38: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
+	11, // 39: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
+	13, // 40: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
+	15, // 41: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
+	18, // 42: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
+	20, // 43: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
+	23, // 44: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
+	25, // 45: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
+	27, // 46: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
+	29, // 47: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
+	32, // 48: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
+	35, // 49: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
+	38, // 50: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
+	37, // [37:51] is the sub-list for method output_type
+	23, // [23:37] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_garage_chunknode_v1_chunk_node_proto_init() }
