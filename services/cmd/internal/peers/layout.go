@@ -25,15 +25,15 @@ const layoutFile = "consul-layouts"
 // follower puts each layout in force that is published in Consul, as a service.
 type follower struct {
 	consul *consul.Client
-	path   string // of layoutFile
+	path   string // of layoutFile; empty: put keeps what it is given
 	store  *kv.Store
 	put    func(*layout.Active) error // in force, if they are newer
 	log    *slog.Logger
 	ready  chan struct{}
 }
 
-func newFollower(p *program.Program, put func(*layout.Active) error) *follower {
-	return &follower{consul: p.Consul, path: p.Folder.Path(layoutFile), store: kv.New(p.Consul, p.Log), put: put, log: p.Log, ready: make(chan struct{})}
+func newFollower(p *program.Program, path string, put func(*layout.Active) error) *follower {
+	return &follower{consul: p.Consul, path: path, store: kv.New(p.Consul, p.Log), put: put, log: p.Log, ready: make(chan struct{})}
 }
 
 // Ready is closed when there is a layout, or the program has waited long enough for one.
@@ -64,6 +64,9 @@ func (f *follower) apply(a *layout.Active) {
 
 // keep writes the layouts. That it could not costs nothing before the next start.
 func (f *follower) keep(a *layout.Active) {
+	if f.path == "" {
+		return
+	}
 	content, err := a.MarshalBinary()
 	if err == nil {
 		err = datafolder.WriteFile(f.path, content, 0o600)
@@ -77,6 +80,9 @@ func (f *follower) keep(a *layout.Active) {
 func (f *follower) recall() {
 	if f.consul.Up() {
 		f.log.Info("no layout is known yet: chunks have no place until one is")
+		return
+	}
+	if f.path == "" {
 		return
 	}
 	content, err := os.ReadFile(f.path)

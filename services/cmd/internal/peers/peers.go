@@ -3,6 +3,7 @@ package peers
 import (
 	"slices"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
@@ -45,20 +46,30 @@ func (r Reach) Nodes(c membership.Config, pool *buffer.Pool) (*membership.Member
 			"name the file that says which chunk-nodes there are, or set consul.enabled to find them in Consul")
 	}
 	members := r.Members(pool)
-	return members, r.Follow(c, members.Apply)
+	return members, r.follow(c, r.program.Folder.Path(layoutFile), members.Apply)
 }
 
 // Members reaches the chunk-nodes of the layouts that are put in force.
 func (r Reach) Members(pool *buffer.Pool) *membership.Members {
 	p := r.program
-	members := membership.New(membership.Deps{Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
+	var cluster uuid.UUID
+	if p.Consul != nil { // else each folder may say another one
+		cluster = p.Folder.Info().ClusterID
+	}
+	members := membership.New(membership.Deps{ClusterID: cluster, Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
 		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial(), Alive: r.alive()})
 	p.OnClose(members.Close)
 	return members
 }
 
-// Follow puts the layout of the file in force or, without one, those published in Consul; nothing without either.
+// Follow puts the layout of the file in force or, without one, those published in Consul; nothing without either. put keeps them for a start
+// while Consul is away.
 func (r Reach) Follow(c membership.Config, put func(*layout.Active) error) error {
+	return r.follow(c, "", put)
+}
+
+// follow is Follow where put keeps nothing if kept is the path of a file: that keeps them.
+func (r Reach) follow(c membership.Config, kept string, put func(*layout.Active) error) error {
 	switch {
 	case c.Layout != "":
 		a, err := c.Read()
@@ -67,7 +78,7 @@ func (r Reach) Follow(c membership.Config, put func(*layout.Active) error) error
 		}
 		return put(a)
 	case r.program.Consul != nil:
-		r.program.Add("layout", newFollower(r.program, put))
+		r.program.Add("layout", newFollower(r.program, kept, put))
 	}
 	return nil
 }
