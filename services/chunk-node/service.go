@@ -106,7 +106,7 @@ func (s *Service) openReporter() error {
 		return errors.Wrap(errors.Internal, err, "drawing the ID of this process")
 	}
 	s.reporter = report.New(s.config.Config, report.Deps{NodeID: s.deps.NodeID, Process: process, Finder: s.deps.Rebalancer,
-		Status: s.Node().Status, Traffic: s.traffic.message, Collection: s.collection, Clock: s.deps.Clock, Logger: s.deps.Logger})
+		Status: s.Node().Status, Traffic: s.traffic.message, Collection: s.collection, Term: s.tasks.Term, Clock: s.deps.Clock, Logger: s.deps.Logger})
 	return nil
 }
 

@@ -3,12 +3,14 @@ package rebalancer
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/consul/leader"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -39,9 +41,16 @@ type seat struct {
 
 // term is a time in which this instance is the active one.
 type term struct {
+	number uint64 // grows from each term to the next
+	base   base   // that the number was made of
 	held   leader.Held
+	began  time.Time
 	ctx    context.Context // ends with it
+	end    context.CancelFunc
 	roster *roster
+
+	recovering sync.Mutex // protects recovery
+	recovery   string     // why layouts that Consul has lost are not put back yet, or empty
 
 	leaving sync.Mutex // protects book
 	book    leave.Book
@@ -165,13 +174,26 @@ func (s *Service) ended(ctx context.Context, err error) {
 	}
 }
 
-// lead is what this instance does while it is the active one.
+// lead is what this instance does while it is the active one: one term or, if nodes have obeyed a higher one, another.
 func (s *Service) lead(ctx context.Context, held leader.Held) {
-	c := s.cluster
-	t := &term{held: held, ctx: ctx, roster: newRoster()}
-	c.seat.set(func(s *seat) { s.term = t })
-	s.retireLayouts(ctx, t)
-	c.seat.set(func(s *seat) { s.term = nil })
+	for ctx.Err() == nil {
+		t, err := s.newTerm(ctx, held)
+		if err != nil {
+			s.deps.Logger.Warn("the term cannot begin; it is tried again", "error", err)
+			if clock.Sleep(ctx, s.deps.Clock, beginAgain) != nil {
+				return
+			}
+			continue
+		}
+		s.deps.Logger.Info("the term begins", "term", t.number)
+		s.cluster.seat.set(func(s *seat) { s.term = t })
+		var work sync.WaitGroup
+		work.Go(func() { s.recoverLayouts(t.ctx, t) })
+		s.retireLayouts(t.ctx, t)
+		work.Wait()
+		s.cluster.seat.set(func(s *seat) { s.term = nil })
+		t.end()
+	}
 }
 
 // here returns the term in which this instance is the active one, or an error that says who is. Kinds: Unavailable.

@@ -30,7 +30,7 @@ func (s *Service) commandNodes(ctx context.Context, t *term, r *adminv1.CommandN
 	}
 	command := chunk.Command{Task: chunk.Task(r.GetTask()), Start: r.GetStart(), Rate: r.GetRate(), Confirm: r.GetConfirm()}
 	if t != nil {
-		command.Term = t.held.Term
+		command.Term = t.number
 	}
 	answer := &adminv1.CommandNodesResponse{Nodes: make([]*adminv1.Commanded, len(nodes))}
 	s.askEach(ctx, nodes, func(ctx context.Context, i int, node Node, err error) {

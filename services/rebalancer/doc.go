@@ -14,6 +14,10 @@
 //     [Config.StatusTimeout] is shown as such and never delays the answer longer.
 //   - A secret leaves it only when a key is made or when it is asked for.
 //   - The layout is changed only in the term of the active one, and only if nobody else has changed it meanwhile.
+//   - The number of a term is higher than those before it. It is the index of the lock plus a base, which Consul keeps beside the lock and which only
+//     grows: it is raised, in a transaction tied to the lock, above what a node says that it has obeyed. So it grows also when Consul has
+//     lost its data, and who has lost the lock cannot raise it above that of who has it.
+//   - When nodes have adopted layouts that Consul has lost, these are put back as the nodes kept them, and none is published before.
 //   - A layout stays in force until package transition says that nobody waits for it any more.
 //   - What nodes do in the background they do by themselves; it tells them to start, stop or slow down, in the name of its term.
 //   - A node that reports counts as present only in the term that has accepted it.

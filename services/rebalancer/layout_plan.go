@@ -149,6 +149,9 @@ func (s *Service) applyLayout(ctx context.Context, t *term, r *adminv1.ApplyLayo
 	if want := r.GetRevision(); want != 0 && want != seen.Revision() {
 		return nil, errors.E(errors.Conflict, errors.Layout, "", "the layout or what is staged has changed since the plan %d (it is %d now): look at \"garage layout plan\" again", want, seen.Revision())
 	}
+	if err := t.follows(seen, s.deps.Clock.Now()); err != nil {
+		return nil, err
+	}
 	p, err := s.propose(ctx, t, seen, 0)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,10 @@ func (s *Service) getLayout(ctx context.Context, t *term, _ *adminv1.GetLayoutRe
 	if snapshot.Active != nil {
 		answer.Current, answer.Oldest = layoutMessage(snapshot.Active.Current()), snapshot.Active.Oldest()
 	}
+	if r := snapshot.Recovered; r != nil {
+		answer.Recovered = &adminv1.RecoveredLayout{Layout: r.Layout, Lost: r.Lost, From: r.From.String(), At: timestamppb.New(r.At)}
+	}
+	answer.Problem = t.forgotten(snapshot.Layout().Number)
 	answer.Waiting = s.waiting(t, snapshot, nodes)
 	for _, l := range snapshot.Lost {
 		answer.Lost = append(answer.Lost, &adminv1.LostNode{Node: l.Node.String(), Layout: l.Layout, At: timestamppb.New(l.At)})

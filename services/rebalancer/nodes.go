@@ -10,6 +10,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/consul"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/layout/kv"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -164,7 +165,7 @@ func (c *cluster) placedBefore(ctx context.Context, number uint64) (map[chunk.No
 	}
 	for c.read+1 < number {
 		p, err := c.store.Get(ctx, c.read+1)
-		if err != nil {
+		if err != nil && !errors.Is(err, errors.NotFound) { // Consul may have lost what was retired
 			return maps.Clone(c.placed), err
 		}
 		for _, n := range p.Layout.Nodes {

@@ -49,6 +49,9 @@ func (n *clusterServer) Report(stream grpc.BidiStreamingServer[clusterv1.ReportR
 	if of, err := uuid.FromBytes(first.GetStatus().GetClusterId()); err != nil || of != n.deps.ClusterID {
 		return errors.E(errors.Invalid, errors.Node, id.String(), "it belongs to the cluster %v, and this is %v", of, n.deps.ClusterID)
 	}
+	if err := n.outrank(stream.Context(), t, id, first.GetTerm()); err != nil {
+		return err
+	}
 	serial, err := t.roster.join(id, process, n.deps.Clock.Now())
 	if err != nil {
 		return err
@@ -56,7 +59,7 @@ func (n *clusterServer) Report(stream grpc.BidiStreamingServer[clusterv1.ReportR
 	defer t.roster.leave(id, serial)
 	// The node must know of this term before it counts as present: its first message only says who it is, and the next one
 	// is sent when this answer has arrived.
-	if err := stream.Send(&clusterv1.ReportResponse{Term: t.held.Term}); err != nil {
+	if err := stream.Send(&clusterv1.ReportResponse{Term: t.number}); err != nil {
 		return err
 	}
 	return n.receive(t, stream, id, serial)
@@ -127,7 +130,7 @@ func (n *clusterServer) Leave(ctx context.Context, r *clusterv1.LeaveRequest) (*
 	} else {
 		n.deps.Logger.InfoContext(ctx, "a node may not stop yet", "node", id, "reason", answer.Reason)
 	}
-	return &clusterv1.LeaveResponse{Granted: answer.Granted, Term: t.held.Term, Reason: answer.Reason,
+	return &clusterv1.LeaveResponse{Granted: answer.Granted, Term: t.number, Reason: answer.Reason,
 		ValidFor: durationpb.New(leave.ValidFor), RetryAfter: durationpb.New(leave.RetryAfter)}, nil
 }
 

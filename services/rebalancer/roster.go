@@ -94,3 +94,13 @@ func (r *roster) all(now time.Time) map[chunk.NodeID]seen {
 	}
 	return all
 }
+
+// highest is the number of the newest layout that a node has reported to have adopted.
+func (r *roster) highest() (number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.nodes {
+		number = max(number, a.report.GetStatus().GetLayout())
+	}
+	return number
+}

@@ -29,8 +29,13 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 	}
 	if l := snapshot.Layout(); l.Number > 0 {
 		answer.Layout, answer.OldestLayout, answer.Replication = l.Number, snapshot.Active.Oldest(), uint32(l.Replication)
-	} else if err == nil {
+	} else if err == nil && t.highest() == 0 {
 		problems = append(problems, "no layout is in force, so nothing can be stored: say which nodes hold the data with garage layout assign and garage layout apply")
+	}
+	if err == nil {
+		if forgotten := t.forgotten(snapshot.Layout().Number); forgotten != "" {
+			problems = append(problems, forgotten)
+		}
 	}
 	nodes, err := s.views(ctx, t, snapshot)
 	if err != nil {

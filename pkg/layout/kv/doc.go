@@ -4,6 +4,7 @@
 //	layout/current   the number of the current layout
 //	layout/oldest    the number of the oldest layout in force; without it, the current one is alone
 //	layout/lost      the nodes that the operator has given up, in JSON ([Lost])
+//	layout/recovered that the current layout was put back after Consul had lost it, in JSON ([Recovered])
 //	layout/staged    what the operator wants to change next, in JSON (layout.Change)
 //
 // Invariants:
@@ -14,6 +15,7 @@
 //   - Numbers grow by one, and the key of a number is written once, so the history stays.
 //   - The layouts from oldest to current are in force: at most layout.MaxActive. Retiring moves oldest up, never down, and never past
 //     current; whether one may be retired is for the caller to know.
+//   - Layouts that Consul has lost are put back as they were ([Store.Recover]), and never in place of others with the same numbers.
 //   - A writer that gives a [Lock] changes something only while it holds it.
 //   - Watchers keep the last layouts while Consul is away, and never go back to older ones.
 //

@@ -51,9 +51,11 @@ type Snapshot struct {
 	Active *layout.Active // nil: no layout was published yet
 	Staged layout.Change
 	Lost   []Lost // nodes that the operator has given up, sorted by ID
+	// Recovered says that the current layout was put back after Consul had lost it; nil: it was not.
+	Recovered *Recovered
 
 	// When each was last changed, as Consul counts; 0: it is not there.
-	current, staged, oldest, lost uint64
+	current, staged, oldest, lost, recovered uint64
 }
 
 // Revision changes whenever the layout or what is staged does.
@@ -77,12 +79,12 @@ func (s Snapshot) Assignment() *layout.Assignment {
 
 // Read returns what is in force and what is staged. Kinds: Unavailable; Corrupted.
 func (s *Store) Read(ctx context.Context) (Snapshot, error) {
-	all, err := s.values(ctx, "current", "oldest", "staged", "lost")
+	all, err := s.values(ctx, "current", "oldest", "staged", "lost", "recovered")
 	if err != nil {
 		return Snapshot{}, err
 	}
 	current, oldest, staged, lost := all[0], all[1], all[2], all[3]
-	snapshot := Snapshot{current: current.ModifyIndex, oldest: oldest.ModifyIndex, staged: staged.ModifyIndex, lost: lost.ModifyIndex}
+	snapshot := Snapshot{current: current.ModifyIndex, oldest: oldest.ModifyIndex, staged: staged.ModifyIndex, lost: lost.ModifyIndex, recovered: all[4].ModifyIndex}
 	if snapshot.staged != 0 {
 		if err := json.Unmarshal(staged.Value, &snapshot.Staged); err != nil {
 			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %sstaged cannot be read (%v): delete it, or run: garage layout drop", s.prefix, err)
@@ -91,6 +93,11 @@ func (s *Store) Read(ctx context.Context) (Snapshot, error) {
 	if snapshot.lost != 0 {
 		if err := json.Unmarshal(lost.Value, &snapshot.Lost); err != nil {
 			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %slost cannot be read (%v): delete it, and declare the nodes lost again", s.prefix, err)
+		}
+	}
+	if snapshot.recovered != 0 {
+		if err := json.Unmarshal(all[4].Value, &snapshot.Recovered); err != nil {
+			return Snapshot{}, errors.E(errors.Corrupted, errors.Layout, "", "the key %srecovered cannot be read (%v): delete it", s.prefix, err)
 		}
 	}
 	snapshot.Active, err = s.active(ctx, current, oldest)
@@ -266,6 +273,9 @@ func (s *Store) Publish(ctx context.Context, lock Lock, seen Snapshot, p layout.
 		operations = append(operations, &api.KVTxnOp{Verb: api.KVDeleteCAS, Key: s.prefix + "staged", Index: seen.staged})
 	} else {
 		operations = append(operations, &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: s.prefix + "staged"})
+	}
+	if seen.recovered != 0 {
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVDeleteCAS, Key: s.prefix + "recovered", Index: seen.recovered})
 	}
 	if seen.oldest == 0 {
 		oldest := p.Layout.Number

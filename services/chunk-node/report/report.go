@@ -50,6 +50,8 @@ type Deps struct {
 	Status     func(ctx context.Context) (chunk.NodeStatus, error)
 	Traffic    func() *clusterv1.Traffic
 	Collection func() *clusterv1.Collection
+	// Term is the highest whose commands the node has obeyed, also before it was started.
+	Term   func() uint64
 	Clock      clock.Clock
 	Logger     *slog.Logger
 }
@@ -232,11 +234,12 @@ func (r *Reporter) report(ctx context.Context) (*clusterv1.ReportRequest, error)
 	if err != nil {
 		return nil, errors.Annotate(err, "the node's own status")
 	}
+	obeyed := r.deps.Term()
 	r.mu.Lock()
-	leaving := r.leaving
+	leaving, term := r.leaving, max(r.term, obeyed)
 	r.mu.Unlock()
 	return &clusterv1.ReportRequest{NodeId: r.deps.NodeID[:], Process: r.deps.Process[:], Leaving: leaving,
-		Status: remote.StatusTo(status), Traffic: r.deps.Traffic(), Collection: r.deps.Collection()}, nil
+		Status: remote.StatusTo(status), Traffic: r.deps.Traffic(), Collection: r.deps.Collection(), Term: term}, nil
 }
 
 // accept takes note of the term of a rebalancer that has accepted the node.
@@ -244,7 +247,7 @@ func (r *Reporter) accept(term uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if term < r.term {
-		return errors.Newf(errors.Conflict, "it is the active one of the term %d, and the node was accepted in the later term %d; if Consul has lost its data, start the node again", term, r.term)
+		return errors.Newf(errors.Conflict, "it is the active one of the term %d, and the node was accepted in the later term %d: it is told, and begins a higher one if it still is the active one", term, r.term)
 	}
 	r.term = term
 	return nil

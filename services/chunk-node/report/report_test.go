@@ -127,7 +127,8 @@ func start(t *testing.T, c Config) (*Reporter, finder) {
 			return chunk.NodeStatus{ID: node, ClusterID: cluster, Chunks: 12}, nil
 		},
 		Traffic:    func() *clusterv1.Traffic { return &clusterv1.Traffic{Reads: 7} },
-		Collection: func() *clusterv1.Collection { return &clusterv1.Collection{Collected: 3} }})
+		Collection: func() *clusterv1.Collection { return &clusterv1.Collection{Collected: 3} },
+		Term:       func() uint64 { return 4 }})
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { r.Run(ctx) })

@@ -185,6 +185,13 @@ func (r *Runner) answered(ctx context.Context, t *task) error {
 	return r.keep(ctx, next)
 }
 
+// Term is the highest one of a command that was obeyed.
+func (r *Runner) Term() uint64 {
+	r.commanding.Lock()
+	defer r.commanding.Unlock()
+	return r.kept.Term
+}
+
 // Status is how far each task is, in order.
 func (r *Runner) Status() []chunk.TaskStatus {
 	var all []chunk.TaskStatus

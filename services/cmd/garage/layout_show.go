@@ -39,7 +39,10 @@ type layoutShowJSON struct {
 	Oldest  uint64         `json:"oldest"`
 	Waiting []waitingJSON  `json:"waiting"`
 	Lost    []lostNodeJSON `json:"lost"`
-	Nodes   []nodeJSON     `json:"nodes"`
+	// Recovered is not null if Consul had lost the current layout.
+	Recovered *recoveredJSON `json:"recovered"`
+	Problem   string         `json:"problem,omitempty"`
+	Nodes     []nodeJSON     `json:"nodes"`
 }
 
 // waitingJSON is a node that the retirement of a layout waits for.
@@ -71,6 +74,30 @@ type lostNodeJSON struct {
 	At     string `json:"at"`
 }
 
+// recoveredJSON says where a layout came from that Consul had lost.
+type recoveredJSON struct {
+	Layout uint64 `json:"layout"`
+	Lost   uint64 `json:"lost"` // what Consul had instead; 0: none
+	From   string `json:"from"`
+	At     string `json:"at"`
+}
+
+func newRecovered(r *adminv1.RecoveredLayout) *recoveredJSON {
+	if r == nil {
+		return nil
+	}
+	return &recoveredJSON{Layout: r.GetLayout(), Lost: r.GetLost(), From: r.GetFrom(), At: timeText(r.GetAt())}
+}
+
+func (r *recoveredJSON) text() string {
+	had := "none"
+	if r.Lost > 0 {
+		had = fmt.Sprintf("layout %d", r.Lost)
+	}
+	return fmt.Sprintf("layout %d was put back at %s as %s had it, since Consul had lost data and had %s: changes that were staged must be staged again",
+		r.Layout, r.At, r.From, had)
+}
+
 // layoutsText is the number of the current layout, and of the oldest one in force.
 func layoutsText(oldest, current uint64) string {
 	if oldest == 0 || oldest == current {
@@ -91,6 +118,7 @@ func layoutShow(c *connection) *cobra.Command {
 				v := &layoutShowJSON{Current: newLayoutJSON(answer.GetCurrent()), Staged: newStagedJSON(answer.GetStaged()), Revision: answer.GetRevision(),
 					History: append([]uint64{}, answer.GetHistory()...), Oldest: answer.GetOldest(), Waiting: newWaiting(answer.GetWaiting()),
 					Lost: []lostNodeJSON{}, Nodes: []nodeJSON{}}
+				v.Recovered, v.Problem = newRecovered(answer.GetRecovered()), answer.GetProblem()
 				for _, l := range answer.GetLost() {
 					v.Lost = append(v.Lost, lostNodeJSON{l.GetNode(), l.GetLayout(), timeText(l.GetAt())})
 				}
@@ -112,6 +140,12 @@ func writeLayout(w io.Writer, v *layoutShowJSON, answer *adminv1.GetLayoutRespon
 		for _, n := range l.GetNodes() {
 			desired[n.GetId()] = n
 		}
+	}
+	if v.Problem != "" {
+		row(w, v.Problem)
+	}
+	if v.Recovered != nil {
+		row(w, v.Recovered.text())
 	}
 	writeWaiting(w, v.Waiting)
 	row(w, "revision", v.Revision)

@@ -2592,9 +2592,13 @@ type GetLayoutResponse struct {
 	// history is the numbers of all layouts that were published.
 	History []uint64 `protobuf:"varint,5,rep,packed,name=history,proto3" json:"history,omitempty"`
 	// oldest is the number of the oldest layout in force.
-	Oldest        uint64      `protobuf:"varint,6,opt,name=oldest,proto3" json:"oldest,omitempty"`
-	Waiting       []*Waiting  `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	Lost          []*LostNode `protobuf:"bytes,8,rep,name=lost,proto3" json:"lost,omitempty"`
+	Oldest  uint64      `protobuf:"varint,6,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	Waiting []*Waiting  `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Lost    []*LostNode `protobuf:"bytes,8,rep,name=lost,proto3" json:"lost,omitempty"`
+	// recovered is set if the current layout was put back after Consul had lost it.
+	Recovered *RecoveredLayout `protobuf:"bytes,9,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	// problem is why the layouts in force are not those that nodes have adopted, or empty.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2685,6 +2689,91 @@ func (x *GetLayoutResponse) GetLost() []*LostNode {
 	return nil
 }
 
+func (x *GetLayoutResponse) GetRecovered() *RecoveredLayout {
+	if x != nil {
+		return x.Recovered
+	}
+	return nil
+}
+
+func (x *GetLayoutResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// RecoveredLayout says where a layout came from that Consul had lost.
+type RecoveredLayout struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Layout uint64                 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
+	// lost is the number of the layout that was the current one in Consul instead; 0: none.
+	Lost uint64 `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	// from is the chunk-node that had kept it, or the rebalancer.
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveredLayout) Reset() {
+	*x = RecoveredLayout{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveredLayout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveredLayout) ProtoMessage() {}
+
+func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveredLayout.ProtoReflect.Descriptor instead.
+func (*RecoveredLayout) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RecoveredLayout) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *RecoveredLayout) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *RecoveredLayout) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *RecoveredLayout) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // LostNode is a node that the operator has given up.
 type LostNode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2698,7 +2787,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2799,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2812,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LostNode) GetNode() string {
@@ -2762,7 +2851,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2863,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2876,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -2828,7 +2917,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2929,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +2942,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -2879,7 +2968,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +2980,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +2993,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -2924,7 +3013,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3025,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3038,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -2975,7 +3064,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3076,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3089,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -3019,7 +3108,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3120,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3133,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3064,7 +3153,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3165,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3178,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3125,7 +3214,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3226,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3239,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Share) GetName() string {
@@ -3258,7 +3347,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3359,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3372,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3396,7 +3485,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3408,7 +3497,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3421,7 +3510,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3447,7 +3536,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3459,7 +3548,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3472,7 +3561,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3490,7 +3579,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3591,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3604,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 type DropLayoutResponse struct {
@@ -3528,7 +3617,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +3629,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +3642,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -3575,7 +3664,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3676,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3689,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -3633,7 +3722,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +3734,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +3747,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -3707,7 +3796,7 @@ type CommandNodesRequest struct {
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +3808,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +3821,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -3783,7 +3872,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3795,7 +3884,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3808,7 +3897,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Commanded) GetNode() string {
@@ -3841,7 +3930,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +3942,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +3955,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -3887,7 +3976,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3899,7 +3988,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3912,7 +4001,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -3949,7 +4038,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4050,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4063,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -4042,7 +4131,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +4143,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +4156,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4124,7 +4213,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4136,7 +4225,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4149,7 +4238,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4365,7 +4454,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\vreplication\x18\x01 \x01(\rR\vreplication\x123\n" +
 	"\x06assign\x18\x02 \x03(\v2\x1b.garage.admin.v1.LayoutNodeR\x06assign\x12\x16\n" +
 	"\x06remove\x18\x03 \x03(\tR\x06remove\"\x12\n" +
-	"\x10GetLayoutRequest\"\xdb\x02\n" +
+	"\x10GetLayoutRequest\"\xb5\x03\n" +
 	"\x11GetLayoutResponse\x121\n" +
 	"\acurrent\x18\x01 \x01(\v2\x17.garage.admin.v1.LayoutR\acurrent\x125\n" +
 	"\x06staged\x18\x02 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\x12+\n" +
@@ -4374,7 +4463,15 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\ahistory\x18\x05 \x03(\x04R\ahistory\x12\x16\n" +
 	"\x06oldest\x18\x06 \x01(\x04R\x06oldest\x122\n" +
 	"\awaiting\x18\a \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\x12-\n" +
-	"\x04lost\x18\b \x03(\v2\x19.garage.admin.v1.LostNodeR\x04lost\"b\n" +
+	"\x04lost\x18\b \x03(\v2\x19.garage.admin.v1.LostNodeR\x04lost\x12>\n" +
+	"\trecovered\x18\t \x01(\v2 .garage.admin.v1.RecoveredLayoutR\trecovered\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"}\n" +
+	"\x0fRecoveredLayout\x12\x16\n" +
+	"\x06layout\x18\x01 \x01(\x04R\x06layout\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\x04R\x04lost\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"b\n" +
 	"\bLostNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12*\n" +
@@ -4532,7 +4629,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                 // 0: garage.admin.v1.NodeState
 	(*Key)(nil),                    // 1: garage.admin.v1.Key
@@ -4574,39 +4671,40 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*LayoutChange)(nil),           // 37: garage.admin.v1.LayoutChange
 	(*GetLayoutRequest)(nil),       // 38: garage.admin.v1.GetLayoutRequest
 	(*GetLayoutResponse)(nil),      // 39: garage.admin.v1.GetLayoutResponse
-	(*LostNode)(nil),               // 40: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),      // 41: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),     // 42: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),      // 43: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),     // 44: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),  // 45: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil), // 46: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),      // 47: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                  // 48: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),     // 49: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),     // 50: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),    // 51: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),      // 52: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),     // 53: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),     // 54: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),    // 55: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),    // 56: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),              // 57: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),   // 58: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),     // 59: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),          // 60: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),           // 61: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),    // 62: garage.admin.v1.ListDamagedResponse
-	(*timestamppb.Timestamp)(nil),  // 63: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),          // 64: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),    // 65: google.protobuf.Duration
-	(v1.Task)(0),                   // 66: garage.chunknode.v1.Task
+	(*RecoveredLayout)(nil),        // 40: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),               // 41: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),      // 42: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),     // 43: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),      // 44: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),     // 45: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),  // 46: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil), // 47: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),      // 48: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                  // 49: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),     // 50: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),     // 51: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),    // 52: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),      // 53: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),     // 54: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),     // 55: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),    // 56: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),    // 57: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),              // 58: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),   // 59: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),     // 60: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),          // 61: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),           // 62: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),    // 63: garage.admin.v1.ListDamagedResponse
+	(*timestamppb.Timestamp)(nil),  // 64: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),          // 65: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
+	(v1.Task)(0),                   // 67: garage.chunknode.v1.Task
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	63, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	64, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	2,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	2,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	63, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	64, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	3,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	1,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	1,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -4622,86 +4720,88 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	3,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
 	0,  // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
 	31, // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	64, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	65, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	65, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	66, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
 	30, // 21: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
 	29, // 22: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
 	32, // 23: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
 	34, // 24: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	63, // 25: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	64, // 25: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
 	35, // 26: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
 	35, // 27: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
 	36, // 28: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
 	37, // 29: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
 	30, // 30: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
 	32, // 31: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	40, // 32: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	63, // 33: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	35, // 34: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	37, // 35: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	37, // 36: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	37, // 37: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	36, // 38: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	48, // 39: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	48, // 40: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	65, // 41: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	36, // 42: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	37, // 43: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	66, // 44: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	31, // 45: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	57, // 46: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	63, // 47: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	60, // 48: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	61, // 49: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	6,  // 50: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	8,  // 51: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	10, // 52: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	12, // 53: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	14, // 54: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	16, // 55: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	18, // 56: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	20, // 57: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	22, // 58: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	24, // 59: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	26, // 60: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	28, // 61: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	38, // 62: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	41, // 63: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	43, // 64: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	45, // 65: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	47, // 66: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	50, // 67: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	52, // 68: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	54, // 69: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	56, // 70: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	59, // 71: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	7,  // 72: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	9,  // 73: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	11, // 74: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	13, // 75: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	15, // 76: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	17, // 77: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	19, // 78: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	21, // 79: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	23, // 80: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	25, // 81: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	27, // 82: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	33, // 83: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	39, // 84: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	42, // 85: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	44, // 86: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	46, // 87: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	49, // 88: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	51, // 89: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	53, // 90: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	55, // 91: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	58, // 92: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	62, // 93: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	72, // [72:94] is the sub-list for method output_type
-	50, // [50:72] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	41, // 32: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	40, // 33: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	64, // 34: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	64, // 35: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	35, // 36: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	37, // 37: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	37, // 38: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	37, // 39: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	36, // 40: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	49, // 41: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	49, // 42: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	66, // 43: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	36, // 44: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	37, // 45: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	67, // 46: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	31, // 47: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	58, // 48: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	64, // 49: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	61, // 50: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	62, // 51: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	6,  // 52: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	8,  // 53: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	10, // 54: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	12, // 55: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	14, // 56: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	16, // 57: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	18, // 58: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	20, // 59: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	22, // 60: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	24, // 61: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	26, // 62: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	28, // 63: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	38, // 64: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	42, // 65: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	44, // 66: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	46, // 67: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	48, // 68: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	51, // 69: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	53, // 70: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	55, // 71: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	57, // 72: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	60, // 73: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	7,  // 74: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	9,  // 75: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	11, // 76: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	13, // 77: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	15, // 78: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	17, // 79: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	19, // 80: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	21, // 81: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	23, // 82: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	25, // 83: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	27, // 84: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	33, // 85: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	39, // 86: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	43, // 87: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	45, // 88: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	47, // 89: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	50, // 90: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	52, // 91: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	54, // 92: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	56, // 93: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	59, // 94: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	63, // 95: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	74, // [74:96] is the sub-list for method output_type
+	52, // [52:74] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -4715,7 +4815,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   62,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,10 +31,13 @@ type ReportRequest struct {
 	NodeId  []byte `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	Process []byte `protobuf:"bytes,2,opt,name=process,proto3" json:"process,omitempty"`
 	// leaving says that the node is about to stop and must be counted as away.
-	Leaving       bool               `protobuf:"varint,3,opt,name=leaving,proto3" json:"leaving,omitempty"`
-	Status        *v1.StatusResponse `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	Traffic       *Traffic           `protobuf:"bytes,5,opt,name=traffic,proto3" json:"traffic,omitempty"`
-	Collection    *Collection        `protobuf:"bytes,6,opt,name=collection,proto3" json:"collection,omitempty"`
+	Leaving    bool               `protobuf:"varint,3,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Status     *v1.StatusResponse `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Traffic    *Traffic           `protobuf:"bytes,5,opt,name=traffic,proto3" json:"traffic,omitempty"`
+	Collection *Collection        `protobuf:"bytes,6,opt,name=collection,proto3" json:"collection,omitempty"`
+	// term is the highest that the node has obeyed. A rebalancer whose own is lower, since Consul has lost its data, begins a
+	// higher one.
+	Term          uint64 `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +112,13 @@ func (x *ReportRequest) GetCollection() *Collection {
 		return x.Collection
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
 }
 
 // Traffic counts since the start of the program.
@@ -441,7 +451,7 @@ var File_garage_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_garage_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgarage/cluster/v1/cluster.proto\x12\x11garage.cluster.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\"\x8e\x02\n" +
+	"\x1fgarage/cluster/v1/cluster.proto\x12\x11garage.cluster.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa2\x02\n" +
 	"\rReportRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\fR\x06nodeId\x12\x18\n" +
 	"\aprocess\x18\x02 \x01(\fR\aprocess\x12\x18\n" +
@@ -450,7 +460,8 @@ const file_garage_cluster_v1_cluster_proto_rawDesc = "" +
 	"\atraffic\x18\x05 \x01(\v2\x1a.garage.cluster.v1.TrafficR\atraffic\x12=\n" +
 	"\n" +
 	"collection\x18\x06 \x01(\v2\x1d.garage.cluster.v1.CollectionR\n" +
-	"collection\"\xcd\x01\n" +
+	"collection\x12\x12\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\"\xcd\x01\n" +
 	"\aTraffic\x12\x14\n" +
 	"\x05reads\x18\x01 \x01(\x03R\x05reads\x12\x16\n" +
 	"\x06writes\x18\x02 \x01(\x03R\x06writes\x12\x1e\n" +
