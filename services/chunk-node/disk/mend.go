@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/services/chunk-node/heal"
@@ -67,19 +69,27 @@ func (s *Store) Wanted(ctx context.Context, now time.Time, limit int) ([]chunk.D
 		chunk.Damage
 	}
 	var all []due
-	err := s.onWorking(func(v *volume) (int, error) {
-		n := 0
-		return n, eachIn(ctx, v.db, bounds([]byte{keyDue}), func(key, _ []byte) (bool, error) {
-			at, h := parseTimeKey(key)
-			if n++; n > limit || at.After(now) {
-				return false, nil
+	err := s.onWorking(func(v *volume) (n int, err error) {
+		// Those whose time has come, and those whose time was set by a clock that was ahead.
+		from, to := bounds([]byte{keyDue}), bounds([]byte{keyDue})
+		from.UpperBound = timeKey(keyDue, now.Add(time.Microsecond), chunk.Hash{})
+		to.LowerBound = timeKey(keyDue, now.Add(heal.LatestTry+time.Microsecond), chunk.Hash{})
+		for _, o := range []*pebble.IterOptions{from, to} {
+			if err := eachIn(ctx, v.db, o, func(key, _ []byte) (bool, error) {
+				at, h := parseTimeKey(key)
+				if n++; n > limit {
+					return false, nil
+				}
+				d, sought, err := v.damage(h)
+				if sought {
+					all = append(all, due{at, d})
+				}
+				return true, err
+			}); err != nil {
+				return n, err
 			}
-			d, sought, err := v.damage(h)
-			if sought {
-				all = append(all, due{at, d})
-			}
-			return true, err
-		})
+		}
+		return n, nil
 	})
 	slices.SortStableFunc(all, func(a, b due) int { return a.at.Compare(b.at) })
 	damages := make([]chunk.Damage, 0, min(len(all), limit))

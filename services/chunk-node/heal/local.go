@@ -37,7 +37,8 @@ type Local interface {
 	// Want notes durably that the node should hold a chunk with these references and lacks the bytes. References that were removed here
 	// stay removed; a good copy that is there just gets the references.
 	Want(ctx context.Context, h chunk.Hash, length uint32, refs []chunk.Ref) error
-	// Wanted lists up to limit chunks without a good copy whose next try is due, the longest due first.
+	// Wanted lists up to limit chunks without a good copy whose next try is due, the longest due first; then those whose next try is more than
+	// LatestTry after now: the clock that said so was ahead.
 	Wanted(ctx context.Context, now time.Time, limit int) ([]chunk.Damage, error)
 	// Tried notes that a chunk was not to be had, and when to try again.
 	Tried(ctx context.Context, h chunk.Hash, problem string, next time.Time) error

@@ -35,6 +35,14 @@ type scrub struct {
 // Pass implements tasks.Job.
 func (s *scrub) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
 	answers, now := p.Asked(), s.deps.Clock.Now()
+	if s.note.Began.After(now) { // the clock was ahead
+		next := s.note
+		next.Began = now
+		if err := s.writeNote(ctx, scrubName, next); err != nil {
+			return 0, err
+		}
+		s.note = next
+	}
 	if over := !s.note.Ended.IsZero() || s.note.Began.IsZero(); over {
 		if next := s.note.Began.Add(s.config.ScrubInterval); !s.note.Began.IsZero() && now.Before(next) && answers == 0 {
 			p.Idle()

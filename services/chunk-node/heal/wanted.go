@@ -14,6 +14,8 @@ const (
 	// firstTry is the pause after the first try to get a chunk; each further try doubles it, up to lastTry.
 	firstTry = time.Second
 	lastTry  = time.Hour
+	// LatestTry is how far ahead the next try of a chunk can be: a round sets it from the latest that it takes.
+	LatestTry = 2 * lastTry
 )
 
 // wanted tries to get the chunks of which there is no good copy here and whose time has come; all: whose time has not, too. It tells how many

@@ -155,7 +155,9 @@ func (d *disk) Want(_ context.Context, h chunk.Hash, length uint32, refs []chunk
 // Wanted implements heal.Local.
 func (d *disk) Wanted(_ context.Context, now time.Time, limit int) (all []chunk.Damage, err error) {
 	d.read()
-	due := d.hashes(func(r *record) bool { return r.Sought() && !r.Search.Due.After(now) })
+	due := d.hashes(func(r *record) bool {
+		return r.Sought() && (!r.Search.Due.After(now) || r.Search.Due.After(now.Add(heal.LatestTry)))
+	})
 	slices.SortStableFunc(due, func(a, b chunk.Hash) int { return d.now.chunks[a].Search.Due.Compare(d.now.chunks[b].Search.Due) })
 	for _, h := range due[:min(len(due), limit)] {
 		r := d.now.chunks[h]
