@@ -172,7 +172,7 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 	}
 	var wanted []chunk.Ref
 	for _, ref := range theirs.Refs {
-		if slices.Contains(mine.Refs, ref) {
+		if _, has := slices.BinarySearchFunc(mine.Refs, ref, chunk.Ref.Compare); has {
 			continue
 		}
 		outcome, err := r.local.PutRef(ctx, theirs.Hash, ref)
