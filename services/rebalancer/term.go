@@ -63,7 +63,9 @@ func (s *Service) outrank(ctx context.Context, t *term, node chunk.NodeID, obeye
 	if obeyed > highestTerm-t.held.Term {
 		return errors.E(errors.Invalid, errors.Node, node.String(), "it has obeyed the term %d, which there cannot have been", obeyed)
 	}
-	ctx, cancel := context.WithTimeout(ctx, termTimeout)
+	// Whatever comes of it: the next term reads the base, which may have been raised also where no answer came.
+	defer t.end()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), termTimeout) // the node may not wait for as long
 	defer cancel()
 	ok, answer, _, err := s.cluster.consul.API().KV().Txn(api.KVTxnOps{
 		{Verb: api.KVCheckSession, Key: t.held.Key, Session: t.held.Session},
@@ -78,6 +80,5 @@ func (s *Service) outrank(ctx context.Context, t *term, node chunk.NodeID, obeye
 		return errors.Newf(errors.Unavailable, "the node has obeyed the term %d, and this one is %d, which is about to end", obeyed, t.number)
 	}
 	s.deps.Logger.Warn("a chunk-node has obeyed a higher term than this one, as when Consul has lost its data; a higher one begins", "node", node, "obeyed", obeyed, "term", t.number)
-	t.end()
 	return errors.Newf(errors.Unavailable, "the node has obeyed the term %d: a higher one than %d begins", obeyed, t.number)
 }

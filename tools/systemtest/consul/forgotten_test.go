@@ -3,6 +3,7 @@
 package consul
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 // kv changes Consul's store.
 func kv(t *testing.T, method, key, body string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+strings.TrimPrefix(os.Getenv("GARAGE_STACK_CONSUL"), "http://")+"/v1/kv/"+key, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(context.Background(), method, "http://"+strings.TrimPrefix(os.Getenv("GARAGE_STACK_CONSUL"), "http://")+"/v1/kv/"+key, strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("X-Consul-Token", os.Getenv("GARAGE_STACK_CONSUL_TOKEN"))
 	answer, err := http.DefaultClient.Do(r)
@@ -121,7 +122,18 @@ func TestAConsulThatHasLostItsStoreGetsTheLayoutsBackAndTheNodesObey(t *testing.
 		}
 		return err
 	}
-	r.until("the layout is put back", back)
+	// A term must last some time for it, which a loaded machine may not grant at once.
+	waitBack := func() {
+		t.Helper()
+		var err error
+		for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			if err = back(); err == nil {
+				return
+			}
+		}
+		require.NoError(t, err, "waiting until the layout is put back")
+	}
+	waitBack()
 	obey("start")
 
 	// All of it again with every process new: nobody but the nodes' disks knows the layout.
@@ -132,7 +144,7 @@ func TestAConsulThatHasLostItsStoreGetsTheLayoutsBackAndTheNodesObey(t *testing.
 	for _, p := range append(r.chunkNodes, rebalancer) {
 		p.start()
 	}
-	r.until("the layout is put back", back)
+	waitBack()
 	obey("stop")
 	apply("2", 3)
 	require.NoError(t, httpjson.Call(t.Context(), http.MethodGet, "http://"+r.chunkNodes[0].admin+"/healthz", nil, nil, nil))
