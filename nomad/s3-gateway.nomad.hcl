@@ -108,20 +108,17 @@ locals {
     flatten([for entry in ["s3", "s3s"] : [
       "traefik.http.routers.garage-${entry}.entrypoints=${entry}",
       "traefik.http.routers.garage-${entry}.rule=${local.rule}",
-      "traefik.http.routers.garage-${entry}.middlewares=garage-again",
       # Towards a client that names no encoding, Traefik unpacks what is kept with "Content-Encoding: gzip", which is not what was
       # put. It does not when the gateway is asked for none. A client that does name one may have signed that.
       "traefik.http.routers.garage-${entry}-plain.entrypoints=${entry}",
       "traefik.http.routers.garage-${entry}-plain.rule=(${local.rule}) && !HeaderRegexp(`Accept-Encoding`, `.`)",
-      "traefik.http.routers.garage-${entry}-plain.middlewares=garage-plain,garage-again",
+      "traefik.http.routers.garage-${entry}-plain.middlewares=garage-plain",
     ]]),
     ["traefik.http.routers.garage-s3s.tls=true", "traefik.http.routers.garage-s3s-plain.tls=true"],
     ["traefik.http.middlewares.garage-plain.headers.customrequestheaders.Accept-Encoding=identity"],
-    # A gateway that was killed is known to Consul some seconds later. Until then Traefik goes to another one when the connection is refused
-    # or times out: only then, before anything of the request was sent, so that any request may be repeated, also a PUT, and nothing of its
-    # body has been read or must be kept. What was on its way to the gateway fails (502): nobody knows whether it happened, and clients of S3
-    # try again by themselves. With two gateways every second try meets the dead one. Where all are away the tries take some three seconds.
-    ["traefik.http.middlewares.garage-again.retry.attempts=20", "traefik.http.middlewares.garage-again.retry.initialinterval=100ms"],
+    # No "retry" here: it answers 200 to a client that closed its side of the connection before a gateway was reached (Traefik 3.6), and a PUT
+    # must not succeed that never happened. A gateway that was killed is known to Consul some seconds later; until then what Traefik sends
+    # there fails (502), and clients of S3 try again by themselves.
   )
 }
 

@@ -138,8 +138,8 @@ locals {
       # Only what is healthy.
       "--providers.consulCatalog.strictChecks=passing",
       "--providers.providersThrottleDuration=200ms",
-      # A machine that is gone refuses no connection: another gateway is tried after this (see s3-gateway.nomad.hcl). Idle connections end
-      # before the gateway ends them (s3.keep-alive, two minutes): a request with a body on one that has just ended could not be repeated.
+      # A machine that is gone refuses no connection: this is how long a request waits for it. Idle connections end before the gateway ends
+      # them (s3.keep-alive, two minutes): a request with a body on one that has just ended could not be repeated.
       "--serversTransport.forwardingTimeouts.dialTimeout=3s",
       "--serversTransport.forwardingTimeouts.idleConnTimeout=60s",
       # Certificates, as far as the Nomad variable has them.

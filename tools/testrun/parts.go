@@ -141,8 +141,8 @@ func parts() []part {
 		{"links", "networks of sites with slow, lossy and cut links", 3 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "2m", "./stack/links"),
 		}},
-		{"wan", "round trips of requests over links of 100 ms", 4 * time.Minute, false, []step{
-			stackTest("tools", "-timeout", "3m", "./systemtest/wan"),
+		{"wan", "round trips of requests over links of 100 ms", 7 * time.Minute, false, []step{
+			stackTest("tools", "-timeout", "6m", "./systemtest/wan"),
 		}},
 		{"heal", "nodes, disks and sites that come, go and fail under load: all copies are there again", 12 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "11m", "-parallel", "4", "./systemtest/heal"),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,15 +158,9 @@ func (r *race) forgetSession(ctx context.Context) error {
 // once takes the lock, if it is or becomes free, and leads.
 func (r *race) once(ctx context.Context, lead func(context.Context, Held)) error {
 	if r.session == "" {
-		// Its machine's health (serfHealth) is among the checks of each session.
-		session, _, err := r.api.Session().Create(&api.SessionEntry{
-			Name: r.ServiceID, Behavior: api.SessionBehaviorRelease, LockDelay: lockDelay,
-			NodeChecks: []string{"serfHealth"}, ServiceChecks: []api.ServiceCheck{{ID: r.check()}},
-		}, (&api.WriteOptions{}).WithContext(ctx))
-		if err != nil {
+		if err := r.makeSession(ctx); err != nil {
 			return errors.Wrap(errors.Unavailable, err, "making the session")
 		}
-		r.session = session
 	}
 	pair := &api.KVPair{Key: r.Key, Value: r.value, Session: r.session}
 	got, _, err := r.api.KV().Acquire(pair, (&api.WriteOptions{}).WithContext(ctx))
@@ -187,6 +182,45 @@ func (r *race) once(ctx context.Context, lead func(context.Context, Held)) error
 		return errors.Newf(errors.Conflict, "the lock was lost at once")
 	}
 	r.lead(ctx, meta.LastIndex, Held{Term: held.ModifyIndex, Key: r.Key, Session: r.session}, lead)
+	return nil
+}
+
+// makeSession makes the session, and ends those before it that rest on the same check: of a process that was killed a moment ago, or one
+// that could not be ended. This process refreshes their check, so that Consul would keep them, and the lock with them, for as long as it runs.
+func (r *race) makeSession(ctx context.Context) error {
+	// Its machine's health (serfHealth) is among the checks of each session.
+	session, _, err := r.api.Session().Create(&api.SessionEntry{
+		Name: r.ServiceID, Behavior: api.SessionBehaviorRelease, LockDelay: lockDelay,
+		NodeChecks: []string{"serfHealth"}, ServiceChecks: []api.ServiceCheck{{ID: r.check()}},
+	}, (&api.WriteOptions{}).WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	r.session = session
+	if err = r.endOthers(ctx); err != nil {
+		err = errors.Join(err, r.forgetSession(ctx))
+	}
+	return err
+}
+
+func (r *race) endOthers(ctx context.Context) error {
+	sessions, _, err := r.api.Session().List((&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	own := slices.IndexFunc(sessions, func(s *api.SessionEntry) bool { return s.ID == r.session })
+	if own < 0 {
+		return errors.Newf(errors.Conflict, "it has ended at once")
+	}
+	for _, s := range sessions {
+		if s.ID == r.session || s.Name != r.ServiceID || s.Node != sessions[own].Node {
+			continue
+		}
+		if _, err := r.api.Session().Destroy(s.ID, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
+			return err
+		}
+		r.Log.Info("a session of an earlier time of this instance is ended", "session", s.ID)
+	}
 	return nil
 }
 

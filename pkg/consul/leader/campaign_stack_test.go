@@ -113,6 +113,42 @@ func TestOneIsActiveAndFollowersKnowWho(t *testing.T) {
 	require.ErrorIs(t, <-following, context.Canceled)
 }
 
+// alive has made a session that rests on a check which has just been refreshed.
+func alive(t *testing.T, c *consul.Client, candidate Candidate) *race {
+	t.Helper()
+	r := &race{Candidate: candidate, api: c.API(), value: []byte("{}")}
+	require.Eventually(t, func() bool {
+		return r.refresh(t.Context()) == nil && r.makeSession(t.Context()) == nil
+	}, time.Minute, 10*time.Millisecond)
+	return r
+}
+
+func TestWhoIsKilledAndStartsAgainAtOnceDoesNotKeepTheLockOfBefore(t *testing.T) {
+	c := connect(t)
+	candidate := enter(t, c)
+	killed := alive(t, c, candidate)
+	got, _, err := c.API().KV().Acquire(&api.KVPair{Key: killed.Key, Value: killed.value, Session: killed.session}, nil)
+	require.NoError(t, err)
+	require.True(t, got)
+	// The one that starts refreshes the check on which the session of the one that was killed rests.
+	terms, _ := run(t, c, candidate)
+	require.NotEqual(t, killed.session, await(t, terms, takeover, "a term of the one that starts").held.Session)
+}
+
+func TestASessionEndsThoseOfTheSameInstanceAlone(t *testing.T) {
+	c := connect(t)
+	candidate := enter(t, c)
+	before, other := alive(t, c, candidate), alive(t, c, enter(t, c))
+	now := alive(t, c, candidate)
+	for session, there := range map[string]bool{before.session: false, other.session: true, now.session: true} {
+		info, _, err := c.API().Session().Info(session, nil)
+		require.NoError(t, err)
+		require.Equal(t, there, info != nil)
+		_, err = c.API().Session().Destroy(session, nil)
+		require.NoError(t, err)
+	}
+}
+
 func TestWhoNoLongerRefreshesIsReplaced(t *testing.T) {
 	c := connect(t)
 	dead, heir := enter(t, c), enter(t, c)

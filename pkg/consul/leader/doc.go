@@ -4,8 +4,8 @@
 // Invariants:
 //
 //   - The lock is held by a session that ends when its holder no longer refreshes a check of a few seconds, when
-//     its machine is gone, or when it gives the lock up; so a holder that is killed is replaced within about
-//     ten seconds.
+//     its machine is gone, when it starts again, or when it gives the lock up; so a holder that is killed is
+//     replaced within about ten seconds.
 //   - Two may believe for a few seconds that they are active. Each holder has a higher term than all before
 //     it, and what must happen only once is tied to the lock (its session, in a transaction) or to the
 //     term.

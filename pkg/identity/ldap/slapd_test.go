@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -118,6 +119,23 @@ func (s *slapd) start() {
 }
 
 func (s *slapd) signal(which os.Signal) { require.NoError(s.t, s.command.Process.Signal(which)) }
+
+// freeze returns when every thread stands still: one that runs while the signal comes may still answer.
+func (s *slapd) freeze() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	require.Eventually(s.t, func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.command.Process.Pid))
+		require.NoError(s.t, err)
+		for _, path := range threads {
+			text, err := os.ReadFile(path)
+			if err != nil || !strings.Contains(string(text), ") T ") {
+				return false
+			}
+		}
+		return len(threads) > 0
+	}, time.Minute, time.Millisecond, "slapd does not stop")
+}
 
 func (s *slapd) stop() {
 	if s.command == nil {

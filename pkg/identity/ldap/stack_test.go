@@ -184,7 +184,7 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 	o := open(t, c)
 	_, err := o.Find(t.Context(), annKey)
 	require.NoError(t, err)
-	s.signal(syscall.SIGSTOP)
+	s.freeze()
 	o.clock.Advance(time.Minute)
 	_, err = o.Find(t.Context(), benKey)
 	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
@@ -203,7 +203,7 @@ func TestAFloodIsToldToSlowDown(t *testing.T) {
 	o := open(t, c)
 	_, err := o.Find(t.Context(), annKey)
 	require.NoError(t, err)
-	s.signal(syscall.SIGSTOP)
+	s.freeze()
 	o.clock.Advance(time.Minute)
 	var group sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
@@ -227,7 +227,7 @@ func TestARequestThatEndsWaitsNoLonger(t *testing.T) {
 	c := s.config()
 	c.Timeout = 30 * time.Second
 	o := open(t, c)
-	s.signal(syscall.SIGSTOP)
+	s.freeze()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := o.Find(ctx, annKey)

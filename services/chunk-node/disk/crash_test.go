@@ -39,6 +39,7 @@ type refHistory struct {
 	put, deleting, deleted bool
 	wanted                 bool // by Want: it is live, and the bytes may still have to come
 	drops                  int  // how many times a Drop of its chunk began or ended
+	dropped                int  // how many Drops took its chunk away, with the references
 }
 
 // kept reports whether what was acknowledged before still holds: nothing began that may take the reference away.
@@ -52,6 +53,22 @@ func (h *history) note(k refKey, change func(*refHistory)) {
 	r := h.refs[k]
 	change(&r)
 	h.refs[k] = r
+}
+
+func (h *history) of(k refKey) refHistory {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refs[k]
+}
+
+// acknowledged notes what a call has added that began after k's history was before. A Drop that took the chunk away
+// meanwhile may have come after the call, though it was noted earlier: then nothing is known of the reference.
+func (h *history) acknowledged(k refKey, before refHistory, change func(*refHistory)) {
+	h.note(k, func(r *refHistory) {
+		if r.dropped == before.dropped {
+			change(r)
+		}
+	})
 }
 
 func (h *history) copy() map[refKey]refHistory {
@@ -317,6 +334,7 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 	for range 80 {
 		i, n := r.Intn(len(c.chunks)), r.Intn(refsPerChunk)
 		k, key, ref := c.chunks[i], refKey{i, n}, chunktest.Ref(i*refsPerChunk+n)
+		before := c.of(key)
 		var outcome chunk.Outcome
 		var err error
 		switch r.Intn(10) {
@@ -338,7 +356,7 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 			outcome = chunk.Gone
 		case 7:
 			if err = s.Want(ctx, k.hash, uint32(k.data.Len()), []chunk.Ref{ref}); err == nil {
-				c.note(key, func(h *refHistory) { h.wanted = true })
+				c.acknowledged(key, before, func(h *refHistory) { h.wanted = true })
 			}
 			outcome = chunk.Gone
 		case 8:
@@ -358,7 +376,7 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 			return err
 		}
 		if outcome == chunk.Stored {
-			c.note(key, func(h *refHistory) { h.put = true })
+			c.acknowledged(key, before, func(h *refHistory) { h.put = true })
 		}
 	}
 	return nil
@@ -382,7 +400,8 @@ func (c *crashTest) drop(s *Store, i int) error {
 	for n := range refsPerChunk {
 		c.note(refKey{i, n}, func(h *refHistory) {
 			h.drops++
-			if dropped { // or a Put after it, of which the model then knows nothing
+			if dropped { // a call that was under way meanwhile may have come after it: see acknowledged
+				h.dropped++
 				h.put, h.wanted = false, false
 			}
 		})

@@ -53,11 +53,11 @@ func (s *Store) claimKey(ctx context.Context, p place) (*claim, error) {
 	}
 	for {
 		mine, there, err := s.cas(ctx, makeClaim, p.bucket, []byte(p.key), holder, at(time.Now().Add(s.claimTime())))
-		if err != nil {
-			return nil, err
-		}
 		if mine || idIn(there, "holder") == holder {
 			break
+		}
+		if err != nil {
+			return nil, err
 		}
 		if err := s.settleClaim(ctx, p); err != nil {
 			return nil, err
@@ -75,7 +75,10 @@ func (s *Store) claimKey(ctx context.Context, p place) (*claim, error) {
 // decide is the moment of winning: from here on the row is written, by this or by whoever meets the claim. Kinds: Conflict if another took the key.
 func (c *claim) decide(ctx context.Context, r *row) error {
 	c.s.config.Step(ctx, "read")
-	mine, _, err := c.s.cas(ctx, decideClaim, append(r.columns(), c.p.bucket, []byte(c.p.key), c.holder)...)
+	mine, there, err := c.s.cas(ctx, decideClaim, append(r.columns(), c.p.bucket, []byte(c.p.key), c.holder)...)
+	if err != nil && idIn(there, "holder") == c.holder && there["decided"] == true {
+		mine, err = true, nil // nobody else decides it
+	}
 	if c.decided = err != nil || mine; err != nil {
 		return err
 	}

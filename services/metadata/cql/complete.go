@@ -172,7 +172,12 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 	prepare := func() (func(), error) {
 		s.config.Step(ctx, "completing")
 		s.begun.end(u.id)
-		applied, _, err := s.cas(ctx, startComplete, append([]any{uploadCompleting, at(s.now()), appendSelection(c.Parts), own[:]}, u.at()...)...)
+		applied, there, err := s.cas(ctx, startComplete, append([]any{uploadCompleting, at(s.now()), appendSelection(c.Parts), own[:]}, u.at()...)...)
+		if err != nil && there != nil {
+			var now *uploadRow
+			now, err = s.readUploadRow(ctx, u.place, true, u.id)
+			applied = err == nil && now.state == uploadCompleting && now.version.ID == own
+		}
 		if err == nil && !applied {
 			err = noUpload(c.UploadRef)
 		}

@@ -127,7 +127,7 @@ func TestSeveralServicesStartAtOnce(t *testing.T) {
 			// As the service does: the keyspace may be listed a moment before it can be used.
 			for {
 				stores[i], errs[i] = Open(ctx, c)
-				if !errors.Is(errs[i], errors.Unavailable) || clock.Sleep(ctx, clock.System{}, 100*time.Millisecond) != nil {
+				if !kinds.Is(errs[i], kinds.Unavailable) || clock.Sleep(ctx, clock.System{}, 100*time.Millisecond) != nil {
 					return
 				}
 			}

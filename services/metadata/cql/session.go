@@ -48,8 +48,7 @@ func (c Config) cluster(keyspace string) (*gocql.ClusterConfig, error) {
 	cc.MetadataSchemaRequestTimeout = 3 * c.Timeout
 	cc.ReconnectInterval = reconnect
 	cc.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 3, Interval: reconnect}
-	// Statements that may be repeated are tried on other nodes; the others never once they may have run.
-	cc.RetryPolicy = &gocql.SimpleRetryPolicy{NumRetries: 2}
+	cc.RetryPolicy = &retryPolicy{gocql.SimpleRetryPolicy{NumRetries: 2}}
 	cc.DefaultTimestamp = false
 	cc.WriteCoalesceWaitTime = 0
 	cc.Logger = driverLog{c.Logger}

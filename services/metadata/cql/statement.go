@@ -55,12 +55,37 @@ func (s *Store) each(ctx context.Context, page int, row func(scan func(dest ...a
 	return s.failed(ctx, iter.Close(), "reading")
 }
 
-// cas runs a lightweight transaction: it says whether it was applied, and otherwise what is there. One
-// that fails may or may not have had its effect, now or later: read with serial what it was.
+// cas runs a lightweight transaction: it says whether it was applied, and otherwise what is there. One that fails may or may
+// not have had its effect, now or later. Writers of one row that meet make such failures, so it is run again; if then
+// the condition does not hold, what is there comes with the error, for a caller that knows its own work by it.
 func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[string]any, error) {
-	row := make(map[string]any)
-	applied, err := s.query(ctx, cql, args).MapScanCAS(row)
-	return applied, row, s.failed(ctx, err, "deciding")
+	var undecided error
+	for range casTries {
+		row := make(map[string]any)
+		applied, err := s.query(ctx, cql, args).MapScanCAS(row)
+		switch {
+		case err == nil && applied:
+			return true, row, nil
+		case err == nil:
+			return false, row, s.failed(ctx, undecided, "deciding")
+		case !mayHaveRun(err) || ctx.Err() != nil:
+			return false, nil, s.failed(ctx, err, "deciding")
+		}
+		undecided = err
+	}
+	return false, nil, s.failed(ctx, undecided, "deciding")
+}
+
+// casTries bounds how often a lightweight transaction with an unknown outcome is run.
+const casTries = 3
+
+// mayHaveRun says whether a node answered that it does not know what became of a lightweight transaction.
+func mayHaveRun(err error) bool {
+	var answer gocql.RequestError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	return answer.Code() == gocql.ErrCodeWriteTimeout || answer.Code() == gocql.ErrCodeCASWriteUnknown
 }
 
 // batch runs writes to one partition, which may be repeated, at once and whole.

@@ -293,7 +293,10 @@ func (s *Store) AbortUpload(ctx context.Context, r meta.UploadRef) error {
 // abortMultipart ends an open multipart upload. Kinds: NotFound (Upload) if it was ended otherwise.
 func (s *Store) abortMultipart(ctx context.Context, u *uploadRow) error {
 	args := append([]any{uploadAborted, at(s.now())}, u.at()...)
-	applied, _, err := s.cas(ctx, abortOpen, args...)
+	applied, there, err := s.cas(ctx, abortOpen, args...)
+	if err != nil && there["state"] == uploadAborted {
+		applied, err = true, nil // by this or by another that aborts it: the same to both
+	}
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,23 @@ func TestAnAnswerWaitsForWhatItRestsOn(t *testing.T) {
 			_, err := s.DeleteObjects(ctx, bucket, []meta.Delete{{Key: "k"}})
 			return err
 		},
+		"reading what is deleted": func(s *Store) error {
+			if _, err := s.Object(ctx, bucket, "k"); !errors.Is(err, errors.NotFound) {
+				return errors.Newf(errors.Internal, "%v", err)
+			}
+			return nil
+		},
+		"listing what is left": func(s *Store) error {
+			page, err := s.List(ctx, meta.List{Bucket: bucket, Limit: 10})
+			if len(page.Objects) != 0 {
+				err = errors.Newf(errors.Internal, "%d objects", len(page.Objects))
+			}
+			return err
+		},
+		"listing uploads": func(s *Store) error {
+			_, err := s.ListUploads(ctx, meta.ListUploads{Bucket: bucket, Limit: 10})
+			return err
+		},
 		"a condition that fails": func(s *Store) error {
 			_, err := s.PutObject(ctx, meta.Put{Bucket: bucket, Key: "k", Condition: meta.Condition{IfMatch: []string{"*"}}})
 			if !errors.Is(err, errors.NotFound) {
@@ -68,9 +85,9 @@ func TestAnAnswerWaitsForWhatItRestsOn(t *testing.T) {
 				deleted <- err
 			}()
 			require.Eventually(t, func() bool {
-				_, err := s.Object(ctx, bucket, "k")
+				_, err := s.object(bucket, "k")
 				return errors.Is(err, errors.NotFound)
-			}, 30*time.Second, time.Millisecond, "a read may see it")
+			}, 30*time.Second, time.Millisecond, "it is applied")
 			go func() { answered <- call(s) }()
 			select {
 			case err := <-answered:

@@ -9,8 +9,9 @@
 // because what it saw may not be durable yet; so does ListGarbage, because the
 // references of what it lists are then deleted for good.
 //
-// A read may see a write that is not durable yet and will be in a few
-// milliseconds, unless the power fails.
+// A read sees a write as soon as it is applied, and waits for its sync before it answers: of an object, if the last write of its
+// key (or of one that shares its lock) is not durable yet; a listing of objects, parts or uploads, if any write is not. Otherwise
+// a crash could take back what was read (unsynced.go).
 //
 // Keys begin with a byte that names the table; keys.go lists them. The row of
 // an object is kept twice: small, for listings, and whole, with its inline body. Usage totals are

@@ -91,7 +91,10 @@ func (s *Store) List(ctx context.Context, r meta.List) (meta.Page, error) {
 	if problem == nil {
 		problem = ctx.Err()
 	}
-	return page, c.close(s, problem)
+	if err := c.close(s, problem); err != nil {
+		return page, err
+	}
+	return page, s.allSettled(ctx)
 }
 
 // decodeListed reads a Listed record into l, without its key. Listings spend

@@ -28,8 +28,8 @@ func (s *stripes) lock(name []byte) func() {
 	return l.Unlock
 }
 
-// lockAll takes the locks of several names, in one order for all callers.
-func (s *stripes) lockAll(names [][]byte) func() {
+// lockAll takes the locks of several names, in one order for all callers. It returns which, and what gives them back.
+func (s *stripes) lockAll(names ...[]byte) ([]int, func()) {
 	indexes := make([]int, len(names))
 	for i, n := range names {
 		indexes[i] = s.index(n)
@@ -39,7 +39,7 @@ func (s *stripes) lockAll(names [][]byte) func() {
 	for _, i := range indexes {
 		s.locks[i].Lock()
 	}
-	return func() {
+	return indexes, func() {
 		for _, i := range indexes {
 			s.locks[i].Unlock()
 		}

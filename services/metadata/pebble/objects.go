@@ -21,7 +21,11 @@ func (s *Store) Object(ctx context.Context, bucket uuid.UUID, key string) (meta.
 		return meta.Object{}, err
 	}
 	defer s.gate.leave()
-	return s.object(bucket, key)
+	o, err := s.object(bucket, key)
+	if wait := s.settled(ctx, rowOf(tableListed, bucket, key)); wait != nil {
+		return meta.Object{}, wait
+	}
+	return o, err
 }
 
 func (s *Store) object(bucket uuid.UUID, key string) (meta.Object, error) {
@@ -179,7 +183,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if p.Upload != uuid.Nil {
 		t.hold(s.uploads.lock(p.Upload[:]))
 	}
-	t.hold(s.keys.lock(rowOf(tableListed, p.Bucket, p.Key)))
+	t.lock(p.Bucket, p.Key)
 	before, happened, err := s.committed(p.Commit)
 	if err != nil {
 		return meta.Version{}, t.abandon(err)
@@ -242,11 +246,11 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 	if !t.enter(bucket) {
 		return nil, t.decided(noBucket(bucket))
 	}
-	rows := make([][]byte, len(deletes))
+	keys := make([]string, len(deletes))
 	for i, d := range deletes {
-		rows[i] = rowOf(tableListed, bucket, d.Key)
+		keys[i] = d.Key
 	}
-	t.hold(s.keys.lockAll(rows))
+	t.lock(bucket, keys...)
 	results := make([]meta.DeleteResult, len(deletes))
 	gone := make(map[string]struct{}, len(deletes))
 	for i, d := range deletes {
@@ -274,7 +278,7 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 		}
 		gone[d.Key] = struct{}{}
 		t.remember(d.Commit, 0)
-		t.delete(rows[i])
+		t.delete(rowOf(tableListed, bucket, d.Key))
 		t.delete(rowOf(tableObject, bucket, d.Key))
 	}
 	return results, t.commit()

@@ -74,9 +74,10 @@ type Store struct {
 	garbage func() // called when there is new garbage
 
 	// admin is held while a bucket or an access key is created, changed or deleted.
-	admin   sync.Mutex
-	keys    *stripes
-	uploads *stripes
+	admin    sync.Mutex
+	keys     *stripes
+	unsynced unsynced
+	uploads  *stripes
 
 	mu      sync.RWMutex
 	names   map[string]*bucket
@@ -98,7 +99,7 @@ func Open(c Config) (*Store, error) {
 	s := &Store{
 		clock: c.Clock, hybrid: clock.NewHybrid(c.Clock), random: c.Random, log: c.Logger, garbage: c.OnGarbage, sync: cockroach.Sync,
 		gate: gate{idle: make(chan struct{})}, keys: newStripes(keyStripes), uploads: newStripes(uploadStripes),
-		names: make(map[string]*bucket), buckets: make(map[uuid.UUID]*bucket),
+		unsynced: unsynced{keys: make([]atomic.Pointer[syncing], keyStripes)}, names: make(map[string]*bucket), buckets: make(map[uuid.UUID]*bucket),
 	}
 	if c.NoSync {
 		s.sync = cockroach.NoSync

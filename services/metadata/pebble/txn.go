@@ -18,6 +18,7 @@ type txn struct {
 	batch  *cockroach.Batch
 	bucket *bucket    // whose usage changes, or nil
 	usage  meta.Usage // the difference
+	keys   []int      // the locks of keys that it holds until it is applied
 	unlock []func()
 	made   bool  // garbage
 	err    error // of the batch; the first
@@ -58,6 +59,17 @@ func (t *txn) enter(id uuid.UUID) bool {
 	t.hold(b.RUnlock)
 	t.bucket = b
 	return !b.deleted
+}
+
+// lock takes the locks of keys.
+func (t *txn) lock(bucket uuid.UUID, keys ...string) {
+	rows := make([][]byte, len(keys))
+	for i, k := range keys {
+		rows[i] = rowOf(tableListed, bucket, k)
+	}
+	held, unlock := t.s.keys.lockAll(rows...)
+	t.keys = held
+	t.hold(unlock)
 }
 
 func (t *txn) note(err error) {
@@ -118,16 +130,16 @@ func (t *txn) commit() error {
 	t.s.room.writing(t.batch)
 	var err error
 	if t.s.sync.Sync {
+		w := t.s.unsynced.begin(t.keys)
 		err = t.s.db.ApplyNoSyncWait(t.batch, t.s.sync)
+		t.applied(err)
+		if err == nil {
+			err = t.batch.SyncWait()
+		}
+		t.s.unsynced.end(t.keys, w, err)
 	} else {
 		err = t.s.db.Apply(t.batch, t.s.sync)
-	}
-	if err == nil && t.bucket != nil {
-		t.bucket.usage.add(t.usage)
-	}
-	t.release()
-	if err == nil && t.s.sync.Sync {
-		err = t.batch.SyncWait()
+		t.applied(err)
 	}
 	if err != nil {
 		return t.s.fail(err)
@@ -136,6 +148,14 @@ func (t *txn) commit() error {
 		t.s.garbage()
 	}
 	return t.batch.Close()
+}
+
+// applied counts what the batch changed and lets the next writers in.
+func (t *txn) applied(err error) {
+	if err == nil && t.bucket != nil {
+		t.bucket.usage.add(t.usage)
+	}
+	t.release()
 }
 
 // barrier waits until everything that was applied is durable, also where writes do not.

@@ -280,7 +280,10 @@ func (s *Store) ListParts(ctx context.Context, r meta.UploadRef, after, limit in
 		page.Parts = append(page.Parts, p)
 		return true, err
 	})
-	return page, err
+	if err != nil {
+		return page, err
+	}
+	return page, s.allSettled(ctx)
 }
 
 func decodePart(value []byte) (meta.Part, error) {
@@ -347,7 +350,10 @@ func (s *Store) ListUploads(ctx context.Context, r meta.ListUploads) (meta.Uploa
 		page.Uploads, page.Next, page.NextID = append(page.Uploads, u), u.Key, u.ID
 		return problem == nil
 	})
-	return page, c.close(s, problem)
+	if err := c.close(s, problem); err != nil {
+		return page, err
+	}
+	return page, s.allSettled(ctx)
 }
 
 func decodeUpload(value []byte) (meta.Upload, error) {

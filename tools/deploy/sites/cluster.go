@@ -20,7 +20,7 @@ import (
 
 const (
 	// patience bounds each wait for a process, on a machine with much else to do.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 	token    = "0123456789abcdef0123456789abcdef"
 	portS3   = 3900
 	// firstPort is that of the first program; each has two.

@@ -139,11 +139,40 @@ func TestTheLeaderIsKilledInTheMiddleOfARebalance(t *testing.T) {
 	r.apply(change{in: []*deploy.Process{p}, out: []*deploy.Process{r.NodesAt(2)[0]}})
 	leader := r.leader()
 	require.Equal(t, 2, r.inForce(), "layouts in force")
+	// It is back before Consul has missed it.
 	require.NoError(t, leader.Kill())
-	r.goesOn(100)
+	require.NoError(t, leader.Start())
+	require.NoError(t, r.Ready(t.Context(), leader))
+	r.led()
+	r.goesOn(50)
+	// And now it stays away until the other has taken over.
+	leader = r.leader()
+	require.NoError(t, leader.Kill())
+	r.led()
+	r.goesOn(50)
 	require.NoError(t, leader.Start())
 	require.NoError(t, r.Ready(t.Context(), leader))
 	r.end(0)
+}
+
+// led waits until a rebalancer is active, and all nodes have told it that they have the current layout.
+func (r *run) led() {
+	r.t.Helper()
+	r.until("all nodes report to an active rebalancer", func() error {
+		status, err := r.Status(r.t.Context())
+		if err != nil {
+			return err
+		}
+		if status.GetLayout() == 0 || len(status.GetNodes()) == 0 {
+			return fmt.Errorf("the status is not known: %s", status.GetProblem())
+		}
+		for _, n := range status.GetNodes() {
+			if n.GetLayout() != status.GetLayout() {
+				return fmt.Errorf("node %s in %s: layout %d of %d", n.GetId(), n.GetZone(), n.GetLayout(), status.GetLayout())
+			}
+		}
+		return nil
+	})
 }
 
 // inForce is how many layouts are in force.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,7 +102,11 @@ func slowly(o *sites.Options) {
 // until tries until it works.
 func (r *run) until(what string, try func() error) {
 	r.t.Helper()
+	begun := time.Now()
 	require.NoError(r.t, sites.Until(r.t.Context(), what, try))
+	if took := time.Since(begun); took > 5*time.Second {
+		r.t.Logf("it took %v until %s", took.Round(time.Second), what)
+	}
 }
 
 // goesOn waits for some more requests to be answered.

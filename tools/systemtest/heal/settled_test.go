@@ -50,6 +50,9 @@ func (r *run) settled() {
 // unsettled says what is left to do.
 func (r *run) unsettled(status *adminv1.GetStatusResponse) error {
 	var errs []error
+	if status.GetLayout() == 0 || len(status.GetNodes()) == 0 {
+		errs = append(errs, fmt.Errorf("the status is not known: %s", status.GetProblem()))
+	}
 	if status.GetOldestLayout() != status.GetLayout() {
 		errs = append(errs, fmt.Errorf("layouts %d to %d are in force, and wait for %v", status.GetOldestLayout(), status.GetLayout(), status.GetWaiting()))
 	}

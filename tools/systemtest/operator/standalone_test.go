@@ -80,6 +80,18 @@ func (s *server) metric(name string) string {
 	return ""
 }
 
+// cli is what "garage ARGS --json" answers.
+func (s *server) cli(args ...string) map[string]any {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), garage(s.t), append(args, "--json")...)
+	cmd.Env = append(os.Environ(), "GARAGE_DATA="+s.data, "GARAGE_ADMIN="+s.admin)
+	out, err := cmd.Output()
+	require.NoError(s.t, err, "%v: %s", args, out)
+	var answer map[string]any
+	require.NoError(s.t, json.Unmarshal(out, &answer), "%s", out)
+	return answer
+}
+
 func TestTheAdminServerAsksForItsToken(t *testing.T) {
 	for name, env := range map[string][]string{"from the data folder": nil, "from the environment": {"GARAGE_ADMIN_TOKEN=a-token-of-my-own-that-is-long-enough"}} {
 		t.Run(name, func(t *testing.T) {
@@ -116,24 +128,14 @@ func TestTheAdminServerAsksForItsToken(t *testing.T) {
 
 func TestKeysOfTheCommandLine(t *testing.T) {
 	s := standalone(t, filepath.Join(t.TempDir(), "data"), nil)
-	cli := func(args ...string) map[string]any {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), garage(t), append(args, "--json")...)
-		cmd.Env = append(os.Environ(), "GARAGE_DATA="+s.data, "GARAGE_ADMIN="+s.admin)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%v: %s", args, out)
-		var answer map[string]any
-		require.NoError(t, json.Unmarshal(out, &answer), "%s", out)
-		return answer
-	}
 	access, secret := "GK0123456789abcdef01234567", strings.Repeat("0123456789abcdef", 4)
-	require.Equal(t, access, cli("key", "import", "imported", access, secret, "--create-buckets")["access_key"])
+	require.Equal(t, access, s.cli("key", "import", "imported", access, secret, "--create-buckets")["access_key"])
 	client := s3client.New(s3client.Endpoint{URL: "http://" + s.s3, AccessKey: access, SecretKey: secret, Region: "garage"}, 1)
 	answers(t, client, 200, s3client.Request{Method: "PUT", Bucket: "mine"})
-	info := cli("bucket", "info", "mine")
+	info := s.cli("bucket", "info", "mine")
 	require.Equal(t, "mine", info["name"])
 	require.NotEmpty(t, info["grants"], "who makes a bucket has rights on it")
-	require.Equal(t, true, cli("status")["healthy"])
+	require.Equal(t, true, s.cli("status")["healthy"])
 
 	cmd := exec.CommandContext(t.Context(), garage(t), "bucket", "info", "none", "--admin", s.admin, "--data", s.data)
 	out, err := cmd.CombinedOutput()

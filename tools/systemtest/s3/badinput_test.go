@@ -42,6 +42,22 @@ func head(t *testing.T, conn net.Conn, bucket, key string, length int, extra ...
 	require.NoError(t, err)
 }
 
+// A client may close its side when it has sent all. Whatever stands before the gateway, success is said only of what happened.
+func TestWhoClosesTheirSideIsNotToldOfASuccessThatWasNone(t *testing.T) {
+	bucket := newBucket(t)
+	for range 40 {
+		conn := dial(t)
+		require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+		head(t, conn, bucket, "key", 0)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		answer, _ := io.ReadAll(conn)
+		if strings.Contains(string(answer), " 200 ") {
+			require.Contains(t, strings.ToLower(string(answer)), "etag:", "%s", answer)
+		}
+		_ = conn.Close()
+	}
+}
+
 func TestTruncatedBodiesStoreNothing(t *testing.T) {
 	bucket := newBucket(t)
 	for _, size := range []int{10, 5000, 100_000, 3 << 20} {
