@@ -22,6 +22,19 @@ func (s *Store) look(ctx context.Context, p place, limit int) (heads []head, cla
 	return heads, claimed, err
 }
 
+// whole is a context for a commit that begins: it does not end when the caller goes away, only at the caller's deadline. A row that
+// was read and taken back because a gateway died would be an overwrite that came and went.
+func whole(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithTimeout(context.WithoutCancel(ctx), wholeTime)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
+}
+
+// wholeTime bounds a commit whose caller gave it no deadline.
+const wholeTime = time.Minute
+
 // commit makes r the newest version of its key and says what was the newest before. The caller
 // holds the lock of the key. Beside runs at the same time as the first wait; verify is asked
 // after it, and before the row is moved above others: if it fails, the row is taken back.

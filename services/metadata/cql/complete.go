@@ -97,6 +97,8 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 		return meta.Version{}, err
 	}
 	defer unlock()
+	ctx, cancel := whole(ctx)
+	defer cancel()
 	u, err := s.readUploadRow(ctx, pl, true, c.ID)
 	if err == nil && u.there() && u.state == uploadCompleting {
 		err = s.resolveCompletion(ctx, u)

@@ -48,7 +48,8 @@
 //   - Before the insert was sent, nothing happened.
 //   - An insert that failed may be there, or come later: the answer, Unavailable, says that this is open. It is left, as it may
 //     have been read. Only the row of an upload is taken back, by a deletion with its write time, because the upload may be aborted
-//     and lose its chunks: such a row may have been seen for a moment; if it cannot be taken back, it may show.
+//     and lose its chunks: such a row may have been seen for a moment; if it cannot be taken back, it may show. A caller
+//     that goes away cuts no commit off, so that it is the database's failure that this takes.
 //   - A crash after the insert leaves a whole row. The upload's row says committed (done), or is settled by
 //     the sweeper, which finds the row by its upload.
 //   - A crash between the mark done and the insert leaves an upload that no row belongs to: after a lease the

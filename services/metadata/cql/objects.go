@@ -62,6 +62,8 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 		return meta.Version{}, err
 	}
 	defer unlock()
+	ctx, cancel := whole(ctx)
+	defer cancel()
 	if v, err := s.happened(ctx, b, p.Key, p.Commit, p.Condition); err != nil || v.ID != uuid.Nil {
 		return v, err
 	}

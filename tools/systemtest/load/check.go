@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"deuxfleurs.fr/garage/tools/deploy"
 )
 
 // absent is the state of a key without object.
@@ -65,6 +67,50 @@ func (e entry) holds(state string) bool {
 	return true
 }
 
+// state is a key's ETag, or absent. After a write without answer it also has the one before, which may come back.
+type state struct {
+	now, before string
+	open        bool
+}
+
+// maybe are the states that may have come of one in which a write without answer took effect: where the metadata is in a database, such a
+// write may be read and then be taken back, as services/metadata/cql says.
+func (s state) maybe() []state {
+	if s.open {
+		return []state{s, {now: s.before}}
+	}
+	return []state{s}
+}
+
+// shared is the model of a deployment whose metadata is in a database.
+var shared = porcupine.NondeterministicModel{
+	Init: func() []any { return []any{state{now: absent}} },
+	Step: func(from, input, output any) []any {
+		var to []any
+		for _, s := range from.(state).maybe() {
+			for _, now := range model.Step(s.now, input, output) {
+				switch e := input.(entry); {
+				case e.kind == write && e.outcome == happened:
+					to = append(to, state{now: e.wrote})
+				case now.(string) == s.now:
+					to = append(to, s)
+				default:
+					to = append(to, state{now: e.wrote, before: s.now, open: true})
+				}
+			}
+		}
+		return to
+	},
+	Equal:             func(a, b any) bool { return a == b },
+	DescribeOperation: model.DescribeOperation,
+	DescribeState: func(s any) string {
+		if s.(state).open {
+			return s.(state).now + " or again " + s.(state).before
+		}
+		return s.(state).now
+	},
+}
+
 // model is one key as S3 means it. The input is the entry, which carries its outcome; there is no other output.
 var model = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{absent} },
@@ -99,6 +145,13 @@ var model = porcupine.NondeterministicModel{
 
 // Check returns an error when no order of the operations explains the answers, with a drawing of the history in the folder.
 func (l *Load) Check(folder string) error {
+	if deploy.Kind() == deploy.Cluster {
+		return l.check(shared.ToModel(), folder)
+	}
+	return l.check(model.ToModel(), folder)
+}
+
+func (l *Load) check(m porcupine.Model, folder string) error {
 	if err := l.Wrong(); err != nil {
 		return err
 	}
@@ -112,7 +165,7 @@ func (l *Load) Check(folder string) error {
 				operations[i].Return = math.MaxInt64
 			}
 		}
-		result, info := porcupine.CheckOperationsVerbose(model.ToModel(), operations, time.Minute)
+		result, info := porcupine.CheckOperationsVerbose(m, operations, time.Minute)
 		if result == porcupine.Ok {
 			continue
 		}
@@ -122,7 +175,7 @@ func (l *Load) Check(folder string) error {
 			return err
 		}
 		defer file.Close()
-		if err := porcupine.Visualize(model.ToModel(), info, file); err != nil {
+		if err := porcupine.Visualize(m, info, file); err != nil {
 			return err
 		}
 		return fmt.Errorf("key %q: no order of its %d operations explains the answers (%s, seed %d): see %s", key, len(entries), result, l.Seed, drawing)
