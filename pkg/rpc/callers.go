@@ -24,8 +24,9 @@ var callers = map[string][]string{
 	// What is garbage is decided and dropped inside the metadata service.
 	"/garage.metadata.v1.MetadataService/ListGarbage": {},
 	"/garage.metadata.v1.MetadataService/DropGarbage": {},
-	// What chunks belong to is asked for the operator.
-	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer},
+	// A chunk-node asks what the references it keeps belong to, and whether the metadata is its cluster's.
+	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer, ServiceChunkNode},
+	"/garage.metadata.v1.MetadataService/GetInfo":      {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 
 	"/garage.chunknode.v1.ChunkNodeService/*": {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 	// The sweeper removes references, has those owed that were not reached, and probes. Snapshots are kept in chunks, and

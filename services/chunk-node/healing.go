@@ -19,8 +19,8 @@ const inFlight = 4
 func (s *Service) openTasks() error {
 	ctx, c, d := context.Background(), &s.config, &s.deps
 	var err error
-	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval}, heal.Deps{
-		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy,
+	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: c.CollectWait}, heal.Deps{
+		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy, Metadata: d.Metadata, ClusterID: d.ClusterID,
 	})
 	if err != nil {
 		return errors.Annotate(err, "opening the chunk-node's tasks")

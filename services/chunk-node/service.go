@@ -45,6 +45,8 @@ type Deps struct {
 	Members *membership.Members
 	// Rebalancer, if set, finds the active rebalancer: the node reports to it, and asks it for leave.
 	Rebalancer report.Finder
+	// Metadata, if set, is asked what references belong to: those that belong to nothing are removed in the end.
+	Metadata heal.Metadata
 }
 
 // layoutsFile is where the data folder keeps the layouts that the node has adopted.
@@ -79,7 +81,7 @@ func New(c Config, d Deps) (*Service, error) {
 	store, err := disk.Open(disk.Options{
 		Disks: disks, NodeID: d.NodeID, ClusterID: d.ClusterID, Version: d.Version,
 		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger,
-		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones},
+		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones, Trash: c.Trash},
 		InlineBelow: int(c.InlineBelow), Compression: c.Compression, NoSync: !c.Fsync, Direct: c.Direct, Separate: c.Separate,
 		Cache: int64(c.IndexCache), MemTable: int64(c.IndexBuffer), Reserve: int64(c.Reserve),
 	})

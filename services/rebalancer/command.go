@@ -15,7 +15,7 @@ import (
 // part of the answer.
 func (s *Service) CommandNodes(ctx context.Context, r *adminv1.CommandNodesRequest) (*adminv1.CommandNodesResponse, error) {
 	if r.GetTask() == chunknodev1.Task_TASK_UNSPECIFIED || chunknodev1.Task_name[int32(r.GetTask())] == "" {
-		return nil, errors.Newf(errors.Invalid, "say which task: rebalance, repair, scrub or collection")
+		return nil, errors.Newf(errors.Invalid, "say which task: rebalance, repair, scrub, collection or long collection")
 	}
 	if r.GetRate() < -1 {
 		return nil, errors.Newf(errors.Invalid, "a rate is a number of bytes a second, or -1 for no limit, not %d", r.GetRate())

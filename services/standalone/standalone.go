@@ -26,9 +26,10 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	info := p.Folder.Info()
 	pool := buffer.NewPool(int(c.Memory), clock.System{})
 	p.Add("memory", pool)
+	known := &struct{ meta.Store }{} // set below, before anything runs: the metadata needs the node to be made
 	node, err := chunknode.New(c.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Metadata: known,
 	})
 	if err != nil {
 		return err
@@ -50,6 +51,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
+	known.Store = metadataService.Store()
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)

@@ -23,8 +23,7 @@ func (s *Store) Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still 
 	return o.dropped && err == nil, err
 }
 
-// Trash removes references that metadata knows nothing of. A chunk that has none left is kept for longer than one whose
-// last reference a client removed.
+// Trash implements heal.Local.
 func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
 	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs})
 }

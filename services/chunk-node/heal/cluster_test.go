@@ -40,6 +40,7 @@ type cluster struct {
 	layouts   []layout.Placement // in force
 	lost      map[chunk.NodeID]uint64
 	each      func(int, func(int))
+	metadata  *metadata
 
 	mu      sync.Mutex
 	fault   func(from, to *node, method string) error // nil: none
@@ -54,6 +55,7 @@ type cluster struct {
 func newCluster(t *testing.T, n int) *cluster {
 	c := &cluster{t: t, clock: clock.NewManual(time.Unix(1_800_000_000, 0)), clusterID: uuid.New(), methods: make(map[string]int),
 		stored: make(map[chunk.Hash][]byte), refs: make(map[chunk.Hash]map[chunk.Ref]bool)}
+	c.metadata = &metadata{cluster: c}
 	for range n {
 		c.add()
 	}
@@ -101,9 +103,10 @@ func (n *node) open() {
 	n.store = store
 	n.gate, err = adopt.Open(filepath.Join(n.folder, "layouts"))
 	require.NoError(t, err)
-	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour}, heal.Deps{
+	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour,
+		CollectInterval: 24 * time.Hour, CollectWait: 24 * time.Hour}, heal.Deps{
 		ID: n.id, Local: store, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
-		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each})
+		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each, Metadata: n.cluster.metadata, ClusterID: n.cluster.clusterID})
 	require.NoError(t, err)
 	n.runner, err = tasks.New(t.Context(), n.engine.Jobs(), tasks.Deps{Notes: store, Clock: n.cluster.clock, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

@@ -27,6 +27,10 @@ type Local interface {
 	// the chunk afterwards finds it gone.
 	Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still func() bool) (dropped bool, err error)
 
+	// Trash removes references as Delete does. A chunk that has none left after it is kept for longer than one whose last reference was
+	// deleted; Put, PutRef and Repair bring it back.
+	Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
+
 	// Creditors are the nodes to which the node owes anything, in order.
 	Creditors(ctx context.Context) ([]chunk.NodeID, error)
 	// Debts lists up to limit debts to an owner above after (in the order of hash and reference); fewer: the end.

@@ -226,21 +226,17 @@ func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
 	return nil
 }
 
-// longCollect stands for what nodes cannot do yet: it removes the references of which metadata knows nothing any more.
-func (d *disk) longCollect() {
-	for _, h := range d.hashes((*record).referenced) {
-		for _, ref := range d.now.chunks[h].live() {
-			if !d.n.w.model.leftover(ref) {
-				continue
-			}
-			d.n.w.Counts.Leftover++
-			d.change(h, func(r *record) {
-				others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
-				next, e := r.Chunk.Trash(others, d.clock())
-				r.take(next, e, ref, nil)
-			})
+// Trash implements heal.Local.
+func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			d.n.w.model.trashed(d.n, ref)
+			others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
+			next, e := r.Chunk.Trash(others, d.clock())
+			r.take(next, e, ref, nil)
 		}
-	}
+	})
+	return nil
 }
 
 // owe notes a debt as durably as what is decided with it.

@@ -196,10 +196,23 @@ func (d *disk) Note(_ context.Context, name string) ([]byte, error) {
 	return bytes.Clone(d.now.notes[name]), nil
 }
 
+// commands keep what a node's tasks were commanded, in no time: their lock is held meanwhile, and whoever waited for it would have the turn.
+type commands struct{ *disk }
+
+// SetNote implements tasks.Notes.
+func (c commands) SetNote(_ context.Context, name string, value []byte) error {
+	c.setNote(name, value)
+	return nil
+}
+
 // SetNote implements heal.Local.
 func (d *disk) SetNote(_ context.Context, name string, value []byte) error {
 	d.sync()
+	d.setNote(name, value)
+	return nil
+}
+
+func (d *disk) setNote(name string, value []byte) {
 	d.now.notes[name] = bytes.Clone(value)
 	d.durable.notes[name] = d.now.notes[name]
-	return nil
 }

@@ -53,6 +53,7 @@ func (m *model) newRef() (chunk.Ref, chunk.Hash, []byte) {
 		m.hashes = append(m.hashes, h)
 	}
 	r := &reference{Ref: chunk.Ref{Attempt: uuid.UUID{byte(m.w.random.IntN(4))}, Offset: uint64(len(m.refs))}, hash: h}
+	binary.BigEndian.PutUint64(r.Attempt[8:], r.Offset) // each has an attempt of its own
 	m.refs = append(m.refs, r)
 	return r.Ref, h, m.data[h]
 }
@@ -68,10 +69,14 @@ func (m *model) removed(ref chunk.Ref)     { m.set(ref, gone); m.w.Counts.Remove
 // needs reports whether the chunk of a reference must be there now.
 func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == living }
 
-// leftover reports whether a reference may be left at a node, though it was removed everywhere, until longCollect finds it:
-// a node that stood in for an owner hands it over to those who own the chunk by then, and these need not know that it was removed.
-func (m *model) leftover(ref chunk.Ref) bool {
-	return m.refs[ref.Offset].state == gone && m.refs[ref.Offset].stoodIn
+// trashed is told when a long collection removes a reference. It may be left at a node, though it was removed everywhere, only if
+// a node that stood in for an owner handed it over to those who own the chunk by then: these need not know that it was removed.
+func (m *model) trashed(n *node, ref chunk.Ref) {
+	m.w.note("node %d: long collection removes %v", n.id[0], ref.Offset)
+	m.w.Counts.Leftover++
+	if r := m.refs[ref.Offset]; r.state != gone || !r.stoodIn {
+		m.w.fail("node %d: long collection removes %v, which is in state %d and stood in %v", n.id[0], ref.Offset, r.state, r.stoodIn)
+	}
 }
 
 // pick picks a living reference.

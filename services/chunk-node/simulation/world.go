@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -50,9 +51,9 @@ type Result struct {
 
 // How long things last, in simulated time.
 const (
-	rampage      = 20 * time.Minute // at most
-	healing      = 4 * time.Hour    // at most
-	longInterval = time.Hour        // until longCollect looks at what is left
+	rampage         = 20 * time.Minute // at most
+	healing         = 4 * time.Hour    // at most
+	confirmInterval = 10 * time.Minute // between two times at which the operator has the nodes remove what they ask about
 )
 
 // Options are what a run depends on besides its seed.
@@ -100,6 +101,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.operator.publish()
 	w.scheduler.start(w.operator.run)
 	w.after(w.between(0, time.Minute), w.operator.disaster)
+	w.after(confirmInterval, w.confirm)
 	for i := range 3 {
 		c := &client{w: w, id: chunk.NodeID{0, byte(i + 1)}}
 		w.clients = append(w.clients, c)
@@ -113,7 +115,6 @@ func (w *World) calm() {
 	w.note("all is whole again")
 	w.stopping, w.rough = true, false
 	clear(w.cut)
-	w.after(longInterval, w.longCollect)
 	for _, n := range w.order {
 		if !n.up {
 			n.boot()
@@ -121,12 +122,20 @@ func (w *World) calm() {
 	}
 }
 
-// longCollect has every node look for references that are left over, again and again.
-func (w *World) longCollect() {
+// confirm has every node make a long collection, again and again, however much it would remove: of so few references one is many.
+func (w *World) confirm() {
 	for _, n := range w.order {
-		n.start(n.disk.longCollect)
+		if !n.up || n.runner == nil {
+			continue
+		}
+		n.start(func() {
+			_, err := n.runner.Command(context.Background(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+			if err != nil {
+				w.fail("node %d is to make a long collection: %v", n.id[0], err)
+			}
+		})
 	}
-	w.after(longInterval, w.longCollect)
+	w.after(confirmInterval, w.confirm)
 }
 
 // unfinished says what is not yet as it is to be in the end, or is empty.

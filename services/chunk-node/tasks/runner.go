@@ -125,6 +125,9 @@ func (p *Progress) command(c command) {
 		p.status.State = chunk.Idle
 	}
 	if c.Asked {
+		if p.status.State == chunk.Stuck { // it is looked at anew, maybe with a yes to what it was stuck at
+			p.status.State, p.status.Note = chunk.Idle, ""
+		}
 		p.asked++
 		p.confirmed = c.Confirm
 	}

@@ -108,6 +108,20 @@ func TestARoundIsAskedForUntilItHasEnded(t *testing.T) {
 	require.False(t, r.tasks[chunk.Scrub].progress.Confirmed())
 }
 
+func TestWhatIsAskedForAnewIsNotStuckBeforeItHasTried(t *testing.T) {
+	f := newFixture()
+	r := f.start(t, func(_ context.Context, p *Progress) (time.Duration, error) {
+		p.End(f.clock.Now(), p.Asked())
+		p.Stuck("may it?")
+		return 0, nil
+	})
+	r.Step(t.Context(), chunk.Scrub)
+	require.Equal(t, chunk.Stuck, r.Status()[0].State)
+	require.Equal(t, chunk.Running, tell(t, r, chunk.Command{Start: true, Confirm: true}).State)
+	r.Step(t.Context(), chunk.Scrub)
+	require.Equal(t, chunk.Stuck, r.Status()[0].State)
+}
+
 func TestACommandThatCannotBeKeptIsNotObeyed(t *testing.T) {
 	f := newFixture()
 	f.notes.fail = errors.Newf(errors.Full, "no space")

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
@@ -34,12 +37,62 @@ rate. The layout of before stays in force until all is handed over: garage statu
 	return cmd
 }
 
-func newCollect() *cobra.Command {
-	c := &connection{}
-	cmd := (&taskCommand{task: chunknodev1.Task_TASK_COLLECTION, start: true, use: "collect", short: "Remove chunks that nothing refers to"}).make(c)
-	cmd.Long = `Remove chunks that nothing refers to.
+// collecting chooses between the two ways of collecting.
+type collecting struct {
+	long, confirm bool
+}
 
-Nodes do so by themselves, some minutes after the last reference was removed.`
+func (k *collecting) task() chunknodev1.Task {
+	if k.long {
+		return chunknodev1.Task_TASK_LONG_COLLECTION
+	}
+	return chunknodev1.Task_TASK_COLLECTION
+}
+
+func newCollect() *cobra.Command {
+	c, k := &connection{}, &collecting{}
+	var nodes []string
+	cmd := &cobra.Command{
+		Use: "collect [--long [--confirm]]", Short: "Remove chunks that nothing refers to", Args: cobra.NoArgs,
+		Long: `Remove chunks that nothing refers to.
+
+Nodes do so by themselves, some minutes after the last reference was removed. With --long they ask the metadata
+about every reference, as they do once a day, and remove those that belong to nothing and did not a day before;
+their chunks stay in the trash for a week. A node that would remove more than 1 % of its references so removes
+none, and asks: --confirm says that the metadata is whole.
+
+It shows how far it is until it has ended. Interrupting this command leaves the collection running.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if k.confirm && !k.long {
+				return fmt.Errorf("--confirm is for --long")
+			}
+			return collectAll(cmd, c, &adminv1.CommandNodesRequest{Nodes: nodes, Task: k.task(), Start: true, Confirm: k.confirm})
+		},
+	}
 	c.addFlags(cmd)
+	cmd.PersistentFlags().BoolVar(&k.long, "long", false, "ask the metadata about every reference")
+	cmd.Flags().BoolVar(&k.confirm, "confirm", false, "remove what is found, however much it is")
+	cmd.Flags().StringSliceVar(&nodes, "node", nil, nodeHelp)
+	stop := (&taskCommand{use: "stop", short: "Stop, until it is started again", chosen: k.task}).make(c)
+	status := &cobra.Command{Use: "status", Short: "Tell how far each node is", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, args []string) error {
+		return taskStatus(c, k.task(), "").RunE(cmd, args)
+	}}
+	cmd.AddCommand(stop, status)
 	return cmd
+}
+
+func collectAll(cmd *cobra.Command, c *connection, r *adminv1.CommandNodesRequest) error {
+	ended, err := c.toTheEnd(cmd, r)
+	if err != nil {
+		return err
+	}
+	for _, n := range ended {
+		switch {
+		case n.Problem != "":
+			return fmt.Errorf("not every node collects: node %s: %s", n.Node, n.Problem)
+		case n.taskJSON != nil && (n.State != "idle" || n.Problems > 0):
+			return fmt.Errorf("not all is collected: node %s is %s, with %d problems: %s", n.Node, n.State, n.Problems, n.Note)
+		}
+	}
+	return nil
 }

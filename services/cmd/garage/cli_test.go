@@ -49,7 +49,7 @@ func (n *node) Status(context.Context) (chunk.NodeStatus, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	status := n.status
-	for task := chunk.Rebalance; task <= chunk.Collection; task++ {
+	for task := chunk.Rebalance; task <= chunk.LongCollection; task++ {
 		if st := n.tasks[task]; st != nil {
 			if n.looks[task]++; n.looks[task] > 2 && st.State == chunk.Running {
 				st.State, st.Done, st.Ended = chunk.Idle, st.Total, st.Began.Add(time.Minute)
@@ -67,8 +67,11 @@ func (n *node) Command(_ context.Context, c chunk.Command) (chunk.TaskStatus, er
 		return chunk.TaskStatus{}, n.err
 	}
 	st := &chunk.TaskStatus{Task: c.Task, State: chunk.Running, Done: 1024, Total: 4096, Bytes: 5 << 20, Rate: 40 << 20, Began: time.Now().Add(-time.Minute)}
-	if !c.Start {
+	switch {
+	case !c.Start:
 		st.State = chunk.Stopped
+	case c.Task == chunk.LongCollection && !c.Confirm:
+		st.State, st.Note = chunk.Stuck, "3 of 100 references belong to nothing"
 	}
 	switch {
 	case c.Rate > 0:

@@ -31,29 +31,9 @@ this command leaves the repair running. Nodes also do it by themselves, at inter
 }
 
 func repairAll(cmd *cobra.Command, c *connection) error {
-	told, err := c.command(cmd, &adminv1.CommandNodesRequest{Task: repairTask, Start: true})
+	ended, err := c.toTheEnd(cmd, &adminv1.CommandNodesRequest{Task: repairTask, Start: true})
 	if err != nil {
 		return err
-	}
-	var names []string
-	for _, n := range told {
-		if n.Problem == "" {
-			names = append(names, n.Node)
-		}
-	}
-	ended, err := c.await(cmd, repairTask, names)
-	if err != nil {
-		return err
-	}
-	for _, n := range told {
-		if n.Problem != "" {
-			ended = append(ended, n)
-		}
-	}
-	if c.json {
-		if err := c.show(cmd, ended, nil); err != nil {
-			return err
-		}
 	}
 	for _, n := range ended {
 		switch {

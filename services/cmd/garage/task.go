@@ -115,11 +115,14 @@ type taskCommand struct {
 	rate       string
 	takesRate  bool
 	nodes      []string
+	chosen     func() chunknodev1.Task // by flags, instead of task; nil: task
 }
+
+const nodeHelp = "only this node: its ID, the beginning of one, or the name of its machine; may be repeated"
 
 func (t *taskCommand) make(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: t.use, Short: t.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, c) }}
-	cmd.Flags().StringSliceVar(&t.nodes, "node", nil, "only this node: its ID, the beginning of one, or the name of its machine; may be repeated")
+	cmd.Flags().StringSliceVar(&t.nodes, "node", nil, nodeHelp)
 	if t.takesRate {
 		cmd.Flags().StringVar(&t.rate, "rate", "", "how fast each node may be, in bytes a second such as 30MB, or none for no limit")
 	}
@@ -131,7 +134,11 @@ func (t *taskCommand) run(cmd *cobra.Command, c *connection) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: t.task, Start: t.start, Rate: rate})
+	task := t.task
+	if t.chosen != nil {
+		task = t.chosen()
+	}
+	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: task, Start: t.start, Rate: rate})
 	if err != nil {
 		return err
 	}

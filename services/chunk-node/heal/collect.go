@@ -1,0 +1,292 @@
+package heal
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/tasks"
+)
+
+const (
+	collectName = "longcollect" // of its note; those of partitions have the partition behind it
+	// keepEvery is after how many partitions that change nothing it is noted how far a round is.
+	keepEvery = 16
+)
+
+// collectNote is how far the long collection is.
+type collectNote struct {
+	Ran     time.Duration   `json:"ran"`  // for which the node has run, as far as it was noted
+	Next    time.Duration   `json:"next"` // when the next round begins, in the same time
+	Phase   collectPhase    `json:"phase,omitempty"`
+	At      chunk.Partition `json:"at"` // where to go on
+	Began   time.Time       `json:"began"`
+	Ended   time.Time       `json:"ended"`
+	Total   int64           `json:"total"`      // chunks, when the round began
+	Chunks  int64           `json:"chunks"`     // looked at
+	Refs    int64           `json:"references"` // of these
+	Unknown int64           `json:"unknown"`    // references of attempts that metadata does not know
+	Due     int64           `json:"due"`        // of these, since long enough
+	Removed int64           `json:"removed"`    // of these
+	Refused bool            `json:"refused,omitempty"`
+}
+
+type collectPhase uint8
+
+const (
+	resting collectPhase = iota
+	looking
+	removing
+)
+
+// collection is the task that removes references of attempts that metadata does not know (long collection). A round first looks at all
+// references and notes which attempts are not known; then it removes the references of those that were not known for long enough, unless these
+// are so many that metadata is more likely wrong than they. See the package's documentation for why that is safe.
+//
+// It measures by the time for which the node has run (Ran), which it adds up itself from the monotonic clock: a clock that is set, or that was wrong
+// after a start, makes nothing older than it is.
+type collection struct {
+	*Engine
+	note  collectNote
+	seen  time.Time          // when Ran was last added to
+	known map[uuid.UUID]bool // attempts that are known, in this round
+	kept  chunk.Partition    // At in the note on disk
+}
+
+// Pass implements tasks.Job.
+func (c *collection) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
+	answers := p.Asked()
+	c.run()
+	if c.note.Phase == resting {
+		if c.note.Next == 0 {
+			c.note.Next = c.note.Ran + c.config.CollectInterval
+		}
+		if wait := c.note.Next - c.note.Ran; answers == 0 && (wait > 0 || c.config.CollectInterval == 0) {
+			p.Idle()
+			c.tell(p)
+			if c.config.CollectInterval == 0 {
+				wait = time.Hour
+			}
+			return min(wait, time.Hour), c.keep(ctx)
+		}
+		if err := c.begin(ctx); err != nil {
+			return 0, err
+		}
+	}
+	p.Begin(c.note.Began, 0, c.note.Chunks, max(c.note.Total, c.note.Chunks))
+	if err := c.rightMetadata(ctx); err != nil {
+		return 0, err
+	}
+	clear(c.known)
+	if c.note.Phase == looking {
+		if err := c.each(ctx, p, c.look); err != nil {
+			return 0, err
+		}
+		c.note.Phase, c.note.At, c.kept = removing, 0, 0
+	}
+	switch {
+	case !mayRemove(c.note.Refs, c.note.Removed, c.note.Due-c.note.Removed) && !p.Confirmed():
+		c.note.Refused = true
+	case c.note.Due > 0:
+		if err := c.each(ctx, p, c.remove); err != nil {
+			return 0, err
+		}
+	}
+	return c.end(ctx, p, answers)
+}
+
+// run adds to the time for which the node has run.
+func (c *collection) run() {
+	now := c.deps.Clock.Now()
+	if passed := now.Sub(c.seen); !c.seen.IsZero() && passed > 0 {
+		c.note.Ran += passed
+	}
+	c.seen = now
+}
+
+func (c *collection) keep(ctx context.Context) error {
+	c.kept = c.note.At
+	return c.writeNote(ctx, collectName, c.note)
+}
+
+func (c *collection) begin(ctx context.Context) error {
+	status, err := c.local.Status(ctx)
+	if err != nil {
+		return err
+	}
+	c.note = collectNote{Ran: c.note.Ran, Next: c.note.Next, Phase: looking, Began: c.deps.Clock.Now(), Total: status.Chunks}
+	return c.keep(ctx)
+}
+
+func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64) (time.Duration, error) {
+	c.run()
+	c.note.Phase, c.note.At, c.note.Ended, c.note.Next = resting, 0, c.deps.Clock.Now(), c.note.Ran+c.config.CollectInterval
+	if err := c.keep(ctx); err != nil {
+		return 0, err
+	}
+	p.End(c.note.Ended, answers)
+	c.tell(p)
+	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed)
+	if c.note.Refused {
+		log.Warn("so many references belong to nothing that metadata knows that none is removed until an operator says so")
+	} else {
+		log.Info("metadata was asked about every reference here")
+	}
+	return 0, nil
+}
+
+// tell says what the last round has left.
+func (c *collection) tell(p *tasks.Progress) {
+	switch left := c.note.Unknown - c.note.Removed; {
+	case c.note.Refused:
+		p.Stuck("%d of %d references belong to nothing that metadata knows, for %v and longer: if it is whole, and no snapshot is to be "+
+			"restored, say so with garage collect --long --confirm", c.note.Due, c.note.Refs, c.config.CollectWait)
+	case left > 0:
+		p.Note("%d references belong to nothing that metadata knows; each is removed when that was so for %v", left, c.config.CollectWait)
+	}
+}
+
+// each calls do for each partition that is held, from where the round is. What is wrong with one partition is counted, and the others
+// are looked at all the same.
+func (c *collection) each(ctx context.Context, p *tasks.Progress, do func(context.Context, *tasks.Progress, chunk.Partition) error) error {
+	held, unreadable, err := c.local.Held(ctx)
+	if err != nil {
+		return err
+	}
+	if c.note.Phase == looking && len(unreadable) > 0 {
+		p.Problem("not looked at: %s", unreadableNote(len(unreadable)))
+	}
+	for _, partition := range held {
+		if partition < c.note.At {
+			continue
+		}
+		var asking *metadataError
+		switch err := do(ctx, p, partition); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &asking):
+			return err
+		case err != nil:
+			p.Problem("partition %v: %v", partition, err)
+		}
+		c.note.At = partition + 1
+		c.run()
+		if c.note.At-c.kept >= keepEvery {
+			if err := c.keep(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// look finds out which attempts of a partition metadata does not know.
+func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
+	before, err := c.suspectsOf(ctx, partition)
+	if err != nil {
+		return err
+	}
+	refs := make(map[uuid.UUID]int64)
+	chunks := int64(0)
+	err = c.chunks(ctx, partition, func(h chunk.Hash) error {
+		entry, err := c.local.Chunk(ctx, h)
+		if errors.Is(err, errors.NotFound) {
+			return nil
+		}
+		for _, ref := range entry.Refs {
+			refs[ref.Attempt]++
+		}
+		chunks++
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	asked := c.note.Ran
+	unknown, err := c.ask(ctx, slices.Collect(maps.Keys(refs)))
+	if err != nil {
+		return err
+	}
+	c.run()
+	now := before.judge(unknown, c.note.Ran)
+	if !maps.Equal(now, before) {
+		if err := c.local.SetNote(ctx, suspectsNote(partition), now.encode()); err != nil {
+			return errors.Annotate(err, "noting what metadata does not know")
+		}
+	}
+	for id, n := range refs {
+		c.note.Refs += n
+		if unknown[id] {
+			c.note.Unknown += n
+			if now.due(id, asked, c.config.CollectWait) {
+				c.note.Due += n
+			}
+		}
+	}
+	c.note.Chunks += chunks
+	p.Add(chunks, 0)
+	return nil
+}
+
+func suspectsNote(partition chunk.Partition) string {
+	return fmt.Sprintf("%s/%v", collectName, partition)
+}
+
+func (c *collection) suspectsOf(ctx context.Context, partition chunk.Partition) (suspects, error) {
+	value, err := c.local.Note(ctx, suspectsNote(partition))
+	if err != nil {
+		return nil, errors.Annotate(err, "reading what metadata did not know")
+	}
+	return decodeSuspects(value)
+}
+
+// remove removes the references in a partition of attempts that were not known for long enough, and are not now.
+func (c *collection) remove(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
+	before, err := c.suspectsOf(ctx, partition)
+	if err != nil {
+		return err
+	}
+	due := before.allDue(c.note.Ran, c.config.CollectWait)
+	if len(due) == 0 {
+		return nil
+	}
+	clear(c.known) // they may not be taken from memory
+	unknown, err := c.ask(ctx, due)
+	if err != nil || len(unknown) == 0 {
+		return err
+	}
+	return c.chunks(ctx, partition, func(h chunk.Hash) error {
+		return c.yield(ctx, func() error { return c.trash(ctx, p, h, unknown) })
+	})
+}
+
+// trash removes the references of a chunk that are of these attempts.
+func (c *collection) trash(ctx context.Context, p *tasks.Progress, h chunk.Hash, unknown map[uuid.UUID]bool) error {
+	entry, err := c.local.Chunk(ctx, h)
+	if errors.Is(err, errors.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	refs := slices.DeleteFunc(entry.Refs, func(ref chunk.Ref) bool { return !unknown[ref.Attempt] })
+	if len(refs) == 0 {
+		return nil
+	}
+	if !mayRemove(c.note.Refs, c.note.Removed, int64(len(refs))) && !p.Confirmed() {
+		c.note.Refused = true
+		return nil
+	}
+	c.note.Removed += int64(len(refs))
+	if err := c.keep(ctx); err != nil {
+		return err
+	}
+	c.deps.Logger.Info("references belong to nothing that metadata knows, and go to the trash", "chunk", h, "references", len(refs), "first", refs[0])
+	return errors.Annotate(c.local.Trash(ctx, h, refs), "removing references of the chunk %v", h)
+}

@@ -1,0 +1,48 @@
+package simulation
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
+)
+
+// metadata is what a node sees of the metadata: the model, which is away at times and knows of each reference until its removal was acknowledged.
+type metadata struct{ w *World }
+
+var _ heal.Metadata = metadata{}
+
+// Info implements heal.Metadata.
+func (m metadata) Info(context.Context) (meta.Info, error) { return meta.Info{}, m.away() }
+
+// Attempts implements meta.Attempts.
+func (m metadata) Attempts(_ context.Context, r meta.FindAttempts) ([]meta.Attempt, error) {
+	if err := m.away(); err != nil {
+		return nil, err
+	}
+	answers := make([]meta.Attempt, len(r.IDs))
+	for i, id := range r.IDs {
+		answers[i] = meta.Attempt{ID: id, State: meta.AttemptGarbage}
+		switch m.w.model.refs[binary.BigEndian.Uint64(id[8:])].state {
+		case writing:
+			answers[i].State = meta.AttemptOpen
+		case living:
+			answers[i].State = meta.AttemptComplete
+		case gone:
+			answers[i].State = meta.AttemptUnknown
+		}
+	}
+	return answers, m.away()
+}
+
+// away takes the time of half a request, and fails now and then.
+func (m metadata) away() error {
+	m.w.pause(m.w.between(time.Millisecond, 100*time.Millisecond))
+	if m.w.rough && m.w.chance(5) {
+		return errors.Newf(errors.Unavailable, "the metadata is away")
+	}
+	return nil
+}
