@@ -130,13 +130,18 @@ func (t *txn) commit() error {
 	t.s.room.writing(t.batch)
 	var err error
 	if t.s.sync.Sync {
-		w := t.s.unsynced.begin(t.keys)
+		var w *syncing
+		if t.batch.Count() > 0 { // what only waits for others must not be waited for
+			w = t.s.unsynced.begin(t.keys)
+		}
 		err = t.s.db.ApplyNoSyncWait(t.batch, t.s.sync)
 		t.applied(err)
 		if err == nil {
 			err = t.batch.SyncWait()
 		}
-		t.s.unsynced.end(t.keys, w, err)
+		if w != nil {
+			t.s.unsynced.end(t.keys, w, err)
+		}
 	} else {
 		err = t.s.db.Apply(t.batch, t.s.sync)
 		t.applied(err)

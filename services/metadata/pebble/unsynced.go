@@ -22,7 +22,7 @@ type syncing struct {
 	err  error // valid when done is closed
 }
 
-// begin notes a write before it is applied; the caller holds the locks of the stripes, and calls end.
+// begin notes a write that changes something before it is applied; the caller holds the locks of the stripes, and calls end.
 func (u *unsynced) begin(stripes []int) *syncing {
 	u.underWay.Add(1)
 	w := &syncing{done: make(chan struct{})}
@@ -36,10 +36,10 @@ func (u *unsynced) begin(stripes []int) *syncing {
 func (u *unsynced) end(stripes []int, w *syncing, err error) {
 	w.err = err
 	close(w.done)
-	u.underWay.Add(-1)
 	if err != nil {
 		return // whoever saw it fails, until the store is opened again
 	}
+	u.underWay.Add(-1)
 	for _, i := range stripes {
 		u.keys[i].CompareAndSwap(w, nil)
 	}
