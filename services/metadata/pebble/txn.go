@@ -61,13 +61,9 @@ func (t *txn) enter(id uuid.UUID) bool {
 	return !b.deleted
 }
 
-// lock takes the locks of keys.
-func (t *txn) lock(bucket uuid.UUID, keys ...string) {
-	rows := make([][]byte, len(keys))
-	for i, k := range keys {
-		rows[i] = rowOf(tableListed, bucket, k)
-	}
-	held, unlock := t.s.keys.lockAll(rows...)
+// lock takes the locks of keys, by their rows in tableListed.
+func (t *txn) lock(rows ...[]byte) {
+	held, unlock := t.s.keys.lockAll(rows)
 	t.keys = held
 	t.hold(unlock)
 }
