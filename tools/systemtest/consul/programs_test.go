@@ -97,12 +97,14 @@ func begin(t *testing.T) *run {
 	for _, p := range all {
 		p.ready()
 	}
-	r.until("the nodes are assigned", func() error { return r.cli("layout", "assign", "--all") })
-	r.until("three nodes are staged", func() error {
-		require.NoError(t, r.cli("layout", "assign", "--all"))
-		return r.cli("layout", "replication", "3")
+	r.until("a layout of three nodes is in force", func() error {
+		for _, command := range [][]string{{"assign", "--all"}, {"replication", "3"}, {"apply"}} {
+			if err := r.cli(append([]string{"layout"}, command...)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	r.until("the layout is in force", func() error { return r.cli("layout", "apply") })
 	r.s3 = s3client.Endpoint{URL: "http://" + s3, Region: "garage"}
 	r.until("a key is made", r.makeKey)
 	return r
@@ -141,7 +143,7 @@ func (r *run) program(name string, args ...string) *program {
 			text, err := os.ReadFile(p.log)
 			r.t.Logf("--- %s: %v\n%s", name, err, text[max(0, len(text)-4000):])
 		}
-		p.end(syscall.SIGTERM)
+		p.end(syscall.SIGKILL)
 	})
 	return p
 }
