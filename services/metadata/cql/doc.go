@@ -55,7 +55,8 @@
 //   - A crash between the mark done and the insert leaves an upload that no row belongs to: after a lease the
 //     sweeper finds that, and all it holds is garbage.
 //   - A deletion that takes a row back may arrive long after. So before what a version replaced is listed as garbage, that
-//     version is written once more, a microsecond later (confirm.go), and nothing takes it back.
+//     version is written once more, a microsecond later (confirm.go), and nothing takes it back. The same is done before
+//     any service answers, or settles, an upload by a row that another call wrote: that call may be about to fail.
 //   - A write without upload that was cut off is repeated by its commit ID, which is the ID of its version (commit_again.go): its row,
 //     if it is the newest of its key, is the answer; if it is not, the answer is Unavailable, as nobody knows whether it was replaced or
 //     was never raised above what it found. If there is none, it is made; should the first one come after all, it is lower,
