@@ -35,7 +35,7 @@
 // later, it moves only above conditional writes that were decided without it: others came at the same time and stay above. So a write that starts after another was acknowledged wins, whatever the clocks say.
 //
 // The chunk rows that come with a commit are written beside its row and are in the row too (tail): whoever sees the row
-// has them, though the service may have crashed between; Chunks and ListGarbage look there until the attempt is sealed.
+// has them, though the service may have crashed between; Chunks and ListGarbage look there while any of them is missing.
 //
 // What a commit took for granted may have ended meanwhile. Who ends a bucket or an upload says so by a
 // transaction, waits longer than a lease, and then looks for rows: a commit that began before, and was durable within
