@@ -93,22 +93,13 @@ func source(i int) string { return fmt.Sprintf("sources/%d", i) }
 
 const sources = 4
 
-// prepareTime is how long a service that has just begun may answer 503.
-const prepareTime = time.Minute
-
 // Prepare stores what copies are made from, as patiently as S3 clients are. It comes before the first [Load.Run].
 func (l *Load) Prepare(ctx context.Context) error {
 	rng := rand.New(rand.NewPCG(l.Seed, math.MaxUint64))
 	for i := range sources {
 		data := randomBody(rng, []int{10, 40_000, 1<<20 + 5, 3 << 20}[i])
 		l.remember(etagOf(data), data)
-		put := func() (*s3client.Response, error) {
-			return l.Client.Do(ctx, s3client.Request{Method: "PUT", Bucket: l.Bucket, Key: source(i), Body: data})
-		}
-		resp, err := put()
-		for deadline := time.Now().Add(prepareTime); err == nil && resp.Status == 503 && time.Now().Before(deadline); resp, err = put() {
-			time.Sleep(100 * time.Millisecond)
-		}
+		resp, _, err := l.Client.Patiently(ctx, s3client.Request{Method: "PUT", Bucket: l.Bucket, Key: source(i), Body: data})
 		if err != nil {
 			return err
 		}
