@@ -44,6 +44,19 @@ func (m *Manual) Timers() int {
 	return len(m.timers)
 }
 
+// Next is the time left until the first of them fires, negative when none waits.
+func (m *Manual) Next() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := time.Duration(-1)
+	for t := range m.timers {
+		if left := t.due.Sub(m.now); next < 0 || left < next {
+			next = left
+		}
+	}
+	return next
+}
+
 // NewTimer makes a timer that fires when the clock reaches now + d.
 func (m *Manual) NewTimer(d time.Duration) Timer {
 	t := &manualTimer{m: m, c: make(chan time.Time, 1)}

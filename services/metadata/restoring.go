@@ -24,9 +24,15 @@ type guarded struct {
 	shared bool // several services have the store
 	clock  clock.Clock
 
+	looking chan struct{} // of one place, for who looks on behalf of all
+
 	mu     sync.Mutex
 	taken  time.Time // of the snapshot whose restore has begun, or zero, as seen last
-	looked time.Time // when that was; zero: never
+	looked time.Time // when that look began; zero: never
+}
+
+func newGuarded(store meta.Store, marks snapshot.Marks, shared bool, c clock.Clock) *guarded {
+	return &guarded{Store: store, marks: marks, shared: shared, clock: c, looking: make(chan struct{}, 1)}
 }
 
 type restoreKey struct{}
@@ -43,18 +49,29 @@ func unwhole(taken time.Time) error {
 
 // Restoring implements snapshot.Marks: it looks.
 func (g *guarded) Restoring(ctx context.Context) (time.Time, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.look(ctx)
-}
-
-func (g *guarded) look(ctx context.Context) (time.Time, error) {
+	began := g.clock.Now()
 	taken, err := g.marks.Restoring(ctx)
 	if err != nil {
 		return taken, errors.Annotate(err, "looking whether the metadata is being restored")
 	}
-	g.taken, g.looked = taken, g.clock.Now()
+	g.saw(taken, began)
 	return taken, nil
+}
+
+// saw takes note of what a look showed that began then.
+func (g *guarded) saw(taken, began time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !began.Before(g.looked) {
+		g.taken, g.looked = taken, began
+	}
+}
+
+// last is what was seen last, and whether it counts still.
+func (g *guarded) last() (taken time.Time, fresh bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.taken, !g.looked.IsZero() && (!g.shared || g.clock.Now().Sub(g.looked) <= markKept)
 }
 
 // SetRestoring implements snapshot.Marks. When it has returned, every service knows of a restore that begins.
@@ -62,9 +79,7 @@ func (g *guarded) SetRestoring(ctx context.Context, taken time.Time) error {
 	if err := g.marks.SetRestoring(ctx, taken); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	g.taken, g.looked = taken, g.clock.Now()
-	g.mu.Unlock()
+	g.saw(taken, g.clock.Now())
 	if g.shared && !taken.IsZero() {
 		return clock.Sleep(ctx, g.clock, markKept)
 	}
@@ -76,15 +91,23 @@ func (g *guarded) whole(ctx context.Context) error {
 	if ctx.Value(restoreKey{}) != nil {
 		return nil
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.looked.IsZero() || g.shared && g.clock.Now().Sub(g.looked) > markKept {
-		if _, err := g.look(ctx); err != nil {
-			return err
+	taken, fresh := g.last()
+	if !fresh {
+		select {
+		case g.looking <- struct{}{}:
+			defer func() { <-g.looking }()
+		case <-ctx.Done():
+			return errors.Wrap(errors.Deadline, ctx.Err(), "waiting for a look whether the metadata is being restored")
+		}
+		if taken, fresh = g.last(); !fresh {
+			var err error
+			if taken, err = g.Restoring(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	if !g.taken.IsZero() {
-		return unwhole(g.taken)
+	if !taken.IsZero() {
+		return unwhole(taken)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.sweeper.leaser, _ = db.(leaser)
-	guard := &guarded{Store: store, marks: db, shared: s.sweeper.leaser != nil, clock: d.Clock}
+	guard := newGuarded(store, db, s.sweeper.leaser != nil, d.Clock)
 	s.store, s.database, s.sweeper.store = guard, db, store
 	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser}
 	if d.Registry != nil {

@@ -41,8 +41,8 @@ type seat struct {
 
 // term is a time in which this instance is the active one.
 type term struct {
-	number uint64 // grows from each term to the next
-	base   base   // that the number was made of
+	number uint64      // grows from each term to the next
+	base   leader.Base // that the number was made of
 	held   leader.Held
 	began  time.Time
 	ctx    context.Context // ends with it

@@ -16,7 +16,7 @@ const surelyAfter = 30 * time.Second
 
 // surelyAway refuses a node that may be alive though not all sources show it. Kinds: PreconditionFailed.
 func surelyAway(n *nodeView, term time.Duration) error {
-	why := ""
+	var why string
 	switch {
 	case n.instance != nil && n.instance.Healthy:
 		why = "Consul's checks of it pass, so it is alive: stop it first, and wait until they fail"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,12 +79,17 @@ func (t *term) follows(seen kv.Snapshot, now time.Time) error {
 	if forgotten := t.forgotten(seen.Layout().Number); forgotten != "" {
 		return errors.E(errors.PreconditionFailed, errors.Layout, "", "%s: look at garage layout show, and try again then", forgotten)
 	}
-	if seen.Active != nil || now.Sub(t.began) >= reportedBy {
+	if now.Sub(t.began) >= reportedBy {
 		return nil
 	}
+	// Consul may have lost everything, or what came after a backup.
+	nodes := slices.Clone(seen.Staged.Assign)
+	if seen.Active != nil {
+		nodes = append(nodes, seen.Active.Nodes()...)
+	}
 	reports := t.roster.all(now)
-	for _, n := range seen.Staged.Assign {
-		if reports[n.ID].report == nil {
+	for _, n := range nodes {
+		if reports[n.ID].report == nil && (seen.Active == nil || !seen.Active.Lost(n.ID)) {
 			return errors.E(errors.PreconditionFailed, errors.Layout, "", "whether nodes have adopted a layout that Consul has lost is not known yet, since the node %v has not reported to this rebalancer, which "+
 				"has just become the active one: try again in %s", n.ID, reportedBy-now.Sub(t.began).Round(time.Second))
 		}

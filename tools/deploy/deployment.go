@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -76,11 +77,11 @@ func Start(ctx context.Context, o Options) (*Deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s3, err := freeAddress()
+	s3, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	if d.Admin, err = freeAddress(); err != nil {
+	if d.Admin, err = FreeAddress(); err != nil {
 		return nil, err
 	}
 	command := "standalone"
@@ -316,13 +317,19 @@ func (d *Deployment) CLI(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// freeAddress returns a loopback address that nobody listens on at the moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddress returns a loopback address that nobody listens on at the moment. Its port is none of those that the system
+// gives to who asks for any: one of these could be taken by the time that a program listens on it.
+func FreeAddress() (string, error) {
+	const first, ports, tries = 20_000, 12_000, 100
+	var last error
+	for range tries {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("no free port found: %w", last)
 }
 
 func readCredentials(path string) (s3client.Endpoint, error) {

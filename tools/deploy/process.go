@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"deuxfleurs.fr/garage/tools/stack/process"
 )
 
 // Process is one process of a deployment.
@@ -103,8 +105,16 @@ func (p *Process) away(sig syscall.Signal, within time.Duration) error {
 // Crash ends the process at once with SIGKILL. Nomad, where it runs the process, starts it again.
 func (p *Process) Crash() error { return p.end(syscall.SIGKILL, 10*time.Second) }
 
-// Pause freezes the process with SIGSTOP: its connections stay open and nothing answers.
-func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+// Pause freezes the process with SIGSTOP: its connections stay open and nothing answers when it returns.
+func (p *Process) Pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := process.AwaitStopped(p.PID, 10*time.Second); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
 
 // Resume lets a paused process go on.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }

@@ -1,5 +1,5 @@
 // Package s3client sends S3 requests exactly as a test or a benchmark describes them: it adds a signature and nothing else,
-// follows no redirect, retries nothing and takes a key byte for byte.
+// follows no redirect, retries nothing unless it is told to and takes a key byte for byte.
 package s3client
 
 import (
@@ -94,6 +94,25 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		}
 	}
 	return out, nil
+}
+
+// patience is how long [Client.Patiently] goes on.
+const patience = time.Minute
+
+// Patiently sends the request as S3 clients do: again, for up to a minute, while the answer is 503. A request that was repeated may
+// have taken effect before its last answer. A body that is a stream cannot be sent again.
+func (c *Client) Patiently(ctx context.Context, r Request) (resp *Response, repeated bool, err error) {
+	for deadline := time.Now().Add(patience); ; repeated = true {
+		resp, err = c.Do(ctx, r)
+		if err != nil || resp.Status != http.StatusServiceUnavailable || r.Stream != nil || time.Now().After(deadline) {
+			return resp, repeated, err
+		}
+		select {
+		case <-ctx.Done():
+			return resp, repeated, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // Ready asks for the list of buckets; the error says why it was not given.

@@ -70,7 +70,7 @@ func (c *counter) event(line []byte) {
 		case e.Test != "":
 			c.failed++
 			c.failedTests[e.Package]++
-			c.fail("FAILED " + e.Test + " of " + e.Package)
+			c.fail("FAILED " + e.Test + " of " + e.Package + c.words(id))
 		case c.failedTests[e.Package] == 0:
 			c.failed++
 			c.fail("FAILED " + e.Package)
@@ -90,6 +90,28 @@ func (c *counter) event(line []byte) {
 		return
 	}
 	delete(c.output, id)
+}
+
+// stated is where an assertion says why it failed.
+var stated = regexp.MustCompile(`(?m)^\s+Error:\s`)
+
+// wordsLength bounds the words of a failure in the report, in bytes.
+const wordsLength = 600
+
+// words are why a test failed, as an assertion said it, or else the last that the test said: the logs of servers often follow, and hide it.
+func (c *counter) words(id string) string {
+	out := c.output[id]
+	if out == nil {
+		return ""
+	}
+	text := out.String()
+	if at := stated.FindStringIndex(text); at != nil {
+		text = text[at[0]:]
+		text = text[:min(len(text), wordsLength)]
+	} else {
+		text = text[max(0, len(text)-wordsLength):]
+	}
+	return "\n" + strings.Trim(text, "\n")
 }
 
 // fail says a failure now, and again at the end.

@@ -42,6 +42,19 @@ func TestASkipNeedsAReason(t *testing.T) {
 	require.Contains(t, said, "WITHOUT A REASON")
 }
 
+func TestAFailureIsSaidInTheWordsOfTheTest(t *testing.T) {
+	output := func(text string) string {
+		return fmt.Sprintf(`{"Action":"output","Package":"p","Test":"A","Output":%q}`, text)
+	}
+	_, said := count(output("=== RUN   A\n"), output("    a_test.go:5: round 1\n"), output("    a_test.go:7: \n"), output("        \tError Trace:\ta_test.go:7\n"),
+		output("        \tError:      \tthe cup is empty\n"), output("    b_test.go:9: --- log\n"+strings.Repeat("x", 5000)), `{"Action":"fail","Package":"p","Test":"A"}`)
+	require.Contains(t, said, "FAILED A of p\n        \tError:      \tthe cup is empty\n")
+	require.Less(t, len(said), 700)
+	_, said = count(output(strings.Repeat("x", 5000)+"\n    a_test.go:5: the pot, too\n"), `{"Action":"fail","Package":"p","Test":"A"}`)
+	require.Contains(t, said, "the pot, too")
+	require.Less(t, len(said), 700)
+}
+
 func runParts(t *testing.T, parts ...part) (string, error) {
 	t.Helper()
 	var out strings.Builder

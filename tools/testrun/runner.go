@@ -126,7 +126,7 @@ func (r runner) told(ctx context.Context, p part, name string) result {
 	state := "ok"
 	if res.err != nil || res.failed > 0 {
 		state = "FAILED"
-		r.say("%s failed: %v; the end of %s:\n%s\n", name, res.err, res.log, tail(res.log, 80))
+		r.say("%s failed: %v; the end of %s:\n%s\n", name, res.err, res.log, tail(res.log, 40))
 	}
 	r.say("%s: %s in %v (%v)\n", name, state, res.took.Round(time.Second), res.counts)
 	return res
@@ -260,13 +260,20 @@ func (r runner) fingerprint(s step) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
+// tailWidth is how much is shown of a long line, in bytes.
+const tailWidth = 300
+
 func tail(path string, lines int) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
 	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	all = all[max(0, len(all)-lines):]
+	for i, line := range all {
+		all[i] = line[:min(len(line), tailWidth)]
+	}
+	return strings.Join(all, "\n")
 }
 
 func clock(d time.Duration) string {

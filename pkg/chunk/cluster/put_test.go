@@ -53,7 +53,7 @@ func TestPutIsAnsweredWhileAnOwnerHangs(t *testing.T) {
 	require.EqualValues(t, data.Len(), w.Counts().LateBytes)
 	require.Zero(t, w.Counts().Owed, "not before the grace is over")
 
-	w.eventually(func() bool { return w.clock.Timers() == 1 }, "the wait for the grace")
+	w.eventually(func() bool { return w.clock.Next() == Defaults.Grace }, "the wait for the grace")
 	w.clock.Advance(Defaults.Grace)
 	w.quiet()
 	require.Zero(t, w.Counts().LateBytes)
@@ -71,7 +71,7 @@ func TestPutKeepsTheBytesUntilTheLastCallEnds(t *testing.T) {
 	require.NoError(t, err)
 	data.Release()
 	require.False(t, released, "a call still sends them")
-	w.eventually(func() bool { return w.clock.Timers() == 1 }, "the wait for the grace")
+	w.eventually(func() bool { return w.clock.Next() == Defaults.Grace }, "the wait for the grace")
 	w.clock.Advance(Defaults.Grace)
 	w.Close(time.Minute)
 	require.True(t, released)
@@ -135,7 +135,7 @@ func TestANodeThatHangsIsLeftOutAndProbed(t *testing.T) {
 		h, data := w.chunk()
 		_, err := w.Put(ctx, h, data, w.ref())
 		require.NoError(t, err)
-		w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 1 && w.clock.Timers() == 1 }, "the wait for the grace")
+		w.eventually(func() bool { return w.nodes[2].Running(faults.Put) == 1 && w.clock.Next() == Defaults.Grace }, "the wait for the grace")
 		w.clock.Advance(Defaults.Grace)
 		w.quiet()
 	}

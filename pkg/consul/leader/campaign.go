@@ -219,7 +219,7 @@ func (r *race) endOthers(ctx context.Context) error {
 		if _, err := r.api.Session().Destroy(s.ID, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
 			return err
 		}
-		r.Log.Info("a session of an earlier time of this instance is ended", "session", s.ID)
+		r.Log.Warn("a session of an earlier time of this instance is ended; if that repeats, two programs run on copies of one data folder: stop one", "session", s.ID)
 	}
 	return nil
 }

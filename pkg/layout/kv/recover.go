@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,23 +47,25 @@ func (s *Store) Recover(ctx context.Context, lock Lock, seen Snapshot, a *layout
 		{Verb: api.KVCAS, Key: s.prefix + "oldest", Value: strconv.AppendUint(nil, a.Oldest(), 10), Index: seen.oldest},
 		{Verb: api.KVCAS, Key: s.prefix + "recovered", Value: note, Index: seen.recovered},
 	}
-	if lost := lostOf(a, now); len(lost) > 0 && seen.lost == 0 {
+	if lost := lostWith(seen.Lost, a, now); len(lost) > len(seen.Lost) {
 		value, err := json.Marshal(lost)
 		if err != nil {
 			return err
 		}
-		operations = append(operations, &api.KVTxnOp{Verb: api.KVCAS, Key: s.prefix + "lost", Value: value, Index: 0})
+		operations = append(operations, &api.KVTxnOp{Verb: api.KVCAS, Key: s.prefix + "lost", Value: value, Index: seen.lost})
 	}
 	return s.change(ctx, lock, operations, "putting layouts back")
 }
 
-// lostOf are the nodes that layouts say were given up, sorted by ID.
-func lostOf(a *layout.Active, now time.Time) (all []Lost) {
+// lostWith are the nodes that Consul knows as given up, and those of which only the layouts say so, sorted by ID.
+func lostWith(known []Lost, a *layout.Active, now time.Time) []Lost {
+	all := slices.Clone(known)
 	for _, n := range a.Nodes() {
-		if a.Lost(n.ID) {
+		if a.Lost(n.ID) && !slices.ContainsFunc(known, func(l Lost) bool { return l.Node == n.ID }) {
 			all = append(all, Lost{Node: n.ID, Layout: a.Number(), At: now.UTC()})
 		}
 	}
+	slices.SortFunc(all, func(a, b Lost) int { return bytes.Compare(a.Node[:], b.Node[:]) })
 	return all
 }
 

@@ -52,8 +52,8 @@ type Deps struct {
 	Collection func() *clusterv1.Collection
 	// Term is the highest whose commands the node has obeyed, also before it was started.
 	Term   func() uint64
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	Clock  clock.Clock
+	Logger *slog.Logger
 }
 
 // Reporter reports to the active rebalancer and asks it for leave.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -44,6 +45,7 @@ type Runner struct {
 
 	commanding sync.Mutex // held by who changes what is kept, never by a pass; may be waited for
 	kept       kept
+	term       atomic.Uint64 // that of kept, for who must not wait
 }
 
 // kept is what the operator commanded, as it is kept.
@@ -84,6 +86,7 @@ func New(ctx context.Context, jobs map[chunk.Task]Job, d Deps) (*Runner, error) 
 			return nil, errors.Wrap(errors.Corrupted, err, "reading what the tasks were commanded")
 		}
 	}
+	r.term.Store(r.kept.Term)
 	if r.kept.Tasks == nil {
 		r.kept.Tasks = make(map[chunk.Task]command)
 	}
@@ -171,6 +174,7 @@ func (r *Runner) keep(ctx context.Context, next kept) error {
 		return errors.Annotate(err, "keeping what the tasks are commanded")
 	}
 	r.kept = next
+	r.term.Store(next.Term)
 	return nil
 }
 
@@ -189,11 +193,7 @@ func (r *Runner) answered(ctx context.Context, t *task) error {
 }
 
 // Term is the highest one of a command that was obeyed.
-func (r *Runner) Term() uint64 {
-	r.commanding.Lock()
-	defer r.commanding.Unlock()
-	return r.kept.Term
-}
+func (r *Runner) Term() uint64 { return r.term.Load() }
 
 // Status is how far each task is, in order.
 func (r *Runner) Status() []chunk.TaskStatus {

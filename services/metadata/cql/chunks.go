@@ -16,7 +16,7 @@ const (
 	readAttempt     = `SELECT DISTINCT bucket_id, key, upload_id, number, sealed FROM chunks WHERE attempt_id = ?`
 	chunkBefore     = `SELECT offset, length, hash FROM chunks WHERE attempt_id = ? AND offset <= ? ORDER BY offset DESC LIMIT 1`
 	chunksAfter     = `SELECT offset, length, hash FROM chunks WHERE attempt_id = ? AND offset > ? LIMIT ?`
-	readTail        = `SELECT upload_id, tail FROM objects WHERE bucket_id = ? AND shard = ? AND key = ? LIMIT 1`
+	readTail        = `SELECT upload_id, tail FROM objects WHERE bucket_id = ? AND shard = ? AND key = ? LIMIT ?`
 	dropChunks      = `DELETE FROM chunks USING TIMESTAMP 2 WHERE attempt_id = ?`
 )
 
@@ -58,7 +58,8 @@ func (s *Store) readAttemptRow(ctx context.Context, attempt uuid.UUID) (a attemp
 }
 
 // Chunks implements meta.Objects. What the commit of a single upload wrote with its object's row,
-// and may not have got to write here, is added from there.
+// and may not have got to write here, is added from there. It writes the rows and that they are all there at once, so
+// either may be seen first.
 func (s *Store) Chunks(ctx context.Context, attempt uuid.UUID, from uint64, limit int) ([]meta.Chunk, error) {
 	if err := meta.CheckLimit(limit); err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (s *Store) Chunks(ctx context.Context, attempt uuid.UUID, from uint64, limi
 		first = nil
 	}
 	rows := append(first, rest...)
-	if len(rows) < limit && described && of.number == 0 && of.sealed == nil {
+	if described && of.number == 0 && !of.covered(rows, from, limit) {
 		tail, err := s.tailOf(ctx, of.ref, attempt)
 		if err != nil {
 			return nil, err
@@ -91,7 +92,18 @@ func (s *Store) Chunks(ctx context.Context, attempt uuid.UUID, from uint64, limi
 	return rows[:min(limit, len(rows))], nil
 }
 
-// tailOf are the chunk rows that the commit of an upload wrote with its object's row.
+// covered says whether no row is missing from those that were read from there on, up to limit.
+func (a attemptRow) covered(rows []meta.Chunk, from uint64, limit int) bool {
+	for _, c := range rows {
+		if c.Offset > from {
+			return false
+		}
+		from = c.Offset + uint64(c.Length)
+	}
+	return len(rows) >= limit || a.sealed != nil && from >= uint64(*a.sealed)
+}
+
+// tailOf are the chunk rows that the commit of an upload wrote with its object's row, which may not be the newest any more.
 func (s *Store) tailOf(ctx context.Context, r meta.UploadRef, attempt uuid.UUID) ([]meta.Chunk, error) {
 	b, err := s.shards(ctx, r.Bucket)
 	if errors.Is(err, errors.NotFound) {
@@ -100,9 +112,18 @@ func (s *Store) tailOf(ctx context.Context, r meta.UploadRef, attempt uuid.UUID)
 	if err != nil {
 		return nil, err
 	}
-	var upload, tail []byte
-	found, err := s.one(ctx, []any{&upload, &tail}, readTail, b.place(r.Key).values()...)
-	if err != nil || !found || idOf(upload) != attempt {
+	var tail []byte
+	err = s.each(ctx, lookDeep, func(scan func(...any) error) (bool, error) {
+		var upload, of []byte
+		if err := scan(&upload, &of); err != nil {
+			return false, err
+		}
+		if idOf(upload) == attempt {
+			tail = of
+		}
+		return tail == nil, nil
+	}, readTail, append(b.place(r.Key).values(), lookDeep)...)
+	if err != nil {
 		return nil, err
 	}
 	return chunksOfTail(tail)

@@ -143,7 +143,7 @@ func (s *Store) settleClaim(ctx context.Context, p place) error {
 				return err
 			}
 		case overdue:
-			if _, _, err := s.cas(ctx, cancelClaim, p.bucket, []byte(p.key), *d.holder); err != nil {
+			if _, there, err := s.cas(ctx, cancelClaim, p.bucket, []byte(p.key), *d.holder); err != nil && there == nil {
 				return err
 			}
 		default:

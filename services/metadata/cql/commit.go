@@ -35,10 +35,13 @@ func whole(ctx context.Context) (context.Context, context.CancelFunc) {
 // wholeTime bounds a commit whose caller gave it no deadline.
 const wholeTime = time.Minute
 
+// verify says whether a commit may go on, for what its first look showed; again: for what it shows now.
+type verify func(heads []head, again bool) error
+
 // commit makes r the newest version of its key and says what was the newest before. The caller
-// holds the lock of the key. Beside runs at the same time as the first wait; verify is asked
-// after it, and before the row is moved above others: if it fails, the row is taken back.
-func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, beside []func() error, verify func(heads []head) error) (head, error) {
+// holds the lock of the key. Beside runs at the same time as the first wait; verify, if not nil, is asked
+// after it: if it fails, the row is taken back. It is asked again before the row is moved above others.
+func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, beside []func() error, verify verify) (head, error) {
 	p := b.place(key)
 	if err := s.nameVersion(r); err != nil {
 		return head{}, err
@@ -63,11 +66,11 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 		return head{}, s.failedWrite(p, r, err)
 	}
 	if verify != nil {
-		if err := verify(heads); err != nil {
+		if err := verify(heads, false); err != nil {
 			return head{}, s.withdraw(p, r, err)
 		}
 	}
-	under, err := s.raise(ctx, p, r, heads, claimed || monotonic().Sub(began) >= s.settle(), claimed)
+	under, err := s.raise(ctx, p, r, heads, claimed || monotonic().Sub(began) >= s.settle(), claimed, verify)
 	if err != nil {
 		return head{}, err
 	}
@@ -83,8 +86,9 @@ func (s *Store) commit(ctx context.Context, b liveBucket, key string, r *row, be
 // raise moves the durable row above all that may have been acknowledged before the commit began, which the first look
 // shows, and looks again as long as a conditional writer may have decided without seeing it. What shows only
 // then was written at the same time: the row rises above what outran it, and above nothing else, as it may have been
-// read where it is. It answers what was the newest before.
-func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again, claimed bool) (head, error) {
+// read where it is. Nor does it rise when another call answered for it, as what is above it may have been written after that
+// answer. It answers what was the newest before.
+func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again, claimed bool, verify verify) (head, error) {
 	under := below(heads, r.version)
 	for {
 		if again {
@@ -103,6 +107,11 @@ func (s *Store) raise(ctx context.Context, p place, r *row, heads []head, again,
 		}
 		if under.Timestamp < r.version.Timestamp && !outran(heads, r.version) {
 			return under, nil
+		}
+		if verify != nil {
+			if err := verify(heads, true); err != nil {
+				return head{}, err
+			}
 		}
 		under = below(heads, r.version)
 		above := *r

@@ -198,7 +198,7 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 		// Someone thought this call dead, and found its row or took the upload back.
 		now, err := s.readUploadRow(ctx, u.place, true, u.id)
 		if err == nil && now.state != uploadCompleted {
-			err = errors.E(errors.Conflict, errors.Object, c.Key, "the completion took too long and was undone; try again")
+			err = tookTooLong(c)
 		}
 		return err
 	}
@@ -212,7 +212,17 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 		return meta.Version{}, err
 	}
 	// After an error the row may be there or not: whoever meets the upload looks.
-	under, err := s.commit(ctx, b, c.Key, r, nil, nil)
+	still := func(_ []head, again bool) error {
+		if !again {
+			return nil
+		}
+		now, err := s.readUploadRow(ctx, u.place, true, u.id)
+		if err == nil && (now.state != uploadCompleting || now.version.ID != own) {
+			err = tookTooLong(c)
+		}
+		return err
+	}
+	under, err := s.commit(ctx, b, c.Key, r, nil, still)
 	if err != nil {
 		return meta.Version{}, err
 	}
@@ -221,6 +231,10 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 		err = s.withdraw(u.place, r, err)
 	}
 	return r.version, err
+}
+
+func tookTooLong(c meta.Complete) error {
+	return errors.E(errors.Conflict, errors.Object, c.Key, "the completion took too long, and another call decided it; try again")
 }
 
 // replacedBack takes back what replaced counted.
@@ -261,6 +275,9 @@ func (s *Store) resolveCompletion(ctx context.Context, u *uploadRow) error {
 	}
 	own := u.version.ID
 	if v.ID != uuid.Nil {
+		if err := s.adopt(ctx, u.place, v); err != nil {
+			return err
+		}
 		applied, _, err := s.cas(ctx, endComplete, s.endValues(u, v, own)...)
 		if err != nil {
 			return err

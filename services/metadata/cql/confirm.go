@@ -3,6 +3,7 @@ package cql
 import (
 	"context"
 
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -30,4 +31,14 @@ func (s *Store) confirm(ctx context.Context, p place, v meta.Version) (bool, err
 	again := r.insertion(p)
 	again.args[len(again.args)-1] = int64(v.Timestamp) + confirmed
 	return true, s.run(ctx, again)
+}
+
+// adopt confirms a version that another call wrote, before it is answered as committed: that call may fail yet, and take it
+// back. Kinds: Unavailable if it did.
+func (s *Store) adopt(ctx context.Context, p place, v meta.Version) error {
+	stays, err := s.confirm(ctx, p, v)
+	if err == nil && !stays {
+		err = errors.E(errors.Unavailable, errors.Object, p.key, "the upload was being committed by another call, which failed; try again")
+	}
+	return err
 }

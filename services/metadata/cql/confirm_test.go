@@ -54,7 +54,8 @@ func TestWhatReplacedGarbageStaysThoughItIsTakenBackLate(t *testing.T) {
 	require.Equal(t, "new", string(o.Inline), "the old one has no chunks any more")
 }
 
-// A row that is there though its chunk rows are not, as after a crash between them.
+// A row that is there though its chunk rows are not, as after a crash between them, or while they are still on their way: what says
+// that they are all there may come before them, and a newer version too.
 func TestAnObjectIsNeverSeenWithoutItsChunks(t *testing.T) {
 	alone(t)
 	ctx := context.Background()
@@ -63,15 +64,23 @@ func TestAnObjectIsNeverSeenWithoutItsChunks(t *testing.T) {
 	id, err := meta.NewUploadID(s.clock.Now(), clock.SystemRandom)
 	require.NoError(t, err)
 	require.NoError(t, s.BeginUpload(ctx, meta.Upload{UploadRef: meta.UploadRef{Bucket: bucket, Key: "k", ID: id}}))
-	c := meta.Chunk{Length: 10}
-	p := meta.Put{Bucket: bucket, Key: "k", Upload: id, Size: 10, First: c, Chunks: []meta.Chunk{c}}
+	p := meta.Put{Bucket: bucket, Key: "k", Upload: id, Size: 20, First: chunksOf(1)[0], Chunks: chunksOf(2)}
 	r, err := rowOf(p.Object(), id, p.Chunks)
 	require.NoError(t, err)
 	r.version = meta.Version{Timestamp: s.hybrid.Now(), ID: uuid.New()}
 	b, err := s.shards(ctx, bucket)
 	require.NoError(t, err)
-	require.NoError(t, s.run(ctx, r.insertion(b.place("k"))))
-	chunks, err := s.Chunks(ctx, id, 0, 10)
-	require.NoError(t, err)
-	require.Equal(t, p.Chunks, chunks)
+	for _, write := range []func() error{
+		func() error { return s.run(ctx, r.insertion(b.place("k"))) },
+		func() error { return s.exec(ctx, sealChunks, id[:], r.size) },
+		func() error { return s.writeChunks(ctx, id, p.Chunks[1:]) },
+		func() error { _, err := s.PutObject(ctx, inline(bucket, "k", "newer")); return err },
+	} {
+		require.NoError(t, write())
+		for from := range p.Chunks {
+			chunks, err := s.Chunks(ctx, id, uint64(from)*10, 10)
+			require.NoError(t, err)
+			require.Equal(t, p.Chunks[from:], chunks)
+		}
+	}
 }

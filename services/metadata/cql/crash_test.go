@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -189,4 +190,90 @@ func TestOneServiceAtATimeHasALease(t *testing.T) {
 	mine, err = f.a.Lease(f.ctx, "sweep", time.Second)
 	require.NoError(t, err)
 	require.False(t, mine)
+}
+
+// underWay is the commit of an upload through the first service that has written its row, and waits for other answers of the database.
+func (f *fixture) underWay(r meta.UploadRef) (meta.Put, place, *row) {
+	f.Helper()
+	p := meta.Put{Bucket: r.Bucket, Key: r.Key, Upload: r.ID, Size: 20, ETag: "e", First: chunksOf(1)[0], Chunks: chunksOf(2)}
+	pl, err := f.a.placeOfUpload(f.ctx, r)
+	require.NoError(f, err)
+	written, err := rowOf(p.Object(), r.ID, p.Chunks)
+	require.NoError(f, err)
+	written.version = meta.Version{Timestamp: f.a.hybrid.Now(), ID: uuid.New()}
+	for _, write := range append(f.a.besideUpload(f.ctx, pl, p, written), func() error { return f.a.run(f.ctx, written.insertion(pl)) }) {
+		require.NoError(f, write())
+	}
+	return p, pl, written
+}
+
+// fails is what the first service does when the database does not answer a commit in time.
+func (f *fixture) fails(pl place, r *row) {
+	f.Helper()
+	reason := errors.Newf(errors.Unavailable, "the database does not answer")
+	require.Equal(f, reason, f.a.failedWrite(pl, r, reason))
+}
+
+func TestACommitThatFailsTakesNothingBackThatAnotherServiceAnswered(t *testing.T) {
+	alone(t)
+	f := twoServices(t)
+	stands := func(key string, v meta.Version) {
+		t.Helper()
+		o, err := f.a.Object(f.ctx, f.bucket, key)
+		require.NoError(t, err, key)
+		require.Equal(t, v, o.Version, key)
+	}
+
+	p, pl, r := f.underWay(f.begin("single", false))
+	v, err := f.b.PutObject(f.ctx, p)
+	require.NoError(t, err)
+	f.fails(pl, r)
+	stands("single", v)
+
+	p, pl, r = f.underWay(f.begin("conditional", false))
+	p.Condition = meta.Condition{IfNoneMatch: []string{"*"}}
+	v, err = f.b.PutObject(f.ctx, p)
+	require.NoError(t, err)
+	f.fails(pl, r)
+	stands("conditional", v)
+
+	_, pl, r = f.underWay(f.begin("swept", false))
+	f.garbage(f.b, meta.ListGarbage{IdleBefore: time.Now().Add(time.Hour)})
+	f.fails(pl, r)
+	stands("swept", r.version)
+
+	c, u := f.interrupted("completed")
+	r, err = rowOf(c.Object(meta.Upload{}, c.Parts), wroteParts(c.ID), nil)
+	require.NoError(t, err)
+	r.version = meta.Version{Timestamp: f.a.hybrid.Now(), ID: uuid.New()}
+	require.NoError(t, f.a.run(f.ctx, r.insertion(u.place)))
+	v, err = f.b.CompleteUpload(f.ctx, c)
+	require.NoError(t, err)
+	f.fails(u.place, r)
+	stands("completed", v)
+}
+
+func TestACommitThatIsTakenBackIsNotAnswered(t *testing.T) {
+	alone(t)
+	f := twoServices(t)
+	_, pl, r := f.underWay(f.begin("k", false))
+	f.fails(pl, r)
+	require.True(t, errors.Is(f.b.adopt(f.ctx, pl, r.version), errors.Unavailable))
+}
+
+// What was written after the answer is above it, also for the call that was slower than the other.
+func TestACommitThatAnotherServiceAnsweredDoesNotRiseAboveWhatCameAfter(t *testing.T) {
+	alone(t)
+	f := twoServices(t)
+	p, pl, r := f.underWay(f.begin("k", false))
+	_, err := f.b.PutObject(f.ctx, p)
+	require.NoError(t, err)
+	_, err = f.b.DeleteObjects(f.ctx, f.bucket, []meta.Delete{{Key: "k"}})
+	require.NoError(t, err)
+	heads, err := f.a.heads(f.ctx, pl, 2)
+	require.NoError(t, err)
+	_, err = f.a.raise(f.ctx, pl, r, heads, false, false, f.a.verifyOpen(f.ctx, pl, p, r, &single{}))
+	f.noUpload(err)
+	_, err = f.a.Object(f.ctx, f.bucket, "k")
+	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
 }

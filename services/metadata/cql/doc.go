@@ -35,7 +35,7 @@
 // later, it moves only above conditional writes that were decided without it: others came at the same time and stay above. So a write that starts after another was acknowledged wins, whatever the clocks say.
 //
 // The chunk rows that come with a commit are written beside its row and are in the row too (tail): whoever sees the row
-// has them, though the service may have crashed between; Chunks and ListGarbage look there until the attempt is sealed.
+// has them, though the service may have crashed between; Chunks and ListGarbage look there while any of them is missing.
 //
 // What a commit took for granted may have ended meanwhile. Who ends a bucket or an upload says so by a
 // transaction, waits longer than a lease, and then looks for rows: a commit that began before, and was durable within
@@ -55,7 +55,8 @@
 //   - A crash between the mark done and the insert leaves an upload that no row belongs to: after a lease the
 //     sweeper finds that, and all it holds is garbage.
 //   - A deletion that takes a row back may arrive long after. So before what a version replaced is listed as garbage, that
-//     version is written once more, a microsecond later (confirm.go), and nothing takes it back.
+//     version is written once more, a microsecond later (confirm.go), and nothing takes it back. The same is done before
+//     any service answers, or settles, an upload by a row that another call wrote: that call may be about to fail.
 //   - A write without upload that was cut off is repeated by its commit ID, which is the ID of its version (commit_again.go): its row,
 //     if it is the newest of its key, is the answer; if it is not, the answer is Unavailable, as nobody knows whether it was replaced or
 //     was never raised above what it found. If there is none, it is made; should the first one come after all, it is lower,

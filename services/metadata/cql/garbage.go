@@ -23,7 +23,7 @@ const (
 
 const (
 	walkPage      = 1000 // rows read at a time
-	walkRows      = 4000 // rows after which a page of garbage ends, full or not
+	walkRows      = 2000 // rows after which a page of garbage ends, full or not
 	sweptAtOnce   = 8    // entries dropped at the same time
 	settledAtOnce = 64   // single uploads that end in a page: they wait for one lease
 )

@@ -77,6 +77,18 @@ type repeatedError struct{ version meta.Version }
 
 func (repeatedError) Error() string { return "the upload was committed before" }
 
+// repeated is the answer for an upload whose row another call wrote: a repeatedError, when it stays. The upload has ended before it
+// is given, so that the other call, if it is still at work, finds that.
+func (s *Store) repeated(ctx context.Context, at place, upload uuid.UUID, v meta.Version) error {
+	if err := s.adopt(ctx, at, v); err != nil {
+		return err
+	}
+	if err := s.exec(ctx, removeSingle, append([]any{s.deletion()}, at.upload(upload)...)...); err != nil {
+		return err
+	}
+	return repeatedError{v}
+}
+
 // putUpload commits what a single upload wrote.
 func (s *Store) putUpload(ctx context.Context, b liveBucket, p meta.Put, r *row) (meta.Version, error) {
 	at := b.place(p.Key)
@@ -87,7 +99,7 @@ func (s *Store) putUpload(ctx context.Context, b liveBucket, p meta.Put, r *row)
 	}
 	var u single
 	beside := append(s.besideUpload(ctx, at, p, r), func() (err error) { u, err = s.single(ctx, at, p.Upload); return err })
-	_, err := s.commit(ctx, b, p.Key, r, beside, func(heads []head) error { return s.verifySingle(ctx, at, p, r, u, heads) })
+	_, err := s.commit(ctx, b, p.Key, r, beside, s.verifyOpen(ctx, at, p, r, &u))
 	if err != nil {
 		if !errors.IsEntity(err, errors.NotFound, errors.Upload) {
 			s.unmark(at, p.Upload, r)
@@ -142,7 +154,7 @@ func (s *Store) openSingleFor(ctx context.Context, b liveBucket, p meta.Put) (he
 		return nil, err
 	}
 	if newest := below(heads, meta.Version{}); newest.upload == p.Upload && newest.exists() {
-		return nil, repeatedError{newest.Version}
+		return nil, s.repeated(ctx, at, p.Upload, newest.Version)
 	}
 	if !u.found || u.state != uploadOpen || u.done != uuid.Nil {
 		return nil, noUpload(meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload})
@@ -150,20 +162,30 @@ func (s *Store) openSingleFor(ctx context.Context, b liveBucket, p meta.Put) (he
 	return heads, nil
 }
 
+// verifyOpen is what a commit of an upload asks before it goes on.
+func (s *Store) verifyOpen(ctx context.Context, at place, p meta.Put, r *row, u *single) verify {
+	return func(heads []head, again bool) (err error) {
+		if again || !s.leased(u.seen) {
+			if *u, err = s.single(ctx, at, p.Upload); err != nil {
+				return err
+			}
+		}
+		return s.verifySingle(ctx, at, p, r, *u, heads)
+	}
+}
+
 // verifySingle decides, when the row is durable, whether the upload was open. One that is being ended is
 // decided by a transaction: whoever ends it looks for the row after a lease.
 func (s *Store) verifySingle(ctx context.Context, at place, p meta.Put, r *row, u single, heads []head) error {
-	if !s.leased(u.seen) {
-		var err error
-		if u, err = s.single(ctx, at, p.Upload); err != nil {
-			return err
-		}
-	}
-	if u.openFor(r.version) {
+	own := u.found && u.done == r.version.ID
+	if u.openFor(r.version) || own && u.state == uploadCompleted {
 		return nil
 	}
-	if u.found && u.state == uploadAborting && u.done == r.version.ID {
-		won, _, err := s.cas(ctx, winSingle, append(append([]any{uploadCompleted}, at.upload(p.Upload)...), uploadAborting)...)
+	if own && u.state == uploadAborting {
+		won, there, err := s.cas(ctx, winSingle, append(append([]any{uploadCompleted}, at.upload(p.Upload)...), uploadAborting)...)
+		if there["state"] == uploadCompleted {
+			won, err = true, nil // by this call, or by who ended the upload and found the row
+		}
 		if err != nil || won {
 			return err
 		}
@@ -175,7 +197,7 @@ func (s *Store) verifySingle(ctx context.Context, at place, p meta.Put, r *row, 
 		}
 	}
 	if newest := below(heads, r.version); newest.upload == p.Upload && newest.exists() {
-		return repeatedError{newest.Version}
+		return s.repeated(ctx, at, p.Upload, newest.Version)
 	}
 	return noUpload(meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload})
 }

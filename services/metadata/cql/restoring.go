@@ -3,6 +3,8 @@ package cql
 import (
 	"context"
 	"time"
+
+	"deuxfleurs.fr/garage/pkg/errors"
 )
 
 // The mark is a row beside the cluster's, changed by lightweight transactions only.
@@ -22,12 +24,21 @@ func (s *Store) Restoring(ctx context.Context) (time.Time, error) {
 	return timeAt(taken), nil
 }
 
-// SetRestoring marks that a restore has begun, or with zero that it has ended.
-func (s *Store) SetRestoring(ctx context.Context, taken time.Time) (err error) {
+// SetRestoring marks that a restore has begun, or with zero that it has ended. Kinds: Conflict if that of another snapshot has begun.
+func (s *Store) SetRestoring(ctx context.Context, taken time.Time) error {
 	if taken.IsZero() {
-		_, _, err = s.cas(ctx, clearRestoring)
-	} else {
-		_, _, err = s.cas(ctx, makeRestoring, at(taken))
+		_, there, err := s.cas(ctx, clearRestoring)
+		if there != nil {
+			err = nil // it is gone, by this or by another
+		}
+		return err
+	}
+	made, there, err := s.cas(ctx, makeRestoring, at(taken))
+	switch of, found := there["created"].(int64); {
+	case made || found && of == at(taken):
+		return nil
+	case found:
+		return errors.Newf(errors.Conflict, "a restore of the snapshot taken at %s has begun through another service: wait until it has ended", timeAt(of).Format(time.RFC3339Nano))
 	}
 	return err
 }

@@ -109,6 +109,9 @@ func (s *Store) endResolving(ctx context.Context, u *uploadRow) error {
 	}
 	state := uploadAborted
 	if committed.ID != uuid.Nil {
+		if err := s.adopt(ctx, u.place, committed); err != nil {
+			return err
+		}
 		state = uploadCompleted
 	}
 	applied, _, err := s.cas(ctx, endEnding, append(append([]any{state, u.closing}, u.at()...), uploadAborting)...)

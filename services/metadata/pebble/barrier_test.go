@@ -104,3 +104,41 @@ func TestAnAnswerWaitsForWhatItRestsOn(t *testing.T) {
 		})
 	}
 }
+
+// Calls that wait for the disk and change nothing would otherwise wait for each other, as long as one follows the other.
+func TestAListingWaitsForWritesOnly(t *testing.T) {
+	ctx := context.Background()
+	bucket := uuid.New()
+	var held atomic.Pointer[chan struct{}]
+	waiting := make(chan struct{}, 1)
+	s, err := Open(config(beforeSync(vfs.NewMem(), func() {
+		if wait := held.Load(); wait != nil {
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+			<-*wait
+		}
+	}), clock.System{}))
+	require.NoError(t, err)
+	require.NoError(t, s.CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "b"}))
+	release := make(chan struct{})
+	held.Store(&release)
+	settled, listed := make(chan error, 1), make(chan error, 1)
+	go func() { settled <- s.barrier(ctx) }()
+	<-waiting
+	go func() {
+		_, err := s.List(ctx, meta.List{Bucket: bucket, Limit: 10})
+		listed <- err
+	}()
+	select {
+	case err := <-listed:
+		require.NoError(t, err)
+	case <-time.After(30 * time.Second):
+		t.Error("a listing waits though nothing is written")
+	}
+	held.Store(nil)
+	close(release)
+	require.NoError(t, <-settled)
+	require.NoError(t, s.Close())
+}

@@ -24,7 +24,7 @@ func (s *Store) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Versi
 		return meta.Version{}, t.decided(noBucket(c.Bucket))
 	}
 	t.hold(s.uploads.lock(c.ID[:]))
-	t.lock(c.Bucket, c.Key)
+	t.lock(rowOf(tableListed, c.Bucket, c.Key))
 	var p metadatav1.Upload
 	open, err := s.read(multipartRow(c.Bucket, c.Key, c.ID), &p)
 	if err != nil {

@@ -29,3 +29,23 @@ func TestGarbageThatMayNotBeDurableIsNotListed(t *testing.T) {
 	require.Empty(t, next)
 	require.NoError(t, s.Close())
 }
+
+// A write that failed to become durable may have been seen already: it is not shown any more, nor is a listing that may have it.
+func TestWhatCouldNotBeSyncedIsNotShown(t *testing.T) {
+	s, err := Open(config(vfs.NewMem(), clock.System{}))
+	require.NoError(t, err)
+	bucket := uuid.New()
+	require.NoError(t, s.CreateBucket(t.Context(), meta.Bucket{ID: bucket, Name: "b"}))
+	_, err = s.PutObject(t.Context(), meta.Put{Bucket: bucket, Key: "k"})
+	require.NoError(t, err)
+
+	stripes := []int{s.keys.index(rowOf(tableListed, bucket, "k"))}
+	failed := errors.New("a sync failed")
+	s.unsynced.end(stripes, s.unsynced.begin(stripes), failed)
+	_ = s.fail(failed)
+	_, err = s.Object(t.Context(), bucket, "k")
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+	_, err = s.List(t.Context(), meta.List{Bucket: bucket, Limit: 10})
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+	require.NoError(t, s.Close())
+}

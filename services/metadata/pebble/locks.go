@@ -29,7 +29,7 @@ func (s *stripes) lock(name []byte) func() {
 }
 
 // lockAll takes the locks of several names, in one order for all callers. It returns which, and what gives them back.
-func (s *stripes) lockAll(names ...[]byte) ([]int, func()) {
+func (s *stripes) lockAll(names [][]byte) ([]int, func()) {
 	indexes := make([]int, len(names))
 	for i, n := range names {
 		indexes[i] = s.index(n)

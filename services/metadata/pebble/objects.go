@@ -22,7 +22,7 @@ func (s *Store) Object(ctx context.Context, bucket uuid.UUID, key string) (meta.
 	}
 	defer s.gate.leave()
 	o, err := s.object(bucket, key)
-	if wait := s.settled(ctx, rowOf(tableListed, bucket, key)); wait != nil {
+	if wait := s.settled(ctx, bucket, key); wait != nil {
 		return meta.Object{}, wait
 	}
 	return o, err
@@ -183,7 +183,7 @@ func (s *Store) PutObject(ctx context.Context, p meta.Put) (meta.Version, error)
 	if p.Upload != uuid.Nil {
 		t.hold(s.uploads.lock(p.Upload[:]))
 	}
-	t.lock(p.Bucket, p.Key)
+	t.lock(rowOf(tableListed, p.Bucket, p.Key))
 	before, happened, err := s.committed(p.Commit)
 	if err != nil {
 		return meta.Version{}, t.abandon(err)
@@ -246,11 +246,11 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 	if !t.enter(bucket) {
 		return nil, t.decided(noBucket(bucket))
 	}
-	keys := make([]string, len(deletes))
+	rows := make([][]byte, len(deletes))
 	for i, d := range deletes {
-		keys[i] = d.Key
+		rows[i] = rowOf(tableListed, bucket, d.Key)
 	}
-	t.lock(bucket, keys...)
+	t.lock(rows...)
 	results := make([]meta.DeleteResult, len(deletes))
 	gone := make(map[string]struct{}, len(deletes))
 	for i, d := range deletes {
@@ -278,7 +278,7 @@ func (s *Store) DeleteObjects(ctx context.Context, bucket uuid.UUID, deletes []m
 		}
 		gone[d.Key] = struct{}{}
 		t.remember(d.Commit, 0)
-		t.delete(rowOf(tableListed, bucket, d.Key))
+		t.delete(rows[i])
 		t.delete(rowOf(tableObject, bucket, d.Key))
 	}
 	return results, t.commit()

@@ -61,13 +61,9 @@ func (t *txn) enter(id uuid.UUID) bool {
 	return !b.deleted
 }
 
-// lock takes the locks of keys.
-func (t *txn) lock(bucket uuid.UUID, keys ...string) {
-	rows := make([][]byte, len(keys))
-	for i, k := range keys {
-		rows[i] = rowOf(tableListed, bucket, k)
-	}
-	held, unlock := t.s.keys.lockAll(rows...)
+// lock takes the locks of keys, by their rows in tableListed.
+func (t *txn) lock(rows ...[]byte) {
+	held, unlock := t.s.keys.lockAll(rows)
 	t.keys = held
 	t.hold(unlock)
 }
@@ -130,13 +126,18 @@ func (t *txn) commit() error {
 	t.s.room.writing(t.batch)
 	var err error
 	if t.s.sync.Sync {
-		w := t.s.unsynced.begin(t.keys)
+		var w *syncing
+		if t.batch.Count() > 0 { // what only waits for others must not be waited for
+			w = t.s.unsynced.begin(t.keys)
+		}
 		err = t.s.db.ApplyNoSyncWait(t.batch, t.s.sync)
 		t.applied(err)
 		if err == nil {
 			err = t.batch.SyncWait()
 		}
-		t.s.unsynced.end(t.keys, w, err)
+		if w != nil {
+			t.s.unsynced.end(t.keys, w, err)
+		}
 	} else {
 		err = t.s.db.Apply(t.batch, t.s.sync)
 		t.applied(err)

@@ -4,13 +4,15 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
 // unsynced knows the writes that are applied, so that reads see them, and not durable yet. A read that rests on one waits
 // for it: what it answered must still be so after a crash.
 type unsynced struct {
-	underWay atomic.Int64
+	underWay atomic.Int64 // all of them, and those that failed
 	// keys has the last write of the keys that share a lock, until it is durable. Writes are applied under that lock, and the log
 	// is synced in the order of their application: when the last one is durable, so are those before it.
 	keys []atomic.Pointer[syncing]
@@ -22,7 +24,7 @@ type syncing struct {
 	err  error // valid when done is closed
 }
 
-// begin notes a write before it is applied; the caller holds the locks of the stripes, and calls end.
+// begin notes a write that changes something before it is applied; the caller holds the locks of the stripes, and calls end.
 func (u *unsynced) begin(stripes []int) *syncing {
 	u.underWay.Add(1)
 	w := &syncing{done: make(chan struct{})}
@@ -36,18 +38,21 @@ func (u *unsynced) begin(stripes []int) *syncing {
 func (u *unsynced) end(stripes []int, w *syncing, err error) {
 	w.err = err
 	close(w.done)
-	u.underWay.Add(-1)
 	if err != nil {
 		return // whoever saw it fails, until the store is opened again
 	}
+	u.underWay.Add(-1)
 	for _, i := range stripes {
 		u.keys[i].CompareAndSwap(w, nil)
 	}
 }
 
 // settled waits until what a read saw of a key is durable.
-func (s *Store) settled(ctx context.Context, bucketAndKey []byte) error {
-	w := s.unsynced.keys[s.keys.index(bucketAndKey)].Load()
+func (s *Store) settled(ctx context.Context, bucket uuid.UUID, key string) error {
+	if s.unsynced.underWay.Load() == 0 {
+		return nil
+	}
+	w := s.unsynced.keys[s.keys.index(rowOf(tableListed, bucket, key))].Load()
 	if w == nil {
 		return nil
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // identity tells a process from every other that has or had the same id.
@@ -28,7 +30,11 @@ func identify(pid int) (identity, error) {
 
 // stat reads the state and the start time of a process.
 func stat(pid int) (state, start string, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return statFile(fmt.Sprintf("/proc/%d/stat", pid))
+}
+
+func statFile(path string) (state, start string, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", "", err
 	}
@@ -36,9 +42,30 @@ func stat(pid int) (state, start string, err error) {
 	end := strings.LastIndexByte(string(text), ')')
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 20 {
-		return "", "", fmt.Errorf("/proc/%d/stat: unexpected %q", pid, text)
+		return "", "", fmt.Errorf("%s: unexpected %q", path, text)
 	}
 	return fields[0], fields[19], nil
+}
+
+// AwaitStopped returns when every thread of a process stands still after SIGSTOP: one that runs while the signal comes may still answer.
+// An error says that it has ended, or that it runs on for longer than within.
+func AwaitStopped(pid int, within time.Duration) error {
+	for deadline := time.Now().Add(within); ; time.Sleep(time.Millisecond) {
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			return fmt.Errorf("pause process %d: %w", pid, err)
+		}
+		running := slices.ContainsFunc(threads, func(thread os.DirEntry) bool {
+			state, _, err := statFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, thread.Name()))
+			return err != nil || state != "T" && state != "t"
+		})
+		if !running && len(threads) > 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("process %d still runs %v after it was paused", pid, within)
+		}
+	}
 }
 
 // handle holds on to a process: a signal through it never reaches another process that got the same id.

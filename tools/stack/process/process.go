@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// killed is how long the kernel may take to end a process that was killed.
+// killed is how long the kernel may take to end a process that was killed, or to stop one that is paused.
 const killed = 10 * time.Second
 
 // Process is a process of a group, running or not.
@@ -124,8 +124,21 @@ func (p *Process) KillAll(ctx context.Context) error {
 	return p.group.endMarked(ctx, p.Name, 0)
 }
 
-// Pause freezes the process: its connections stay open and nothing answers.
-func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+// Pause freezes the process: its connections stay open and nothing answers when it returns.
+func (p *Process) Pause() error {
+	h, ok := p.handle()
+	if !ok {
+		return nil
+	}
+	defer h.close()
+	if err := h.signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	if err := AwaitStopped(p.PID, killed); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
 
 // Resume lets a paused process go on.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }

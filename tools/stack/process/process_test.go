@@ -111,6 +111,17 @@ func TestAPausedProcessCanBeStopped(t *testing.T) {
 	require.Equal(t, "bye", waitFile(t, s, "said"))
 }
 
+func TestAwaitStoppedTellsWhatRunsFromWhatStandsStill(t *testing.T) {
+	g := newGroup(t)
+	p, err := g.Run(shell(t, "runs", "exec sleep 1000"))
+	require.NoError(t, err)
+	require.ErrorContains(t, AwaitStopped(p.PID, 10*time.Millisecond), "still runs")
+	require.NoError(t, p.Pause())
+	require.NoError(t, AwaitStopped(p.PID, 0))
+	require.NoError(t, p.Kill(t.Context()))
+	require.Error(t, AwaitStopped(p.PID, 0))
+}
+
 func TestAnotherProcessWithTheSameIDIsLeftAlone(t *testing.T) {
 	g := newGroup(t)
 	s := shell(t, "old", "exec sleep 1000")

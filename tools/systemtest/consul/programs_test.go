@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -98,12 +97,14 @@ func begin(t *testing.T) *run {
 	for _, p := range all {
 		p.ready()
 	}
-	r.until("the nodes are assigned", func() error { return r.cli("layout", "assign", "--all") })
-	r.until("three nodes are staged", func() error {
-		require.NoError(t, r.cli("layout", "assign", "--all"))
-		return r.cli("layout", "replication", "3")
+	r.until("a layout of three nodes is in force", func() error {
+		for _, command := range [][]string{{"assign", "--all"}, {"replication", "3"}, {"apply"}} {
+			if err := r.cli(append([]string{"layout"}, command...)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	r.until("the layout is in force", func() error { return r.cli("layout", "apply") })
 	r.s3 = s3client.Endpoint{URL: "http://" + s3, Region: "garage"}
 	r.until("a key is made", r.makeKey)
 	return r
@@ -122,10 +123,9 @@ func drop(t *testing.T, hosts, keyspace string) {
 // free is an address of this machine on which nobody listens now.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := deploy.FreeAddress()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return a
 }
 
 // numbered is the end of the name of one of several.
@@ -143,7 +143,7 @@ func (r *run) program(name string, args ...string) *program {
 			text, err := os.ReadFile(p.log)
 			r.t.Logf("--- %s: %v\n%s", name, err, text[max(0, len(text)-4000):])
 		}
-		p.end(syscall.SIGTERM)
+		p.end(syscall.SIGKILL)
 	})
 	return p
 }

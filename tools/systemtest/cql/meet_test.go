@@ -28,7 +28,7 @@ func TestWhoEndsAnUploadIsToldSoWhenManyMeet(t *testing.T) {
 	defer cancel()
 	third(t)
 	empty(t, clock.System{})
-	stores := writers(t, func(context.Context, string) {})
+	stores := writers(t, nil)
 	bucket := uuid.New()
 	require.NoError(t, stores[0].CreateBucket(ctx, meta.Bucket{ID: bucket, Name: "meetings"}))
 	unknown := 0

@@ -160,11 +160,11 @@ func (r *run) led() {
 	r.t.Helper()
 	r.until("all nodes report to an active rebalancer", func() error {
 		status, err := r.Status(r.t.Context())
+		if err == nil {
+			err = known(status)
+		}
 		if err != nil {
 			return err
-		}
-		if status.GetLayout() == 0 || len(status.GetNodes()) == 0 {
-			return fmt.Errorf("the status is not known: %s", status.GetProblem())
 		}
 		for _, n := range status.GetNodes() {
 			if n.GetLayout() != status.GetLayout() {

@@ -47,12 +47,17 @@ func (r *run) settled() {
 	})
 }
 
+// known is an error while no rebalancer says which layout is in force and which nodes there are.
+func known(status *adminv1.GetStatusResponse) error {
+	if status.GetLayout() == 0 || len(status.GetNodes()) == 0 {
+		return fmt.Errorf("the status is not known: %s", status.GetProblem())
+	}
+	return nil
+}
+
 // unsettled says what is left to do.
 func (r *run) unsettled(status *adminv1.GetStatusResponse) error {
-	var errs []error
-	if status.GetLayout() == 0 || len(status.GetNodes()) == 0 {
-		errs = append(errs, fmt.Errorf("the status is not known: %s", status.GetProblem()))
-	}
+	errs := []error{known(status)}
 	if status.GetOldestLayout() != status.GetLayout() {
 		errs = append(errs, fmt.Errorf("layouts %d to %d are in force, and wait for %v", status.GetOldestLayout(), status.GetLayout(), status.GetWaiting()))
 	}

@@ -9,13 +9,22 @@ import (
 
 const ms = time.Millisecond
 
-func check(t *testing.T, entries ...entry) error {
-	t.Helper()
+func recorded(entries ...entry) *Load {
 	l := New(Config{Seed: 1})
 	for _, e := range entries {
 		l.record("key", e)
 	}
-	return l.Check(t.TempDir())
+	return l
+}
+
+func check(t *testing.T, entries ...entry) error {
+	t.Helper()
+	return recorded(entries...).Check(t.TempDir())
+}
+
+func checkShared(t *testing.T, entries ...entry) error {
+	t.Helper()
+	return recorded(entries...).check(shared.ToModel(), t.TempDir())
 }
 
 func wrote(etag string, call, end time.Duration, o outcome) entry {
@@ -52,23 +61,16 @@ func TestHistoriesThatNothingExplains(t *testing.T) {
 }
 
 func TestADatabaseMayTakeBackWhatWasNotAnswered(t *testing.T) {
-	checkShared := func(entries ...entry) error {
-		l := New(Config{Seed: 1})
-		for _, e := range entries {
-			l.record("key", e)
-		}
-		return l.check(shared.ToModel(), t.TempDir())
-	}
 	first, lost := wrote("a", 0, 1, happened), wrote("b", 2, 3, unknown)
-	require.NoError(t, checkShared(first, lost, saw("b", 4, 5), saw("a", 6, 7), saw("a", 8, 9)))
-	require.NoError(t, checkShared(first, lost, saw("b", 4, 5), saw("b", 6, 7)))
+	require.NoError(t, checkShared(t, first, lost, saw("b", 4, 5), saw("a", 6, 7), saw("a", 8, 9)))
+	require.NoError(t, checkShared(t, first, lost, saw("b", 4, 5), saw("b", 6, 7)))
 	for name, entries := range map[string][]entry{
 		"it comes again":                   {first, lost, saw("b", 4, 5), saw("a", 6, 7), saw("b", 8, 9)},
 		"an answered write is taken back":  {first, wrote("b", 2, 3, happened), saw("b", 4, 5), saw("a", 6, 7)},
 		"what is written above it is lost": {first, lost, saw("b", 4, 5), wrote("c", 6, 7, happened), saw("a", 8, 9)},
 		"the same is written, and is lost": {first, lost, saw("b", 4, 5), wrote("b", 6, 7, happened), saw("a", 8, 9)},
 	} {
-		require.ErrorContains(t, checkShared(entries...), "no order", name)
+		require.ErrorContains(t, checkShared(t, entries...), "no order", name)
 	}
 }
 

@@ -93,18 +93,18 @@ func source(i int) string { return fmt.Sprintf("sources/%d", i) }
 
 const sources = 4
 
-// Prepare stores what copies are made from. It comes before the first [Load.Run].
+// Prepare stores what copies are made from, as patiently as S3 clients are. It comes before the first [Load.Run].
 func (l *Load) Prepare(ctx context.Context) error {
 	rng := rand.New(rand.NewPCG(l.Seed, math.MaxUint64))
 	for i := range sources {
 		data := randomBody(rng, []int{10, 40_000, 1<<20 + 5, 3 << 20}[i])
 		l.remember(etagOf(data), data)
-		resp, err := l.Client.Do(ctx, s3client.Request{Method: "PUT", Bucket: l.Bucket, Key: source(i), Body: data})
+		resp, _, err := l.Client.Patiently(ctx, s3client.Request{Method: "PUT", Bucket: l.Bucket, Key: source(i), Body: data})
 		if err != nil {
 			return err
 		}
 		if resp.Status != 200 {
-			return fmt.Errorf("put %s: %d %s", source(i), resp.Status, resp.Code)
+			return fmt.Errorf("put %s: %d %s: %s", source(i), resp.Status, resp.Code, resp.Body)
 		}
 		l.mu.Lock()
 		l.equal[-1-i] = data

@@ -106,8 +106,11 @@ func TestTheAdminServerAsksForItsToken(t *testing.T) {
 				require.NoError(t, err)
 				token = strings.TrimSpace(string(text))
 			}
-			status, _ := fetch(t, "http://"+s.admin+"/healthz", "")
-			require.Equal(t, 200, status, "health is open")
+			s.until("a good health, which is open", time.Minute, func() bool {
+				status, _ := fetch(t, "http://"+s.admin+"/healthz", "")
+				require.Contains(t, []int{200, 503}, status)
+				return status == 200
+			})
 			for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
 				for _, wrong := range []string{"", "wrong", token[:len(token)-1]} {
 					status, body := fetch(t, "http://"+s.admin+path, wrong)
