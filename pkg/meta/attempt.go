@@ -33,7 +33,8 @@ const (
 	AttemptUnknown  AttemptState = iota // nothing
 	AttemptOpen                         // an upload that is under way
 	AttemptComplete                     // an object
-	AttemptGarbage                      // what was replaced, deleted or aborted; the sweeper removes its references
+	// AttemptGarbage is what was replaced, deleted or aborted; the sweeper removes its references. So is what the metadata has, but damaged.
+	AttemptGarbage
 )
 
 // Attempt is what an attempt belongs to. Of one that is unknown only the ID is set.

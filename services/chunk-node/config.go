@@ -33,7 +33,7 @@ type Config struct {
 	RepairInterval time.Duration `conf:"repair-interval" help:"how often the node compares what it holds with the other owners; it also does so after a start and with each node that returns" min:"1s"`
 
 	CollectAll  time.Duration `conf:"long-collection-interval" help:"time between two rounds in which the node asks the metadata about every reference it has, to find those that belong to nothing; 0: only when the operator asks for one" min:"0s"`
-	CollectWait time.Duration `conf:"long-collection-wait" help:"for how long the metadata must not know what a reference belongs to before the reference is removed; the time in which the node runs counts. A write must begin in far less" min:"1s"`
+	CollectWait time.Duration `conf:"long-collection-wait" help:"for how long the metadata must not know what a reference belongs to before the reference is removed; the time in which the node runs counts. A gateway gives a write up that does not begin within an hour" min:"2h"`
 	Trash       time.Duration `conf:"trash" help:"how long a chunk is kept after its last reference was removed because the metadata does not know what it belongs to" min:"1s"`
 
 	report.Config `conf:""`

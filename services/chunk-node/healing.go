@@ -2,6 +2,7 @@ package chunknode
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 
@@ -15,11 +16,27 @@ import (
 // 50 ms, and few enough that clients' requests find the disks free.
 const inFlight = 4
 
+// waitEnv names the variable by which a test has a node wait for less than the setting long-collection-wait allows, as a duration. It is no
+// setting: who sets it otherwise loses what writes have stored that are slow to begin.
+const waitEnv = "GARAGE_DEBUG_LONG_COLLECTION_WAIT"
+
+func (s *Service) collectWait() (time.Duration, error) {
+	text := os.Getenv(waitEnv)
+	if text == "" {
+		return s.config.CollectWait, nil
+	}
+	d, err := time.ParseDuration(text)
+	return d, errors.Wrap(errors.Invalid, err, "%s", waitEnv)
+}
+
 // openTasks makes the tasks, which Run runs.
 func (s *Service) openTasks() error {
 	ctx, c, d := context.Background(), &s.config, &s.deps
-	var err error
-	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: c.CollectWait}, heal.Deps{
+	wait, err := s.collectWait()
+	if err != nil {
+		return err
+	}
+	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: wait}, heal.Deps{
 		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy, Metadata: d.Metadata, ClusterID: d.ClusterID,
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ func (c *changes) decide(o *op) error {
 	if err != nil {
 		return err
 	}
-	if o.kind == opWant || o.kind == opTrash {
+	if o.kind == opWant || o.kind == opTrash || o.kind == opUntrash {
 		for _, o.ref = range o.refs {
 			next, e, err := c.ask(o, r)
 			if err == nil {
@@ -49,17 +49,13 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 	case opPut, opPutRef, opWant:
 		return c.askPut(o, r)
 	case opDelete, opTrash:
-		others := false
-		if r.Known() && r.Unreferenced.IsZero() {
-			if others, err = c.live(r, o.hash, &o.ref); err != nil {
-				return next, e, err
-			}
+		return c.askDelete(o, r)
+	case opUntrash:
+		ref, err := c.ref(r, o.hash, o.ref)
+		if err != nil {
+			return next, e, err
 		}
-		if o.kind == opTrash {
-			next, e = r.Trash(others, c.now)
-		} else {
-			next, e = r.Delete(others, c.now)
-		}
+		next, e = r.Untrash(ref, c.now)
 	case opDrop:
 		refs, err := c.refs(r, o.hash)
 		if err != nil {
@@ -90,13 +86,32 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 	return next, e, err
 }
 
+func (c *changes) askDelete(o *op, r *record) (next state.Chunk, e state.Effects, err error) {
+	others := false
+	if r.Known() && r.Unreferenced.IsZero() {
+		if others, err = c.live(r, o.hash, &o.ref); err != nil {
+			return next, e, err
+		}
+	}
+	if o.kind == opDelete {
+		next, e = r.Delete(others, c.now)
+		return next, e, nil
+	}
+	ref, err := c.ref(r, o.hash, o.ref)
+	if err != nil {
+		return next, e, err
+	}
+	next, e = r.Trash(ref, others, c.now)
+	return next, e, nil
+}
+
 func (c *changes) askPut(o *op, r *record) (next state.Chunk, e state.Effects, err error) {
 	ref, err := c.ref(r, o.hash, o.ref)
 	if err != nil {
 		return next, e, err
 	}
 	intact := false
-	if ref != state.Removed && r.Place != state.Nowhere {
+	if (ref == state.Unknown || ref == state.Live) && r.Place != state.Nowhere {
 		if intact, err = c.intact(o.hash, r); err != nil {
 			return next, e, err
 		}
@@ -137,6 +152,13 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 			return err
 		}
 	}
+	if e.Recall {
+		c.key = appendRefKey(c.key[:0], keyTombstone, o.hash, o.ref)
+		if err := c.batch.Delete(c.key, nil); err != nil {
+			return err
+		}
+		r.touch(o.ref, state.Unknown)
+	}
 	if e.AddRef {
 		c.key = appendRefKey(c.key[:0], keyLive, o.hash, o.ref)
 		if err := c.batch.Set(c.key, nil, nil); err != nil {
@@ -150,10 +172,12 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 			return err
 		}
 		c.key[0] = keyTombstone
-		if err := c.batch.Set(c.key, appendTime(nil, c.now), nil); err != nil {
+		if err := c.batch.Set(c.key, appendTombstone(nil, c.now, e.ToTrash), nil); err != nil {
 			return err
 		}
-		r.touch(o.ref, state.Removed)
+		if r.touch(o.ref, state.Removed); e.ToTrash {
+			r.touch(o.ref, state.InTrash)
+		}
 	}
 	if e.Unrefer {
 		if err := c.unrefer(o, r); err != nil {
@@ -304,7 +328,7 @@ func (c *changes) expire(o *op) error {
 	c.key = appendRefKey(c.key[:0], keyTombstone, o.hash, o.ref)
 	expired := false
 	if _, err := lookup(c.v.db, c.key, func(p []byte) error {
-		expired = len(p) == 8 && c.v.o.Rules.Expired(parseTime(p), c.now)
+		expired = c.v.expired(p, c.now)
 		return nil
 	}); err != nil || !expired {
 		return err

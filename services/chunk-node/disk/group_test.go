@@ -42,7 +42,7 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 			k := chunks[i]
 			template := op{hash: k.hash, ref: chunktest.Ref(10_000*i + round/4*3 + r.Intn(6)), owner: uuid.UUID{1}}
 			template.kind = []opKind{opPut, opPut, opPutRef, opDelete, opDelete, opRepair, opSuspect, opOwe, opPaid, opCollect, opExpire,
-				opWant, opTried, opTrash, opDrop}[r.Intn(15)]
+				opWant, opTried, opTrash, opUntrash, opDrop}[r.Intn(16)]
 			known, err := entryOf(stores[1].volumes[0].db, k.hash)
 			require.NoError(t, err)
 			template.since, template.trashed = known.Unreferenced, known.Trashed

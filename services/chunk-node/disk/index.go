@@ -25,7 +25,7 @@ const (
 	keyPending   = 'q' // time unreferenced, hash → nothing: waits for collection
 	keyTrash     = 'r' // the same, of a chunk that is kept for longer
 	keySearch    = 's' // hash → state.Search, of a chunk for which a good copy is looked for
-	keyTombstone = 't' // hash, reference → time of removal
+	keyTombstone = 't' // hash, reference → time of removal, and a byte behind it if the reference can be had back
 )
 
 const (
@@ -120,6 +120,24 @@ func parseTime(p []byte) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(micro))
+}
+
+func appendTombstone(p []byte, t time.Time, inTrash bool) []byte {
+	if p = appendTime(p, t); inTrash {
+		p = append(p, 1)
+	}
+	return p
+}
+
+// parseTombstone returns the time of removal, and whether the reference can be had back. A malformed one is of no time: it stays.
+func parseTombstone(p []byte) (removed time.Time, ref state.Ref) {
+	switch len(p) {
+	case 8:
+		return parseTime(p), state.Removed
+	case 9:
+		return parseTime(p), state.InTrash
+	}
+	return time.Time{}, state.Removed
 }
 
 func appendEntry(p []byte, c state.Chunk) []byte {

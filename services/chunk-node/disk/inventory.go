@@ -116,6 +116,31 @@ func (s *Store) Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash,
 	return all, err
 }
 
+// Trashed implements heal.Local.
+func (s *Store) Trashed(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Entry, err error) {
+	limits := partitionBounds(keyTombstone, p)
+	if after != (chunk.Hash{}) { // all keys of the hash itself are behind it
+		limits.LowerBound = bounds(hashKey(keyTombstone, after)).UpperBound
+	}
+	err = s.scan(ctx, p, func(v *volume) error {
+		return eachIn(ctx, v.db, limits, func(key, value []byte) (bool, error) {
+			if _, ref := parseTombstone(value); ref != state.InTrash {
+				return true, nil
+			}
+			if h := chunk.Hash(key[1:]); len(all) == 0 || all[len(all)-1].Hash != h {
+				if len(all) == limit {
+					return false, nil
+				}
+				all = append(all, chunk.Entry{Hash: h})
+			}
+			e := &all[len(all)-1]
+			e.Refs = append(e.Refs, parseRef(key[1+chunk.HashSize:]))
+			return true, nil
+		})
+	})
+	return all, err
+}
+
 // Chunk implements heal.Local.
 func (s *Store) Chunk(ctx context.Context, h chunk.Hash) (e chunk.Entry, err error) {
 	v, err := s.enter(ctx, h)

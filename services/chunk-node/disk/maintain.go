@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"sync"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -125,6 +126,12 @@ func (s *Store) Expire(ctx context.Context) (int, error) {
 	return s.onEach(func(v *volume) (int, error) { return v.expire(ctx) })
 }
 
+// expired reports whether a tombstone with this value may be forgotten.
+func (v *volume) expired(value []byte, now time.Time) bool {
+	removed, ref := parseTombstone(value)
+	return !removed.IsZero() && v.o.Rules.Expired(ref, removed, now)
+}
+
 func (v *volume) expire(ctx context.Context) (n int, err error) {
 	if err := v.failed(); err != nil {
 		return 0, err
@@ -132,7 +139,7 @@ func (v *volume) expire(ctx context.Context) (n int, err error) {
 	w, now := v.walk(ctx), v.o.Clock.Now()
 	err = v.each([]byte{keyTombstone}, func(key, value []byte) bool {
 		n++
-		if len(value) == 8 && v.o.Rules.Expired(parseTime(value), now) {
+		if v.expired(value, now) {
 			w.submit(&op{kind: opExpire, hash: chunk.Hash(key[1:]), ref: parseRef(key[1+chunk.HashSize:])})
 		}
 		return !w.stop()

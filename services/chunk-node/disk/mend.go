@@ -28,6 +28,28 @@ func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
 	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs})
 }
 
+// Untrash implements heal.Local.
+func (s *Store) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	return s.submit(ctx, &op{kind: opUntrash, hash: h, refs: refs})
+}
+
+// InTrash implements heal.Local.
+func (s *Store) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (in bool, err error) {
+	v, err := s.enter(ctx, h)
+	if err != nil {
+		return false, err
+	}
+	defer s.leave()
+	if _, err := lookup(v.db, appendRefKey(nil, keyTombstone, h, ref), func(p []byte) error {
+		_, removed := parseTombstone(p)
+		in = removed == state.InTrash
+		return nil
+	}); err != nil {
+		return false, indexDamaged(h, err)
+	}
+	return in, nil
+}
+
 // wantSize is about how many bytes a chunk takes in the index without its blob.
 const wantSize = 256
 

@@ -180,6 +180,52 @@ func TestTheTrashKeepsAChunk(t *testing.T) {
 	requireConsistent(t, s)
 }
 
+func TestWhatTheTrashHasCanBeHadBack(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
+	c := clock.NewManual(time.Unix(1_700_000_000, 0))
+	o.Clock = c
+	s, ctx := open(t, o), t.Context()
+	h, b := chunktest.Chunk(1, 1000)
+	refs := []chunk.Ref{chunktest.Ref(1), chunktest.Ref(2), chunktest.Ref(3)}
+	for _, ref := range refs {
+		chunktest.RequirePut(t, s, h, b, ref)
+	}
+	require.NoError(t, s.Trash(ctx, h, refs[:2]))
+	require.NoError(t, s.Delete(ctx, h, refs[2]))
+	c.Advance(state.DefaultTrash - time.Second)
+	for _, work := range []func(context.Context) (int, error){s.Collect, s.Expire} {
+		_, err := work(ctx)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Close())
+	s = open(t, o)
+	for i, in := range []bool{true, true, false} {
+		trashed, err := s.InTrash(ctx, h, refs[i])
+		require.NoError(t, err)
+		require.Equal(t, in, trashed)
+	}
+	for after, want := range map[chunk.Hash][]chunk.Entry{{}: {{Hash: h, Refs: refs[:2]}}, h: nil} {
+		all, err := s.Trashed(ctx, h.Partition(), after, 10)
+		require.NoError(t, err)
+		require.Equal(t, want, all)
+	}
+	require.NoError(t, s.Untrash(ctx, h, refs))
+	e, err := s.Chunk(ctx, h)
+	require.NoError(t, err)
+	require.Equal(t, refs[:2], e.Refs, "what was deleted stays so")
+	c.Advance(2 * time.Second)
+	_, err = s.Collect(ctx)
+	require.NoError(t, err)
+	chunktest.RequireGet(t, s, h, b)
+	require.NoError(t, s.Trash(ctx, h, refs[:1]))
+	require.NoError(t, s.Delete(ctx, h, refs[0]))
+	trashed, err := s.InTrash(ctx, h, refs[0])
+	require.NoError(t, err)
+	require.False(t, trashed, "a deletion is final")
+	requireConsistent(t, s)
+}
+
 func TestNotesOutliveADisk(t *testing.T) {
 	fs := memFS(t)
 	o := options(fs)

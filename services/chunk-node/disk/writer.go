@@ -27,6 +27,7 @@ const (
 	opWant
 	opTried
 	opTrash
+	opUntrash
 	opDrop
 )
 
@@ -35,7 +36,7 @@ type op struct {
 	kind       opKind
 	hash       chunk.Hash
 	ref        chunk.Ref
-	refs       []chunk.Ref  // opWant, opTrash, opDrop
+	refs       []chunk.Ref  // opWant, opTrash, opUntrash, opDrop
 	owner      chunk.NodeID // opOwe, opPaid; opPut, opPutRef: whom the node stands in for
 	offered    content      // opPut, opRepair
 	temporary  string       // file of the offered content, if it is to be a file

@@ -20,12 +20,13 @@ const (
 	keepEvery = 16
 )
 
-// collectNote is how far the long collection is.
+// collectNote is how far the long collection is. Durations of it are times for which the node has run.
 type collectNote struct {
-	Ran     time.Duration   `json:"ran"`  // for which the node has run, as far as it was noted
-	Next    time.Duration   `json:"next"` // when the next round begins, in the same time
+	Ran     time.Duration   `json:"ran"`  // now, as far as it was noted
+	Next    time.Duration   `json:"next"` // when the next round begins
 	Phase   collectPhase    `json:"phase,omitempty"`
-	At      chunk.Partition `json:"at"` // where to go on
+	At      chunk.Partition `json:"at"`    // where to go on
+	Start   time.Duration   `json:"start"` // when the round began: what is due then is due in all of it
 	Began   time.Time       `json:"began"`
 	Ended   time.Time       `json:"ended"`
 	Total   int64           `json:"total"`      // chunks, when the round began
@@ -34,7 +35,14 @@ type collectNote struct {
 	Unknown int64           `json:"unknown"`    // references of attempts that metadata does not know
 	Due     int64           `json:"due"`        // of these, since long enough
 	Removed int64           `json:"removed"`    // of these
-	Refused bool            `json:"refused,omitempty"`
+	Back    int64           `json:"back"`       // references had back from the trash
+	Refused *refusal        `json:"refused,omitempty"`
+}
+
+// refusal is why a round removed nothing, as the operator was told: a confirmation is one of these figures.
+type refusal struct {
+	Unknown int64         `json:"unknown"`
+	At      time.Duration `json:"at"`
 }
 
 type collectPhase uint8
@@ -46,8 +54,9 @@ const (
 )
 
 // collection is the task that removes references of attempts that metadata does not know (long collection). A round first looks at all
-// references and notes which attempts are not known; then it removes the references of those that were not known for long enough, unless these
-// are so many that metadata is more likely wrong than they. See the package's documentation for why that is safe.
+// references, notes which attempts are not known, and has back from the trash what is known after all; then it removes the references of those that
+// were not known for long enough when it began, unless so many are not known that metadata is more likely wrong than they.
+// See the package's documentation for why that is safe.
 //
 // It measures by the time for which the node has run (Ran), which it adds up itself from the monotonic clock: a clock that is set, or that was wrong
 // after a start, makes nothing older than it is.
@@ -91,12 +100,15 @@ func (c *collection) Pass(ctx context.Context, p *tasks.Progress) (time.Duration
 		c.note.Phase, c.note.At, c.kept = removing, 0, 0
 	}
 	switch {
-	case !mayRemove(c.note.Refs, c.note.Removed, c.note.Due-c.note.Removed) && !p.Confirmed():
-		c.note.Refused = true
-	case c.note.Due > 0:
+	case c.note.Due == 0:
+		c.note.Refused = nil
+	case tooMany(c.note.Refs, c.note.Unknown) && !(p.Confirmed() && c.note.Refused.covers(c.note)):
+		c.note.Refused = &refusal{Unknown: c.note.Unknown, At: c.note.Ran}
+	default:
 		if err := c.each(ctx, p, c.remove); err != nil {
 			return 0, err
 		}
+		c.note.Refused = nil
 	}
 	return c.end(ctx, p, answers)
 }
@@ -120,7 +132,7 @@ func (c *collection) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.note = collectNote{Ran: c.note.Ran, Next: c.note.Next, Phase: looking, Began: c.deps.Clock.Now(), Total: status.Chunks}
+	c.note = collectNote{Ran: c.note.Ran, Next: c.note.Next, Start: c.note.Ran, Phase: looking, Began: c.deps.Clock.Now(), Total: status.Chunks, Refused: c.note.Refused}
 	return c.keep(ctx)
 }
 
@@ -132,8 +144,8 @@ func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64)
 	}
 	p.End(c.note.Ended, answers)
 	c.tell(p)
-	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed)
-	if c.note.Refused {
+	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed, "had_back", c.note.Back)
+	if c.note.Refused != nil {
 		log.Warn("so many references belong to nothing that metadata knows that none is removed until an operator says so")
 	} else {
 		log.Info("metadata was asked about every reference here")
@@ -144,9 +156,9 @@ func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64)
 // tell says what the last round has left.
 func (c *collection) tell(p *tasks.Progress) {
 	switch left := c.note.Unknown - c.note.Removed; {
-	case c.note.Refused:
-		p.Stuck("%d of %d references belong to nothing that metadata knows, for %v and longer: if it is whole, and no snapshot is to be "+
-			"restored, say so with garage collect --long --confirm", c.note.Due, c.note.Refs, c.config.CollectWait)
+	case c.note.Refused != nil:
+		p.Stuck("%d of %d references belong to nothing that metadata knows, %d of them for %v and longer: if it is whole, and no snapshot is to be "+
+			"restored, say so within a day with garage collect --long --confirm", c.note.Unknown, c.note.Refs, c.note.Due, c.config.CollectWait)
 	case left > 0:
 		p.Note("%d references belong to nothing that metadata knows; each is removed when that was so for %v", left, c.config.CollectWait)
 	}
@@ -186,7 +198,7 @@ func (c *collection) each(ctx context.Context, p *tasks.Progress, do func(contex
 	return nil
 }
 
-// look finds out which attempts of a partition metadata does not know.
+// look finds out which attempts of a partition metadata does not know, and has back from the trash what it knows.
 func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
 	before, err := c.suspectsOf(ctx, partition)
 	if err != nil {
@@ -208,7 +220,6 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 	if err != nil {
 		return err
 	}
-	asked := c.note.Ran
 	unknown, err := c.ask(ctx, slices.Collect(maps.Keys(refs)))
 	if err != nil {
 		return err
@@ -224,14 +235,50 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 		c.note.Refs += n
 		if unknown[id] {
 			c.note.Unknown += n
-			if now.due(id, asked, c.config.CollectWait) {
+			if now.due(id, c.note.Start, c.config.CollectWait) {
 				c.note.Due += n
 			}
 		}
 	}
 	c.note.Chunks += chunks
 	p.Add(chunks, 0)
-	return nil
+	return c.haveBack(ctx, partition)
+}
+
+// haveBack takes those references of a partition out of the trash of which metadata knows the attempt: it was wrong when they went.
+func (c *collection) haveBack(ctx context.Context, partition chunk.Partition) error {
+	for after := (chunk.Hash{}); ; {
+		trashed, err := c.local.Trashed(ctx, partition, after, page)
+		if err != nil || len(trashed) == 0 {
+			return err
+		}
+		attempts := make(map[uuid.UUID]bool)
+		for _, entry := range trashed {
+			for _, ref := range entry.Refs {
+				attempts[ref.Attempt] = true
+			}
+		}
+		unknown, err := c.ask(ctx, slices.Collect(maps.Keys(attempts)))
+		if err != nil {
+			return err
+		}
+		for _, entry := range trashed {
+			known := slices.DeleteFunc(entry.Refs, func(ref chunk.Ref) bool { return unknown[ref.Attempt] })
+			if len(known) == 0 {
+				continue
+			}
+			c.deps.Logger.Warn("references in the trash belong to something that metadata knows after all, and are had back", "chunk", entry.Hash,
+				"references", len(known), "first", known[0])
+			if err := c.local.Untrash(ctx, entry.Hash, known); err != nil {
+				return errors.Annotate(err, "having the chunk %v back from the trash", entry.Hash)
+			}
+			c.note.Back += int64(len(known))
+		}
+		if len(trashed) < page {
+			return nil
+		}
+		after = trashed[len(trashed)-1].Hash
+	}
 }
 
 func suspectsNote(partition chunk.Partition) string {
@@ -243,16 +290,21 @@ func (c *collection) suspectsOf(ctx context.Context, partition chunk.Partition) 
 	if err != nil {
 		return nil, errors.Annotate(err, "reading what metadata did not know")
 	}
-	return decodeSuspects(value)
+	known, err := decodeSuspects(value)
+	if err != nil {
+		c.deps.Logger.Warn("a note about what metadata does not know is damaged: its waits begin anew", "partition", partition, "error", err)
+		return nil, nil
+	}
+	return known, nil
 }
 
-// remove removes the references in a partition of attempts that were not known for long enough, and are not now.
-func (c *collection) remove(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
+// remove removes the references in a partition of attempts that were not known for long enough when the round began, and are not now.
+func (c *collection) remove(ctx context.Context, _ *tasks.Progress, partition chunk.Partition) error {
 	before, err := c.suspectsOf(ctx, partition)
 	if err != nil {
 		return err
 	}
-	due := before.allDue(c.note.Ran, c.config.CollectWait)
+	due := before.allDue(c.note.Start, c.config.CollectWait)
 	if len(due) == 0 {
 		return nil
 	}
@@ -262,12 +314,12 @@ func (c *collection) remove(ctx context.Context, p *tasks.Progress, partition ch
 		return err
 	}
 	return c.chunks(ctx, partition, func(h chunk.Hash) error {
-		return c.yield(ctx, func() error { return c.trash(ctx, p, h, unknown) })
+		return c.yield(ctx, func() error { return c.trash(ctx, h, unknown) })
 	})
 }
 
 // trash removes the references of a chunk that are of these attempts.
-func (c *collection) trash(ctx context.Context, p *tasks.Progress, h chunk.Hash, unknown map[uuid.UUID]bool) error {
+func (c *collection) trash(ctx context.Context, h chunk.Hash, unknown map[uuid.UUID]bool) error {
 	entry, err := c.local.Chunk(ctx, h)
 	if errors.Is(err, errors.NotFound) {
 		return nil
@@ -279,14 +331,10 @@ func (c *collection) trash(ctx context.Context, p *tasks.Progress, h chunk.Hash,
 	if len(refs) == 0 {
 		return nil
 	}
-	if !mayRemove(c.note.Refs, c.note.Removed, int64(len(refs))) && !p.Confirmed() {
-		c.note.Refused = true
-		return nil
+	if c.note.Removed+int64(len(refs)) > c.note.Due {
+		return nil // some came since they were counted: the next round counts them
 	}
 	c.note.Removed += int64(len(refs))
-	if err := c.keep(ctx); err != nil {
-		return err
-	}
 	c.deps.Logger.Info("references belong to nothing that metadata knows, and go to the trash", "chunk", h, "references", len(refs), "first", refs[0])
 	return errors.Annotate(c.local.Trash(ctx, h, refs), "removing references of the chunk %v", h)
 }

@@ -232,6 +232,77 @@ func TestTooManyReferencesGoOnlyWhenTheOperatorSaysSo(t *testing.T) {
 	require.Equal(t, chunk.Idle, n.task(chunk.LongCollection).State)
 }
 
+// A confirmation is about what the operator was told, not about what comes later.
+func TestAConfirmationIsForWhatWasTold(t *testing.T) {
+	confirmed := func(change func(c *cluster, n *node)) (kept int64) {
+		c := newCluster(t, 1)
+		c.publish(1, c.nodes...)
+		n := c.nodes[0]
+		for range 100 {
+			c.put(100)
+		}
+		known := c.refs
+		c.refs = make(map[chunk.Hash]map[chunk.Ref]bool)
+		for h, refs := range known {
+			if c.refs[h] = refs; len(c.refs) == 90 {
+				break
+			}
+		}
+		for range 2 {
+			c.longCollect(n)
+			c.clock.Advance(25 * time.Hour)
+		}
+		c.longCollect(n)
+		require.Contains(t, n.task(chunk.LongCollection).Note, "10 of 100 references")
+		change(c, n)
+		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+		require.NoError(t, err)
+		c.heal(1, chunk.LongCollection)
+		return n.status().Chunks
+	}
+	require.EqualValues(t, 90, confirmed(func(*cluster, *node) {}))
+	require.EqualValues(t, 100, confirmed(func(c *cluster, n *node) { c.refs = nil }), "now it knows nothing at all")
+	require.EqualValues(t, 100, confirmed(func(c *cluster, n *node) {
+		n.runner.Step(t.Context(), chunk.LongCollection)
+		c.clock.Advance(25 * time.Hour)
+	}), "that was yesterday")
+}
+
+// The metadata was wrong, and an operator confirmed what it said: it can be put right within the week.
+func TestWhatMetadataKnowsAfterAllIsHadBackFromTheTrash(t *testing.T) {
+	c := newCluster(t, 3)
+	c.publish(3, c.nodes...)
+	for range 50 {
+		c.put(100)
+	}
+	known := c.refs
+	c.refs = nil
+	wrong := c.nodes[:2]
+	for range 2 {
+		c.longCollect(wrong...)
+		c.clock.Advance(25 * time.Hour)
+	}
+	c.longCollect(wrong...)
+	for _, n := range wrong {
+		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+		require.NoError(t, err)
+		c.heal(1, chunk.LongCollection)
+		require.Zero(t, n.status().Chunks)
+	}
+	c.heal(3) // they compare what they hold with the third
+	require.EqualValues(t, 50, c.nodes[2].status().Chunks, "what is in the trash of one node is not taken from another")
+	c.refs = known
+	c.clock.Advance(5 * 24 * time.Hour)
+	c.longCollect(c.nodes...)
+	for _, n := range c.nodes {
+		require.EqualValues(t, 50, n.status().Chunks)
+		require.Zero(t, n.status().Trashed)
+	}
+	c.clock.Advance(30 * 24 * time.Hour)
+	c.heal(3)
+	c.requireWhole()
+}
+
 func TestARestartGoesOnWithALongCollectionAndCountsNoTimeInWhichTheNodeWasOff(t *testing.T) {
 	c, n, h, ref := collected(t)
 	c.longCollect(n)

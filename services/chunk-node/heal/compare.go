@@ -164,7 +164,7 @@ func (r *repair) compareBucket(ctx context.Context, p *tasks.Progress, a *layout
 }
 
 // take takes over the references of a chunk that the other node has and this one lacks, and wants the chunk if it is not there. What was
-// removed here is removed there.
+// removed here is removed there, unless it is in the trash.
 func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, id chunk.NodeID, theirs chunk.Entry) error {
 	mine, err := r.local.Chunk(ctx, theirs.Hash)
 	if err != nil && !errors.Is(err, errors.NotFound) {
@@ -182,7 +182,15 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 		case outcome == chunk.SendData:
 			wanted = append(wanted, ref)
 		case outcome == chunk.Gone:
-			err := r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) error { return peer.Delete(ctx, theirs.Hash, ref) })
+			// What went into the trash here is for the other node to find out itself: one that is wrong takes no other with it.
+			trashed, err := r.local.InTrash(ctx, theirs.Hash, ref)
+			if err != nil {
+				return err
+			}
+			if trashed {
+				continue
+			}
+			err = r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) error { return peer.Delete(ctx, theirs.Hash, ref) })
 			if err != nil {
 				return err
 			}

@@ -27,9 +27,15 @@ type Local interface {
 	// the chunk afterwards finds it gone.
 	Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still func() bool) (dropped bool, err error)
 
-	// Trash removes references as Delete does. A chunk that has none left after it is kept for longer than one whose last reference was
-	// deleted; Put, PutRef and Repair bring it back.
+	// Trash removes references as Delete does, but so that they can be had back: the chunk is kept for longer than others when it has none
+	// left, whichever went last.
 	Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
+	// Untrash takes Trash back for references to which nothing happened since.
+	Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
+	// InTrash reports whether a reference was removed by Trash and can be had back.
+	InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error)
+	// Trashed lists up to limit chunks of a partition with hashes above after, in order, and those of their references that are InTrash; fewer: the end.
+	Trashed(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) ([]chunk.Entry, error)
 
 	// Creditors are the nodes to which the node owes anything, in order.
 	Creditors(ctx context.Context) ([]chunk.NodeID, error)

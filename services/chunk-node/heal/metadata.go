@@ -69,6 +69,11 @@ func (c *collection) ask(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bo
 				c.known[a.ID] = true
 			}
 		}
+		if len(unknown) > 0 { // it may be another one since the round began
+			if err := c.rightMetadata(ctx); err != nil {
+				return nil, &metadataError{err}
+			}
+		}
 		// Clients ask metadata, too: it has most of the time for them.
 		if pause := min(3*c.deps.Clock.Now().Sub(began), longestPause); pause > 0 {
 			if err := clock.Sleep(ctx, c.deps.Clock, pause); err != nil {

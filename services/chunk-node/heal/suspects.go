@@ -69,8 +69,16 @@ func decodeSuspects(b []byte) (suspects, error) {
 	return s, nil
 }
 
-// askAbove: a round that would remove more than one in so many references asks the operator.
+// askAbove: a round that knows of more than one in so many references nothing asks the operator before it removes any.
 const askAbove = 100
 
-// mayRemove decides whether a round that has found so many references, and removed some, may remove more of them without being told to.
-func mayRemove(references, removed, more int64) bool { return (removed+more)*askAbove <= references }
+// tooMany decides whether so many references are of attempts that metadata does not know that it is more likely wrong.
+func tooMany(references, unknown int64) bool { return unknown*askAbove > references }
+
+// confirmWithin is how long what an operator was told may be confirmed.
+const confirmWithin = 24 * time.Hour
+
+// covers reports whether who was told of the refusal, and confirmed it, knew what is found now: about as much, in the same day.
+func (r *refusal) covers(n collectNote) bool {
+	return r != nil && n.Start-r.At <= confirmWithin && !tooMany(n.Refs, n.Unknown-r.Unknown)
+}

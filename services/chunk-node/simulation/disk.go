@@ -61,9 +61,12 @@ func (r *record) known() bool { return r.Known() }
 func (r *record) referenced() bool { return r.Known() && r.Unreferenced.IsZero() }
 
 // live are the live references, in order.
-func (r *record) live() (refs []chunk.Ref) {
+func (r *record) live() []chunk.Ref { return r.of(state.Live) }
+
+// of are the references in a state, in order.
+func (r *record) of(state state.Ref) (refs []chunk.Ref) {
 	for ref, s := range r.refs {
-		if s == state.Live {
+		if s == state {
 			refs = append(refs, ref)
 		}
 	}
@@ -131,11 +134,17 @@ func (d *disk) change(h chunk.Hash, decide func(r *record)) {
 
 // take notes the effects of a decision.
 func (r *record) take(next state.Chunk, e state.Effects, ref chunk.Ref, offered []byte) chunk.Outcome {
+	if e.Recall {
+		delete(r.refs, ref)
+	}
 	if e.AddRef {
 		r.refs[ref] = state.Live
 	}
 	if e.RemoveRef {
 		r.refs[ref] = state.Removed
+	}
+	if e.ToTrash {
+		r.refs[ref] = state.InTrash
 	}
 	if e.Unrefer {
 		maps.DeleteFunc(r.refs, func(_ chunk.Ref, s state.Ref) bool { return s == state.Live })
@@ -160,7 +169,7 @@ func (d *disk) clock() time.Time { return d.n.clock.Now() }
 
 // ref is what is known of a reference.
 func (d *disk) ref(r *record, ref chunk.Ref) state.Ref {
-	if known := r.refs[ref]; known != state.Removed || !d.n.w.Broken.Tombstones {
+	if known := r.refs[ref]; known == state.Unknown || known == state.Live || !d.n.w.Broken.Tombstones {
 		return known
 	}
 	return state.Unknown
@@ -232,7 +241,18 @@ func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
 		for _, ref := range refs {
 			d.n.w.model.trashed(d.n, ref)
 			others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
-			next, e := r.Chunk.Trash(others, d.clock())
+			next, e := r.Chunk.Trash(r.refs[ref], others, d.clock())
+			r.take(next, e, ref, nil)
+		}
+	})
+	return nil
+}
+
+// Untrash implements heal.Local.
+func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			next, e := r.Chunk.Untrash(r.refs[ref], d.clock())
 			r.take(next, e, ref, nil)
 		}
 	})

@@ -87,6 +87,24 @@ func (d *disk) Hashes(_ context.Context, p chunk.Partition, after chunk.Hash, li
 	return all, nil
 }
 
+// Trashed implements heal.Local.
+func (d *disk) Trashed(_ context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Entry, err error) {
+	d.read()
+	for _, h := range d.hashes(func(*record) bool { return true }) {
+		if refs := d.now.chunks[h].of(state.InTrash); len(refs) > 0 && h.Partition() == p && bytes.Compare(h[:], after[:]) > 0 && len(all) < limit {
+			all = append(all, chunk.Entry{Hash: h, Refs: refs})
+		}
+	}
+	return all, nil
+}
+
+// InTrash implements heal.Local.
+func (d *disk) InTrash(_ context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
+	d.read()
+	r := d.now.chunks[h]
+	return r != nil && r.refs[ref] == state.InTrash, nil
+}
+
 // Chunk implements heal.Local.
 func (d *disk) Chunk(_ context.Context, h chunk.Hash) (chunk.Entry, error) {
 	d.read()

@@ -17,7 +17,7 @@ const (
 type Rules struct {
 	Grace      time.Duration // how long a chunk is kept after its last reference went
 	Tombstones time.Duration // how long a removed reference is remembered
-	Trash      time.Duration // how long a chunk is kept after its last reference went by Trash
+	Trash      time.Duration // how long a chunk is kept after its last reference went, if one went by Trash; and how long that can be had back
 }
 
 // Place is where the good copy of a chunk's bytes is.
@@ -45,7 +45,7 @@ type Chunk struct {
 	Awaited      bool      // other nodes have references of it, and no copy has ever come here
 	Verified     time.Time // when its copy was last found good
 	Unreferenced time.Time // since when it has no reference; zero: it has, or there is no chunk
-	Trashed      bool      // its last reference went by Trash
+	Trashed      bool      // a reference of it went by Trash: it is kept for longer when the last one goes
 	Search       Search    // for a good copy; zero: none is looked for
 }
 
@@ -81,7 +81,10 @@ const (
 	Unknown Ref = iota
 	Live
 	Removed // there is a tombstone
+	InTrash // there is one of Trash: Untrash takes it back
 )
+
+func (r Ref) gone() bool { return r == Removed || r == InTrash }
 
 // Effects are what a decision wants done, besides keeping the new Chunk.
 type Effects struct {
@@ -89,6 +92,8 @@ type Effects struct {
 	Changed   bool // the Chunk differs from what was known
 	AddRef    bool // make the reference live
 	RemoveRef bool // make the reference a tombstone of this moment
+	ToTrash   bool // with RemoveRef: one that Untrash takes back
+	Recall    bool // remove the tombstone
 	Install   bool // put the offered copy in place, before anything refers to it
 	Discard   bool // drop the offered copy
 	Enqueue   bool // the chunk waits for collection since Chunk.Unreferenced
@@ -101,7 +106,7 @@ type Effects struct {
 // reference. intact says that the copy known of was found where it should be,
 // with its size.
 func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Effects) {
-	if ref == Removed {
+	if ref.gone() {
 		return c, Effects{Outcome: chunk.Gone, Discard: true}
 	}
 	if c.Place != Nowhere && intact {
@@ -109,7 +114,7 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 		e.Discard = true
 		return next, e
 	}
-	next := Chunk{Copy: offered, Verified: now}
+	next := Chunk{Copy: offered, Verified: now, Trashed: c.Trashed}
 	return next, Effects{
 		Outcome: chunk.Stored, Changed: true, AddRef: ref == Unknown, Install: true,
 		Dequeue: !c.Unreferenced.IsZero(),
@@ -120,7 +125,7 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 // where it should be, with its size.
 func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 	switch {
-	case ref == Removed:
+	case ref.gone():
 		return c, Effects{Outcome: chunk.Gone}
 	case c.Place == Nowhere:
 		return c, Effects{Outcome: chunk.SendData}
@@ -138,7 +143,7 @@ func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 
 // Want decides about a reference that another node has of a chunk of so many bytes. The copy may come later: it is looked for.
 func (c Chunk) Want(ref Ref, intact bool, length uint32, now time.Time) (Chunk, Effects) {
-	if ref == Removed {
+	if ref.gone() {
 		return c, Effects{}
 	}
 	next := c
@@ -167,7 +172,7 @@ func (c Chunk) referenced(now time.Time) (Chunk, Effects) {
 	if c.Unreferenced.IsZero() {
 		return c, Effects{}
 	}
-	c.Unreferenced, c.Trashed = time.Time{}, false
+	c.Unreferenced = time.Time{}
 	return c.searching(now), Effects{Changed: true, Dequeue: true}
 }
 
@@ -184,11 +189,29 @@ func (c Chunk) Delete(others bool, now time.Time) (Chunk, Effects) {
 	return c.searching(now), e
 }
 
-// Trash decides about the removal of a reference that nobody asked for and whose attempt nobody knows: as Delete does,
-// but a chunk that has none left is kept for longer.
-func (c Chunk) Trash(others bool, now time.Time) (Chunk, Effects) {
-	next, e := c.Delete(others, now)
-	next.Trashed = c.Trashed || e.Enqueue
+// Trash decides about the removal of a reference that nobody asked for and whose attempt nobody knows: as Delete does, but it can be taken
+// back, and the chunk is kept for longer, also where its other references go first by Delete.
+func (c Chunk) Trash(ref Ref, others bool, now time.Time) (Chunk, Effects) {
+	if ref == Removed {
+		return c, Effects{}
+	}
+	next := c
+	next.Trashed = c.Trashed || c.Known() && c.Unreferenced.IsZero()
+	next, e := next.Delete(others, now)
+	e.ToTrash, e.Changed = true, next != c
+	return next, e
+}
+
+// Untrash takes Trash back. Where nothing is left of the chunk, the reference is only forgotten, so that other nodes can bring both.
+func (c Chunk) Untrash(ref Ref, now time.Time) (Chunk, Effects) {
+	switch {
+	case ref != InTrash:
+		return c, Effects{}
+	case !c.Known():
+		return c, Effects{Recall: true}
+	}
+	next, e := c.referenced(now)
+	e.Recall, e.AddRef = true, true
 	return next, e
 }
 
@@ -242,9 +265,15 @@ func (c Chunk) Repair(live bool, offered Copy, now time.Time) (Chunk, Effects) {
 	if c.Place != Nowhere || !live {
 		return c, Effects{Discard: true}
 	}
-	next := Chunk{Copy: offered, Verified: now}
+	next := Chunk{Copy: offered, Verified: now, Trashed: c.Trashed}
 	return next, Effects{Changed: true, Install: true, Dequeue: !c.Unreferenced.IsZero()}
 }
 
 // Expired reports whether a tombstone of the moment removed may be forgotten.
-func (r Rules) Expired(removed, now time.Time) bool { return !now.Before(removed.Add(r.Tombstones)) }
+func (r Rules) Expired(ref Ref, removed, now time.Time) bool {
+	keep := r.Tombstones
+	if ref == InTrash {
+		keep = max(keep, r.Trash)
+	}
+	return !now.Before(removed.Add(keep))
+}

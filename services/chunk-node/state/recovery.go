@@ -27,7 +27,7 @@ func (c Chunk) Found(f File, live bool, now time.Time) (Chunk, Effects) {
 		next := c.searching(now)
 		return next, Effects{Discard: true, Changed: next != c}
 	case c.Place == Nowhere && f.Exists:
-		next := Chunk{Copy: f.Copy, Verified: now}
+		next := Chunk{Copy: f.Copy, Verified: now, Trashed: c.Trashed}
 		e := Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero()}
 		if !live {
 			next.Unreferenced = now

@@ -110,8 +110,8 @@ func TestWhatAStartFinds(t *testing.T) {
 }
 
 func TestTombstonesExpire(t *testing.T) {
-	require.False(t, rules.Expired(start, start.Add(DefaultTombstones-1)))
-	require.True(t, rules.Expired(start, start.Add(DefaultTombstones)))
+	require.False(t, rules.Expired(Removed, start, start.Add(DefaultTombstones-1)))
+	require.True(t, rules.Expired(Removed, start, start.Add(DefaultTombstones)))
 }
 
 func TestWantWaitsForACopy(t *testing.T) {
@@ -140,7 +140,7 @@ func TestWantOfWhatIsThereIsAReference(t *testing.T) {
 	idle := Chunk{Copy: file, Unreferenced: start, Trashed: true}
 	next, e := idle.Want(Unknown, true, 100, start)
 	require.Equal(t, Effects{Changed: true, AddRef: true, Dequeue: true}, e)
-	require.Equal(t, Chunk{Copy: file}, next)
+	require.Equal(t, Chunk{Copy: file, Trashed: true}, next)
 	_, e = Chunk{}.Want(Removed, false, 100, start)
 	require.Equal(t, Effects{}, e, "what was removed stays removed")
 	next, e = Chunk{Copy: file}.Want(Live, false, 100, start)
@@ -165,20 +165,54 @@ func TestDropNeedsTheSameReferences(t *testing.T) {
 }
 
 func TestTheTrashIsKeptLonger(t *testing.T) {
-	c, e := Chunk{Copy: file}.Trash(false, start)
-	require.Equal(t, Effects{RemoveRef: true, Changed: true, Enqueue: true}, e)
+	c, e := Chunk{Copy: file}.Trash(Live, false, start)
+	require.Equal(t, Effects{RemoveRef: true, ToTrash: true, Changed: true, Enqueue: true}, e)
 	_, e = c.Collect(rules, false, start.Add(DefaultTrash-1))
 	require.Equal(t, Effects{}, e)
 	next, e := c.Delete(false, start.Add(time.Hour))
 	require.Equal(t, Effects{RemoveRef: true}, e)
 	require.Equal(t, c, next, "a Delete of something else does not hurry it")
 	next, _ = c.PutRef(Unknown, true, start)
-	require.Equal(t, Chunk{Copy: file}, next, "a reference takes it out")
+	require.True(t, next.Unreferenced.IsZero(), "a reference takes it out")
+	next, _ = next.Delete(false, start)
+	_, e = next.Collect(rules, false, start.Add(DefaultTrash-1))
+	require.Equal(t, Effects{}, e, "what the trash had may still be wanted back")
 	_, e = c.Collect(rules, false, start.Add(DefaultTrash))
 	require.True(t, e.Forget)
 	idle := Chunk{Copy: file, Unreferenced: start}
-	next, _ = idle.Trash(false, start)
+	next, _ = idle.Trash(Unknown, false, start)
 	require.Equal(t, idle, next, "what waits for collection goes on waiting for it")
+	shared, e := Chunk{Copy: file}.Trash(Live, true, start)
+	require.Equal(t, Effects{RemoveRef: true, ToTrash: true, Changed: true}, e)
+	shared, _ = shared.Delete(false, start)
+	_, e = shared.Collect(rules, false, start.Add(DefaultTrash-1))
+	require.Equal(t, Effects{}, e, "whichever reference goes last")
+	_, e = c.Trash(Removed, false, start)
+	require.Equal(t, Effects{}, e, "what was deleted cannot be had back")
+}
+
+func TestATombstoneOfTheTrashStaysAsLongAsTheTrash(t *testing.T) {
+	r := Rules{Tombstones: time.Hour, Trash: 2 * time.Hour}
+	require.True(t, r.Expired(Removed, start, start.Add(time.Hour)))
+	require.False(t, r.Expired(InTrash, start, start.Add(2*time.Hour-1)))
+	require.True(t, r.Expired(InTrash, start, start.Add(2*time.Hour)))
+}
+
+func TestUntrashTakesTrashBack(t *testing.T) {
+	c, _ := Chunk{Copy: file}.Trash(Live, false, start)
+	back, e := c.Untrash(InTrash, start.Add(time.Hour))
+	require.Equal(t, Effects{Recall: true, AddRef: true, Changed: true, Dequeue: true}, e)
+	require.True(t, back.Unreferenced.IsZero())
+	lost, _ := c.Lost(start)
+	lost, e = lost.Untrash(InTrash, start)
+	require.True(t, e.AddRef && lost.Sought(), "a copy is looked for again")
+	_, e = Chunk{}.Untrash(InTrash, start)
+	require.Equal(t, Effects{Recall: true}, e, "other nodes may bring it")
+	for _, ref := range []Ref{Unknown, Live, Removed} {
+		next, e := c.Untrash(ref, start)
+		require.Equal(t, Effects{}, e)
+		require.Equal(t, c, next)
+	}
 }
 
 // TestAnyOrderOfEvents drives one chunk with random events, carries the
@@ -202,12 +236,12 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			n := rapid.IntRange(0, 2).Draw(t, "reference")
 			before := c
 			var e Effects
-			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "trash", "collect", "damage", "repair", "found", "want", "tried", "drop"}).Draw(t, "event"); event {
+			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "trash", "untrash", "collect", "damage", "repair", "found", "want", "tried", "drop"}).Draw(t, "event"); event {
 			case "put":
 				c, e = c.Put(refs[n], file, stored, now)
 				require.NotEqual(t, chunk.SendData, e.Outcome)
 				require.NotEqual(t, e.Install, e.Discard)
-				require.Equal(t, refs[n] == Removed, e.Outcome == chunk.Gone)
+				require.Equal(t, refs[n].gone(), e.Outcome == chunk.Gone)
 			case "putref":
 				intact := stored
 				c, e = c.PutRef(refs[n], intact, now)
@@ -218,8 +252,12 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				c, e = c.Delete(live(n), now)
 				require.True(t, e.RemoveRef)
 			case "trash":
-				c, e = c.Trash(live(n), now)
-				require.True(t, e.RemoveRef)
+				c, e = c.Trash(refs[n], live(n), now)
+				require.Equal(t, refs[n] != Removed, e.RemoveRef && e.ToTrash)
+			case "untrash":
+				c, e = c.Untrash(refs[n], now)
+				require.Equal(t, refs[n] == InTrash, e.Recall)
+				require.Equal(t, e.Recall && before.Known(), e.AddRef)
 			case "want":
 				c, e = c.Want(refs[n], stored, 100, now)
 				require.Equal(t, refs[n] == Unknown, e.AddRef)
@@ -251,12 +289,17 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			case "found":
 				c, e = c.Found(File{Exists: stored, Sound: stored, Copy: file}, live(-1), now)
 			}
+			if e.Recall {
+				refs[n] = Unknown
+			}
 			if e.AddRef {
 				require.Equal(t, Unknown, refs[n])
 				refs[n] = Live
 			}
 			if e.RemoveRef {
-				refs[n] = Removed
+				if refs[n] = Removed; e.ToTrash {
+					refs[n] = InTrash
+				}
 			}
 			if e.Install {
 				stored = true
@@ -281,7 +324,8 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			require.Equal(t, e.Changed, before != c)
 			require.True(t, queued.Equal(c.Unreferenced), "the queue and the chunk disagree")
 			require.Equal(t, stored, c.Place != Nowhere)
-			require.Equal(t, !queued.IsZero() && trashed, c.Trashed)
+			require.False(t, !queued.IsZero() && trashed != c.Trashed, "it is in the wrong queue")
+			require.False(t, before.Trashed && c.Known() && !c.Trashed, "it is kept for too short")
 			require.Equal(t, live(-1) && !stored, c.Sought(), "a copy is looked for where it is needed: %+v", c)
 			if c.Known() {
 				require.Equal(t, live(-1), c.Unreferenced.IsZero(), "%+v", c)
