@@ -191,7 +191,7 @@ func (c *crashTest) inspect(fs *vfs.MemFS, before, after map[refKey]refHistory, 
 			case (was.put || was.wanted) && is.kept(was):
 				require.Equal(t, state.Live, known, "reference %d of chunk %d", n, i)
 			case was.deleted:
-				require.Equal(t, state.Removed, known, "reference %d of chunk %d", n, i)
+				require.Contains(t, []state.Ref{state.Removed, state.InTrash}, known, "reference %d of chunk %d", n, i)
 			}
 		}
 	}
