@@ -46,7 +46,10 @@ func (s *Store) DeleteBucket(ctx context.Context, id uuid.UUID) error {
 			return notEmpty(b.name)
 		}
 		s.buckets.forget(b.id)
-		started, _, err := s.cas(ctx, startDelete, stateDeleting, me, at(time.Now()), b.id, stateLive)
+		started, there, err := s.cas(ctx, startDelete, stateDeleting, me, at(time.Now()), b.id, stateLive)
+		if err != nil && there["state"] == stateDeleting {
+			started, err = true, nil // by this or by another call: only one of them decides it
+		}
 		if err != nil {
 			return err
 		}
@@ -89,7 +92,10 @@ func (s *Store) decideDeletion(ctx context.Context, b liveBucket, me uuid.UUID) 
 	if empty {
 		state = stateDeleted
 	}
-	mine, _, err := s.cas(ctx, endDelete, state, at(time.Now()), b.id, stateDeleting, me)
+	mine, there, err := s.cas(ctx, endDelete, state, at(time.Now()), b.id, stateDeleting, me)
+	if err != nil && there["state"] == state {
+		mine, err = true, nil // by this, or by who took it over and found the same
+	}
 	if err != nil {
 		return err
 	}
@@ -106,7 +112,10 @@ func (s *Store) decideDeletion(ctx context.Context, b liveBucket, me uuid.UUID) 
 
 // dropName frees the name of a bucket that is deleted.
 func (s *Store) dropName(ctx context.Context, name string, id uuid.UUID) error {
-	_, _, err := s.cas(ctx, dropBucket, name, id)
+	_, there, err := s.cas(ctx, dropBucket, name, id)
+	if there != nil {
+		err = nil // another try did it, or it has the name no more
+	}
 	return err
 }
 

@@ -63,10 +63,10 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 	}
 	taken := errors.E(errors.AlreadyExists, errors.Bucket, b.Name, "the name is taken")
 	made, there, err := s.cas(ctx, makeID, b.ID, b.Name, shardsOfNew, stateCreating)
-	if err != nil {
+	if err != nil && there == nil {
 		return err
 	}
-	// One that was left half way, by a call that failed, goes on when it is repeated.
+	// One that was left half way, by a call that failed or by a try of this one, goes on.
 	if !made && (there["name"] != b.Name || there["state"] != stateCreating) {
 		return taken
 	}
@@ -80,7 +80,10 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 		}
 		return taken
 	}
-	_, _, err = s.cas(ctx, setState, stateLive, b.ID, stateCreating)
+	_, there, err = s.cas(ctx, setState, stateLive, b.ID, stateCreating)
+	if there["state"] == stateLive {
+		err = nil
+	}
 	return err
 }
 
@@ -88,8 +91,8 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 func (s *Store) takeName(ctx context.Context, b meta.Bucket) (bool, error) {
 	grantees, rights := columnsOf(b.Grants)
 	for {
-		made, _, err := s.cas(ctx, makeBucket, b.Name, b.ID, at(b.Created), b.Owner, grantees, rights)
-		if err != nil || made {
+		made, there, err := s.cas(ctx, makeBucket, b.Name, b.ID, at(b.Created), b.Owner, grantees, rights)
+		if made || err != nil && there == nil {
 			return made, err
 		}
 		r, found, err := s.named(ctx, b.Name)
@@ -239,8 +242,8 @@ func (s *Store) grant(ctx context.Context, name string, id uuid.UUID, g meta.Gra
 			return noBucket(id)
 		}
 		grantees, rights := columnsOf(r.record().Granted(g))
-		done, _, err := s.cas(ctx, setGrants, grantees, rights, r.revision+1, name, id, r.revision)
-		if err != nil || done {
+		done, there, err := s.cas(ctx, setGrants, grantees, rights, r.revision+1, name, id, r.revision)
+		if done || err != nil && there == nil {
 			return err
 		}
 	}

@@ -88,7 +88,10 @@ func (s *Store) putConditional(ctx context.Context, b liveBucket, p meta.Put, r 
 		return repeatedVersion(err)
 	}
 	change := func(ctx context.Context, from, to int) (bool, error) {
-		done, _, err := s.cas(ctx, winSingle, append(append([]any{to}, at.upload(p.Upload)...), from)...)
+		done, there, err := s.cas(ctx, winSingle, append(append([]any{to}, at.upload(p.Upload)...), from)...)
+		if err != nil && there["state"] == to {
+			done, err = true, nil // who else would change it settles the claim first
+		}
 		return done, err
 	}
 	// The upload is not ended by others while the decision is made: they settle the claim first.

@@ -49,6 +49,8 @@ type Config struct {
 	Registry prometheus.Registerer // nil: no metrics
 	// Step, if not nil, is called between each two steps of a conditional write, and before the first table is made, for tests.
 	Step func(ctx context.Context, name string)
+	// lost, if it gives an error, has it take the place of the answer to a lightweight transaction that has run, for tests.
+	lost func(cql string) error
 	// dialer, if not nil, makes the connections, for tests.
 	dialer gocql.Dialer
 }

@@ -28,7 +28,10 @@ func (s *Store) CreateKey(ctx context.Context, k meta.Key) error {
 	if k.Created.IsZero() {
 		k.Created = s.now()
 	}
-	made, _, err := s.cas(ctx, makeKey, k.AccessKey, k.Secret, k.Name, k.CreateBuckets, at(k.Created))
+	made, there, err := s.cas(ctx, makeKey, k.AccessKey, k.Secret, k.Name, k.CreateBuckets, at(k.Created))
+	if err != nil && there["secret"] == k.Secret && k.Secret != "" {
+		made, err = true, nil
+	}
 	if err == nil && !made {
 		err = errors.E(errors.AlreadyExists, errors.AccessKey, k.AccessKey, "the access key exists")
 	}
@@ -94,7 +97,10 @@ func (s *Store) DeleteKey(ctx context.Context, accessKey string) error {
 	if err := s.revoke(ctx, all, accessKey); err != nil {
 		return err
 	}
-	gone, _, err := s.cas(ctx, dropKey, accessKey)
+	gone, there, err := s.cas(ctx, dropKey, accessKey)
+	if err != nil && there != nil {
+		gone, err = true, nil // by this, or by another that deletes it: the same to both
+	}
 	if err != nil {
 		return err
 	}

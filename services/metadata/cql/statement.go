@@ -57,12 +57,16 @@ func (s *Store) each(ctx context.Context, page int, row func(scan func(dest ...a
 
 // cas runs a lightweight transaction: it says whether it was applied, and otherwise what is there. One that fails may or may
 // not have had its effect, now or later. Writers of one row that meet make such failures, so it is run again; if then
-// the condition does not hold, what is there comes with the error, for a caller that knows its own work by it.
+// the condition does not hold, what is there comes with the error, for a caller that knows its own work by it: it is decided
+// then, as an answer about what is there leaves no earlier try that could still take effect.
 func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[string]any, error) {
 	var undecided error
 	for range casTries {
 		row := make(map[string]any)
 		applied, err := s.query(ctx, cql, args).MapScanCAS(row)
+		if err == nil && s.config.lost != nil {
+			err = s.config.lost(cql)
+		}
 		switch {
 		case err == nil && applied:
 			return true, row, nil
@@ -85,7 +89,11 @@ func mayHaveRun(err error) bool {
 	if !errors.As(err, &answer) {
 		return false
 	}
-	return answer.Code() == gocql.ErrCodeWriteTimeout || answer.Code() == gocql.ErrCodeCASWriteUnknown
+	switch answer.Code() {
+	case gocql.ErrCodeWriteTimeout, gocql.ErrCodeCASWriteUnknown, gocql.ErrCodeReadTimeout: // the last, of its own reading, may follow a try of its own
+		return true
+	}
+	return false
 }
 
 // batch runs writes to one partition, which may be repeated, at once and whole.

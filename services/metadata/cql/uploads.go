@@ -294,8 +294,8 @@ func (s *Store) AbortUpload(ctx context.Context, r meta.UploadRef) error {
 func (s *Store) abortMultipart(ctx context.Context, u *uploadRow) error {
 	args := append([]any{uploadAborted, at(s.now())}, u.at()...)
 	applied, there, err := s.cas(ctx, abortOpen, args...)
-	if err != nil && there["state"] == uploadAborted {
-		applied, err = true, nil // by this or by another that aborts it: the same to both
+	if state, told := there["state"]; err != nil && told && state != uploadOpen {
+		applied, err = state == uploadAborted, nil // by this or by another that aborts it: the same to both
 	}
 	if err != nil {
 		return err
