@@ -31,18 +31,20 @@
 //   - An attempt has a UUID of its own and begins once. Metadata knows it from the acknowledgement of its begin until its last reference was
 //     removed at every owner (invariants A and B of package meta), whatever becomes of it meanwhile: an upload, a part, an object, garbage. So
 //     what is not known has not begun, or is over. Copies, restored objects and snapshots have attempts as all others have.
-//   - An attempt of which a reference comes first begins within the time of a request, by that clock of the gateway which says more (package body of
-//     the gateway): in far less than the wait. What begins later is not committed.
+//   - An attempt of which a reference comes first begins within an hour, by that clock of the gateway which says more (package body of
+//     the gateway); the wait is at least two. What begins later is not committed.
 //   - The answer is that of every copy of the metadata (meta.FindAttempts.Everywhere): one copy that knows is enough, also where a majority was lost
 //     and came back empty. An error, a part of an answer, one about other attempts and one of another cluster are none, and metadata that is being
 //     restored gives none until all is back.
 //   - Time is that for which the node's program has run, by its monotonic clock, added up over restarts. A clock that is set, as that of a
 //     machine without a battery is after each start, makes no wait shorter; time in which the node was off or asleep does not count.
-//   - Metadata that is wrong as a whole (empty, of last month, of which a snapshot is still to be restored) does not know very many: over 1 % of the
-//     node's references, a round removes none and asks the operator.
-//   - What was removed by mistake all the same stays in the trash for a week, from which PutRef, Put and Repair bring it back: a restore of a
-//     snapshot is safe against long collection for that long. That holds for the node that found it; an owner that learns of
-//     the removal by comparing first keeps the chunk no longer than after any deletion.
+//   - Metadata that is wrong as a whole (empty, of last month, of which a snapshot is still to be restored) does not know very many. If it does not know
+//     over 1 % of the node's references, for however short a time, a round removes none and asks the operator, whose answer holds for what the
+//     question said, for a day. A round removes no more than it had counted before.
+//   - What was removed by mistake all the same stays in the trash for a week, whatever is deleted meanwhile. Each round also asks about the references in
+//     the trash, and has back those that metadata knows: it is enough to put the metadata right within the week. References with new
+//     attempts, as a restore of a snapshot makes, bring the chunk back by PutRef and Put.
+//   - Each node judges for itself: what is in its trash it does not have removed at other owners.
 //
 // A node that still has such a reference may bring it back when tombstones are forgotten. It goes again as it went, there too.
 //
