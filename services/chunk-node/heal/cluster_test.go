@@ -287,6 +287,15 @@ func (c *cluster) heal(rounds int, kinds ...chunk.Task) {
 	}
 }
 
+// healFor has every node work now and then for so long: what is tried again later and later is tried again.
+func (c *cluster) healFor(d time.Duration, kinds ...chunk.Task) {
+	const steps = 8
+	for range steps {
+		c.heal(1, kinds...)
+		c.clock.Advance(d / steps)
+	}
+}
+
 // requireWhole requires that exactly the owners hold exactly what is referred to.
 func (c *cluster) requireWhole() {
 	c.t.Helper()

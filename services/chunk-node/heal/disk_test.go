@@ -2,6 +2,7 @@ package heal_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -103,7 +104,7 @@ func TestADiskThatCannotBeOpenedStopsNothingElse(t *testing.T) {
 
 	c.add()
 	c.publish(3, c.nodes...)
-	c.heal(10)
+	c.heal(4)
 	require.EqualValues(t, 1, x.engine.Walked(), "the last copy of something may be on the disk")
 	require.Equal(t, chunk.Stuck, x.task(chunk.Rebalance).State)
 	require.Contains(t, x.task(chunk.Rebalance).Note, "cannot be used")
@@ -115,12 +116,12 @@ func TestADiskThatCannotBeOpenedStopsNothingElse(t *testing.T) {
 		}
 	}
 	x.replaceDisk()
-	c.heal(30)
+	c.healFor(30 * time.Minute)
 	require.True(t, c.retire())
 	for _, n := range c.nodes {
 		n.start(chunk.Repair)
 	}
-	c.heal(10)
+	c.heal(4)
 	c.requireWhole()
 }
 
@@ -132,7 +133,7 @@ func TestAnOwnerWithABrokenDiskGetsWhatItsOthersTake(t *testing.T) {
 	y, z := c.add("/disk", secondDisk), c.add()
 	y.breakDisk()
 	c.publish(3, c.nodes[0], y, z)
-	c.heal(10)
+	c.heal(4)
 	served := 0
 	a := c.active()
 	for h := range c.refs {
@@ -151,8 +152,8 @@ func TestAnOwnerWithABrokenDiskGetsWhatItsOthersTake(t *testing.T) {
 	require.Contains(t, c.nodes[0].task(chunk.Rebalance).Note, secondDisk)
 	c.requireReadable()
 	y.replaceDisk()
-	c.heal(30)
+	c.healFor(30 * time.Minute)
 	require.True(t, c.retire())
-	c.heal(10)
+	c.heal(4)
 	c.requireWhole()
 }

@@ -3,6 +3,7 @@ package heal_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +24,7 @@ func wedged(t *testing.T) (c *cluster, h chunk.Hash, x, dead *node) {
 	dead.away = true
 	x.damage(h)
 	c.publish(2, slices.DeleteFunc(slices.Clone(c.nodes), func(n *node) bool { return n == dead })...)
-	c.heal(20)
+	c.heal(6)
 	require.EqualValues(t, 1, x.engine.Walked(), "the dead node may have a copy")
 	require.Equal(t, chunk.Stuck, x.task(chunk.Rebalance).State)
 	require.False(t, c.retire(dead))
@@ -35,10 +36,10 @@ func TestAWalkDoesNotWaitForANodeThatIsGivenUp(t *testing.T) {
 	c.declareLost(dead)
 	x.crash() // it is known after a restart too
 	require.True(t, x.gate.Current().Lost(dead.id))
-	c.heal(100)
+	c.healFor(100 * time.Minute)
 	require.EqualValues(t, 2, x.engine.Walked())
 	require.True(t, c.retire(dead))
-	c.heal(100, chunk.Repair)
+	c.healFor(100*time.Minute, chunk.Repair)
 	e, err := x.store.Chunk(t.Context(), h)
 	require.NoError(t, err, "the chunk and its references stay")
 	require.Len(t, e.Refs, 1)
@@ -53,13 +54,13 @@ func TestANodeThatWasGivenUpAndReturnsMendsWhatOnlyItHas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, h, x, dead := wedged(t)
 			c.declareLost(dead)
-			c.heal(20)
+			c.heal(6)
 			if retired {
 				require.True(t, c.retire(dead))
 			}
 			dead.away = false
 			c.adopt()
-			c.heal(130)
+			c.healFor(130 * time.Minute)
 			if !retired {
 				require.True(t, c.retire())
 			}

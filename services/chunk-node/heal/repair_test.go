@@ -202,7 +202,7 @@ func TestAChunkThatIsNowhereIsTriedLessAndLessOften(t *testing.T) {
 	}
 	require.Less(t, c.methods["Get"]-calls, 150, "in a day")
 	require.NoError(t, c.nodes[0].store.Repair(t.Context(), h, chunkOf(c.stored[h]))) // it turned up
-	c.heal(130, chunk.Repair)
+	c.healFor(130*time.Minute, chunk.Repair)
 	c.requireWhole()
 }
 
