@@ -103,8 +103,8 @@ type Command struct {
 	Task  Task
 	Start bool  // begin a round now, or go on; else stop until the next Start
 	Rate  int64 // bytes a second from now on; 0: as it was; -1: no limit
-	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what).
-	Confirm bool
+	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what), if that is no more than so much; 0: none.
+	Confirm int64
 	// Term is that of the active rebalancer, which grows; a node refuses one lower than it has seen. 0: there is no lock.
 	Term uint64
 }

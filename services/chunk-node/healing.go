@@ -26,7 +26,11 @@ func (s *Service) collectWait() (time.Duration, error) {
 		return s.config.CollectWait, nil
 	}
 	d, err := time.ParseDuration(text)
-	return d, errors.Wrap(errors.Invalid, err, "%s", waitEnv)
+	if err != nil || d <= 0 {
+		return 0, errors.Newf(errors.Invalid, "%s is a duration above 0, not %q", waitEnv, text)
+	}
+	s.deps.Logger.Warn("TEST SETTING: references that metadata does not know are removed after too short a time", "variable", waitEnv, "wait", d)
+	return d, nil
 }
 
 // openTasks makes the tasks, which Run runs.

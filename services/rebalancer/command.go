@@ -28,7 +28,7 @@ func (s *Service) commandNodes(ctx context.Context, t *term, r *adminv1.CommandN
 	if err != nil {
 		return nil, err
 	}
-	command := chunk.Command{Task: chunk.Task(r.GetTask()), Start: r.GetStart(), Rate: r.GetRate(), Confirm: r.GetConfirm()}
+	command := chunk.Command{Task: chunk.Task(r.GetTask()), Start: r.GetStart(), Rate: r.GetRate(), Confirm: r.GetConfirmUpTo()}
 	if t != nil {
 		command.Term = t.number
 	}

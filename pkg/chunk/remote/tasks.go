@@ -13,7 +13,7 @@ import (
 // Command implements chunk.Controlled.
 func (c *Client) Command(ctx context.Context, command chunk.Command) (chunk.TaskStatus, error) {
 	answer, err := small(ctx, c, c.mending.Command, &chunknodev1.CommandRequest{
-		Task: chunknodev1.Task(command.Task), Start: command.Start, Rate: command.Rate, Term: command.Term, Confirm: command.Confirm})
+		Task: chunknodev1.Task(command.Task), Start: command.Start, Rate: command.Rate, Term: command.Term, ConfirmUpTo: command.Confirm})
 	if err != nil {
 		return chunk.TaskStatus{}, err
 	}
@@ -22,7 +22,7 @@ func (c *Client) Command(ctx context.Context, command chunk.Command) (chunk.Task
 
 // CommandFrom reads a command from the wire.
 func CommandFrom(r *chunknodev1.CommandRequest) chunk.Command {
-	return chunk.Command{Task: chunk.Task(r.Task), Start: r.Start, Rate: r.Rate, Term: r.Term, Confirm: r.Confirm}
+	return chunk.Command{Task: chunk.Task(r.Task), Start: r.Start, Rate: r.Rate, Term: r.Term, Confirm: r.ConfirmUpTo}
 }
 
 // Damaged implements chunk.Controlled.

@@ -61,7 +61,7 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 		if err != nil {
 			return next, e, err
 		}
-		next, e, o.dropped = r.Drop(slices.Equal(refs, o.refs) && o.still())
+		next, e, o.dropped = r.Drop(slices.Equal(refs, o.refs) && o.still(), c.now)
 	case opTried:
 		next, e = r.Tried(o.problem, o.due)
 	case opRepair:
@@ -111,7 +111,7 @@ func (c *changes) askPut(o *op, r *record) (next state.Chunk, e state.Effects, e
 		return next, e, err
 	}
 	intact := false
-	if (ref == state.Unknown || ref == state.Live) && r.Place != state.Nowhere {
+	if ref != state.Removed && r.Place != state.Nowhere {
 		if intact, err = c.intact(o.hash, r); err != nil {
 			return next, e, err
 		}

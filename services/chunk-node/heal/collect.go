@@ -36,13 +36,8 @@ type collectNote struct {
 	Due     int64           `json:"due"`        // of these, since long enough
 	Removed int64           `json:"removed"`    // of these
 	Back    int64           `json:"back"`       // references had back from the trash
-	Refused *refusal        `json:"refused,omitempty"`
-}
-
-// refusal is why a round removed nothing, as the operator was told: a confirmation is one of these figures.
-type refusal struct {
-	Unknown int64         `json:"unknown"`
-	At      time.Duration `json:"at"`
+	Refused bool            `json:"too_many,omitempty"`
+	Round   uint64          `json:"round"`
 }
 
 type collectPhase uint8
@@ -100,15 +95,12 @@ func (c *collection) Pass(ctx context.Context, p *tasks.Progress) (time.Duration
 		c.note.Phase, c.note.At, c.kept = removing, 0, 0
 	}
 	switch {
-	case c.note.Due == 0:
-		c.note.Refused = nil
-	case tooMany(c.note.Refs, c.note.Unknown) && !(p.Confirmed() && c.note.Refused.covers(c.note)):
-		c.note.Refused = &refusal{Unknown: c.note.Unknown, At: c.note.Ran}
-	default:
+	case tooMany(c.note.Refs, c.note.Unknown) && c.note.Unknown > p.Confirmed():
+		c.note.Refused = c.note.Due > 0
+	case c.note.Due > 0:
 		if err := c.each(ctx, p, c.remove); err != nil {
 			return 0, err
 		}
-		c.note.Refused = nil
 	}
 	return c.end(ctx, p, answers)
 }
@@ -132,7 +124,7 @@ func (c *collection) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.note = collectNote{Ran: c.note.Ran, Next: c.note.Next, Start: c.note.Ran, Phase: looking, Began: c.deps.Clock.Now(), Total: status.Chunks, Refused: c.note.Refused}
+	c.note = collectNote{Ran: c.note.Ran, Next: c.note.Next, Start: c.note.Ran, Phase: looking, Began: c.deps.Clock.Now(), Total: status.Chunks, Round: c.note.Round + 1}
 	return c.keep(ctx)
 }
 
@@ -145,7 +137,7 @@ func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64)
 	p.End(c.note.Ended, answers)
 	c.tell(p)
 	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed, "had_back", c.note.Back)
-	if c.note.Refused != nil {
+	if c.note.Refused {
 		log.Warn("so many references belong to nothing that metadata knows that none is removed until an operator says so")
 	} else {
 		log.Info("metadata was asked about every reference here")
@@ -156,9 +148,9 @@ func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64)
 // tell says what the last round has left.
 func (c *collection) tell(p *tasks.Progress) {
 	switch left := c.note.Unknown - c.note.Removed; {
-	case c.note.Refused != nil:
+	case c.note.Refused:
 		p.Stuck("%d of %d references belong to nothing that metadata knows, %d of them for %v and longer: if it is whole, and no snapshot is to be "+
-			"restored, say so within a day with garage collect --long --confirm", c.note.Unknown, c.note.Refs, c.note.Due, c.config.CollectWait)
+			"restored, say so with garage collect --long --confirm %d", c.note.Unknown, c.note.Refs, c.note.Due, c.config.CollectWait, c.note.Unknown)
 	case left > 0:
 		p.Note("%d references belong to nothing that metadata knows; each is removed when that was so for %v", left, c.config.CollectWait)
 	}
@@ -224,9 +216,12 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 	if err != nil {
 		return err
 	}
+	if err := c.haveBack(ctx, p, partition); err != nil { // before anything is counted: a failure has the partition looked at again
+		return err
+	}
 	c.run()
-	now := before.judge(unknown, c.note.Ran)
-	if !maps.Equal(now, before) {
+	now := before.judge(unknown, c.note.Round, c.note.Ran)
+	if len(now.first)+len(before.first) > 0 {
 		if err := c.local.SetNote(ctx, suspectsNote(partition), now.encode()); err != nil {
 			return errors.Annotate(err, "noting what metadata does not know")
 		}
@@ -242,11 +237,11 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 	}
 	c.note.Chunks += chunks
 	p.Add(chunks, 0)
-	return c.haveBack(ctx, partition)
+	return nil
 }
 
 // haveBack takes those references of a partition out of the trash of which metadata knows the attempt: it was wrong when they went.
-func (c *collection) haveBack(ctx context.Context, partition chunk.Partition) error {
+func (c *collection) haveBack(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
 	for after := (chunk.Hash{}); ; {
 		trashed, err := c.local.Trashed(ctx, partition, after, page)
 		if err != nil || len(trashed) == 0 {
@@ -273,6 +268,12 @@ func (c *collection) haveBack(ctx context.Context, partition chunk.Partition) er
 				return errors.Annotate(err, "having the chunk %v back from the trash", entry.Hash)
 			}
 			c.note.Back += int64(len(known))
+			// A walk that passed here left to the trash what was in it.
+			if a := c.peers.Layouts(); a != nil && !a.Owns(c.deps.ID, partition) {
+				if err := c.release(ctx, p, a, entry.Hash); err != nil {
+					return errors.Annotate(err, "handing over the chunk %v, which was in the trash", entry.Hash)
+				}
+			}
 		}
 		if len(trashed) < page {
 			return nil
@@ -288,12 +289,12 @@ func suspectsNote(partition chunk.Partition) string {
 func (c *collection) suspectsOf(ctx context.Context, partition chunk.Partition) (suspects, error) {
 	value, err := c.local.Note(ctx, suspectsNote(partition))
 	if err != nil {
-		return nil, errors.Annotate(err, "reading what metadata did not know")
+		return suspects{}, errors.Annotate(err, "reading what metadata did not know")
 	}
 	known, err := decodeSuspects(value)
 	if err != nil {
 		c.deps.Logger.Warn("a note about what metadata does not know is damaged: its waits begin anew", "partition", partition, "error", err)
-		return nil, nil
+		return suspects{}, nil
 	}
 	return known, nil
 }
@@ -305,7 +306,7 @@ func (c *collection) remove(ctx context.Context, _ *tasks.Progress, partition ch
 		return err
 	}
 	due := before.allDue(c.note.Start, c.config.CollectWait)
-	if len(due) == 0 {
+	if len(due) == 0 || before.round != c.note.Round { // not looked at, and not counted, in this round
 		return nil
 	}
 	clear(c.known) // they may not be taken from memory

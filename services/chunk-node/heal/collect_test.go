@@ -214,14 +214,14 @@ func TestTooManyReferencesGoOnlyWhenTheOperatorSaysSo(t *testing.T) {
 	st := n.task(chunk.LongCollection)
 	require.Equal(t, chunk.Stuck, st.State)
 	require.Contains(t, st.Note, "30 of 30 references")
-	require.Contains(t, st.Note, "--confirm")
+	require.Contains(t, st.Note, "--confirm 30")
 	n.crash()
 	n.runner.Step(t.Context(), chunk.LongCollection)
 	require.Equal(t, chunk.Stuck, n.task(chunk.LongCollection).State, "it is said after a start, too")
 	for h := range kept { // one comes back
 		c.refs = map[chunk.Hash]map[chunk.Ref]bool{h: kept[h]}
 	}
-	_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+	_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: 30})
 	require.NoError(t, err)
 	c.heal(1, chunk.LongCollection)
 	require.EqualValues(t, 1, n.status().Chunks)
@@ -255,7 +255,7 @@ func TestAConfirmationIsForWhatWasTold(t *testing.T) {
 		c.longCollect(n)
 		require.Contains(t, n.task(chunk.LongCollection).Note, "10 of 100 references")
 		change(c, n)
-		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: 10})
 		require.NoError(t, err)
 		c.heal(1, chunk.LongCollection)
 		return n.status().Chunks
@@ -263,9 +263,13 @@ func TestAConfirmationIsForWhatWasTold(t *testing.T) {
 	require.EqualValues(t, 90, confirmed(func(*cluster, *node) {}))
 	require.EqualValues(t, 100, confirmed(func(c *cluster, n *node) { c.refs = nil }), "now it knows nothing at all")
 	require.EqualValues(t, 100, confirmed(func(c *cluster, n *node) {
-		n.runner.Step(t.Context(), chunk.LongCollection)
-		c.clock.Advance(25 * time.Hour)
-	}), "that was yesterday")
+		c.refs = nil
+		for range 3 {
+			c.clock.Advance(25 * time.Hour)
+			c.longCollect(n)
+		}
+		require.Contains(t, n.task(chunk.LongCollection).Note, "100 of 100 references")
+	}), "a later round told of more")
 }
 
 // The metadata was wrong, and an operator confirmed what it said: it can be put right within the week.
@@ -284,7 +288,7 @@ func TestWhatMetadataKnowsAfterAllIsHadBackFromTheTrash(t *testing.T) {
 	}
 	c.longCollect(wrong...)
 	for _, n := range wrong {
-		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+		_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: 1000})
 		require.NoError(t, err)
 		c.heal(1, chunk.LongCollection)
 		require.Zero(t, n.status().Chunks)

@@ -175,6 +175,13 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 		if _, has := slices.BinarySearchFunc(mine.Refs, ref, chunk.Ref.Compare); has {
 			continue
 		}
+		// What is in the trash here is for the other node to judge itself: who is wrong takes no other along.
+		if trashed, err := r.local.InTrash(ctx, theirs.Hash, ref); trashed || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		outcome, err := r.local.PutRef(ctx, theirs.Hash, ref)
 		switch {
 		case err != nil:
@@ -182,15 +189,7 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 		case outcome == chunk.SendData:
 			wanted = append(wanted, ref)
 		case outcome == chunk.Gone:
-			// What went into the trash here is for the other node to find out itself: one that is wrong takes no other with it.
-			trashed, err := r.local.InTrash(ctx, theirs.Hash, ref)
-			if err != nil {
-				return err
-			}
-			if trashed {
-				continue
-			}
-			err = r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) error { return peer.Delete(ctx, theirs.Hash, ref) })
+			err := r.ask(ctx, a, id, func(ctx context.Context, peer chunk.Peer) error { return peer.Delete(ctx, theirs.Hash, ref) })
 			if err != nil {
 				return err
 			}

@@ -39,12 +39,12 @@
 //   - Time is that for which the node's program has run, by its monotonic clock, added up over restarts. A clock that is set, as that of a
 //     machine without a battery is after each start, makes no wait shorter; time in which the node was off or asleep does not count.
 //   - Metadata that is wrong as a whole (empty, of last month, of which a snapshot is still to be restored) does not know very many. If it does not know
-//     over 1 % of the node's references, for however short a time, a round removes none and asks the operator, whose answer holds for what the
-//     question said, for a day. A round removes no more than it had counted before.
+//     over 1 % of the node's references, for however short a time, a round removes none and asks the operator, whose yes is to a number. A round
+//     removes nothing that it had not counted before.
 //   - What was removed by mistake all the same stays in the trash for a week, whatever is deleted meanwhile. Each round also asks about the references in
 //     the trash, and has back those that metadata knows: it is enough to put the metadata right within the week. References with new
 //     attempts, as a restore of a snapshot makes, bring the chunk back by PutRef and Put.
-//   - Each node judges for itself: what is in its trash it does not have removed at other owners.
+//   - Each node judges for itself: what is in its trash it does not have removed at other owners, and who brings the reference again takes it out.
 //
 // A node that still has such a reference may bring it back when tombstones are forgotten. It goes again as it went, there too.
 //

@@ -96,7 +96,11 @@ func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 		return nil, err
 	}
 	e.walked.Store(e.rebalance.note.Walked)
-	if err := e.readNote(ctx, collectName, &e.collection.note); err != nil {
+	switch err := e.readNote(ctx, collectName, &e.collection.note); {
+	case errors.Is(err, errors.Corrupted): // a round more, and suspects of before it are none: rounds are far apart from 0
+		d.Logger.Warn("how far the long collection is cannot be read: it begins anew", "error", err)
+		e.collection.note = collectNote{Round: uint64(d.Clock.Now().UnixNano())}
+	case err != nil:
 		return nil, err
 	}
 	return e, e.readNote(ctx, scrubName, &e.scrub.note)

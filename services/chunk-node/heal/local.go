@@ -30,7 +30,7 @@ type Local interface {
 	// Trash removes references as Delete does, but so that they can be had back: the chunk is kept for longer than others when it has none
 	// left, whichever went last.
 	Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
-	// Untrash takes Trash back for references to which nothing happened since.
+	// Untrash takes Trash back for references to which nothing happened since. So do Put, PutRef and Want.
 	Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
 	// InTrash reports whether a reference was removed by Trash and can be had back.
 	InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error)

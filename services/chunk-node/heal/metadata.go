@@ -69,11 +69,6 @@ func (c *collection) ask(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bo
 				c.known[a.ID] = true
 			}
 		}
-		if len(unknown) > 0 { // it may be another one since the round began
-			if err := c.rightMetadata(ctx); err != nil {
-				return nil, &metadataError{err}
-			}
-		}
 		// Clients ask metadata, too: it has most of the time for them.
 		if pause := min(3*c.deps.Clock.Now().Sub(began), longestPause); pause > 0 {
 			if err := clock.Sleep(ctx, c.deps.Clock, pause); err != nil {
@@ -87,7 +82,7 @@ func (c *collection) ask(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bo
 func (c *collection) attempts(ctx context.Context, ids []uuid.UUID) ([]meta.Attempt, error) {
 	ctx, end := context.WithTimeout(ctx, requestTimeout)
 	defer end()
-	answers, err := c.deps.Metadata.Attempts(ctx, meta.FindAttempts{IDs: ids, Everywhere: true})
+	answers, err := c.deps.Metadata.Attempts(ctx, meta.FindAttempts{IDs: ids, Everywhere: true, Cluster: c.deps.ClusterID})
 	if err == nil && len(answers) != len(ids) {
 		err = errors.Newf(errors.Internal, "it told of %d attempts instead of %d", len(answers), len(ids))
 	}

@@ -169,7 +169,7 @@ func (d *disk) clock() time.Time { return d.n.clock.Now() }
 
 // ref is what is known of a reference.
 func (d *disk) ref(r *record, ref chunk.Ref) state.Ref {
-	if known := r.refs[ref]; known == state.Unknown || known == state.Live || !d.n.w.Broken.Tombstones {
+	if known := r.refs[ref]; known != state.Removed || !d.n.w.Broken.Tombstones {
 		return known
 	}
 	return state.Unknown

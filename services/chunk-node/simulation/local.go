@@ -120,7 +120,7 @@ func (d *disk) Drop(_ context.Context, h chunk.Hash, refs []chunk.Ref, still fun
 	d.change(h, func(r *record) {
 		var next state.Chunk
 		var e state.Effects
-		next, e, dropped = r.Chunk.Drop(slices.Equal(refs, r.live()) && (still() || d.n.w.Broken.Still))
+		next, e, dropped = r.Chunk.Drop(slices.Equal(refs, r.live()) && (still() || d.n.w.Broken.Still), d.clock())
 		r.take(next, e, chunk.Ref{}, nil)
 	})
 	if dropped {

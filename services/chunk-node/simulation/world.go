@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -129,7 +130,7 @@ func (w *World) confirm() {
 			continue
 		}
 		n.start(func() {
-			_, err := n.runner.Command(context.Background(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: true})
+			_, err := n.runner.Command(context.Background(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: math.MaxInt64})
 			if err != nil {
 				w.fail("node %d is to make a long collection: %v", n.id[0], err)
 			}

@@ -81,10 +81,8 @@ const (
 	Unknown Ref = iota
 	Live
 	Removed // there is a tombstone
-	InTrash // there is one of Trash: Untrash takes it back
+	InTrash // there is one of Trash: Untrash takes it back, and so does whoever brings the reference again
 )
-
-func (r Ref) gone() bool { return r == Removed || r == InTrash }
 
 // Effects are what a decision wants done, besides keeping the new Chunk.
 type Effects struct {
@@ -106,7 +104,7 @@ type Effects struct {
 // reference. intact says that the copy known of was found where it should be,
 // with its size.
 func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Effects) {
-	if ref.gone() {
+	if ref == Removed {
 		return c, Effects{Outcome: chunk.Gone, Discard: true}
 	}
 	if c.Place != Nowhere && intact {
@@ -116,7 +114,7 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 	}
 	next := Chunk{Copy: offered, Verified: now, Trashed: c.Trashed}
 	return next, Effects{
-		Outcome: chunk.Stored, Changed: true, AddRef: ref == Unknown, Install: true,
+		Outcome: chunk.Stored, Changed: true, AddRef: ref != Live, Recall: ref == InTrash, Install: true,
 		Dequeue: !c.Unreferenced.IsZero(),
 	}
 }
@@ -125,7 +123,7 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 // where it should be, with its size.
 func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 	switch {
-	case ref.gone():
+	case ref == Removed:
 		return c, Effects{Outcome: chunk.Gone}
 	case c.Place == Nowhere:
 		return c, Effects{Outcome: chunk.SendData}
@@ -137,13 +135,13 @@ func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 		return c, Effects{Outcome: chunk.Stored}
 	}
 	next, e := c.referenced(now)
-	e.Outcome, e.AddRef = chunk.Stored, true
+	e.Outcome, e.AddRef, e.Recall = chunk.Stored, true, ref == InTrash
 	return next, e
 }
 
 // Want decides about a reference that another node has of a chunk of so many bytes. The copy may come later: it is looked for.
 func (c Chunk) Want(ref Ref, intact bool, length uint32, now time.Time) (Chunk, Effects) {
-	if ref.gone() {
+	if ref == Removed {
 		return c, Effects{}
 	}
 	next := c
@@ -155,7 +153,7 @@ func (c Chunk) Want(ref Ref, intact bool, length uint32, now time.Time) (Chunk, 
 	}
 	next, e := next.referenced(now)
 	next = next.searching(now)
-	e.AddRef, e.Changed = ref == Unknown, next != c
+	e.AddRef, e.Recall, e.Changed = ref != Live, ref == InTrash, next != c
 	return next, e
 }
 
@@ -215,13 +213,18 @@ func (c Chunk) Untrash(ref Ref, now time.Time) (Chunk, Effects) {
 	return next, e
 }
 
-// Drop decides whether a chunk goes that other nodes hold now. same says that they have confirmed just the references that are live.
-func (c Chunk) Drop(same bool) (next Chunk, e Effects, dropped bool) {
+// Drop decides whether a chunk goes that other nodes hold now. same says that they have confirmed just the references that are live. One that
+// has others in the trash goes when the trash does.
+func (c Chunk) Drop(same bool, now time.Time) (next Chunk, e Effects, dropped bool) {
 	switch {
 	case !same:
 		return c, Effects{}, false
 	case !c.Known():
 		return c, Effects{}, true
+	case c.Trashed:
+		next, e = c.Delete(false, now)
+		e.RemoveRef, e.Unrefer = false, true
+		return next, e, true
 	}
 	return Chunk{}, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, true
 }

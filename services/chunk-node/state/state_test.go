@@ -150,18 +150,28 @@ func TestWantOfWhatIsThereIsAReference(t *testing.T) {
 
 func TestDropNeedsTheSameReferences(t *testing.T) {
 	for _, c := range []Chunk{{Copy: file}, {Bad: true, Search: Search{Since: start}}, {Copy: file, Unreferenced: start}} {
-		next, e, dropped := c.Drop(false)
+		next, e, dropped := c.Drop(false, start)
 		require.False(t, dropped)
 		require.Equal(t, Effects{}, e)
 		require.Equal(t, c, next)
-		next, e, dropped = c.Drop(true)
+		next, e, dropped = c.Drop(true, start)
 		require.True(t, dropped)
 		require.Equal(t, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, e)
 		require.Equal(t, Chunk{}, next)
 	}
-	_, e, dropped := Chunk{}.Drop(true)
+	_, e, dropped := Chunk{}.Drop(true, start)
 	require.True(t, dropped)
 	require.Equal(t, Effects{}, e)
+}
+
+func TestDropLeavesTheTrash(t *testing.T) {
+	c, e, dropped := Chunk{Copy: file, Trashed: true}.Drop(true, start)
+	require.True(t, dropped)
+	require.Equal(t, Effects{Changed: true, Unrefer: true, Enqueue: true}, e)
+	_, e = c.Collect(rules, false, start.Add(DefaultTrash-1))
+	require.Equal(t, Effects{}, e)
+	_, e = c.Untrash(InTrash, start)
+	require.True(t, e.AddRef && e.Dequeue)
 }
 
 func TestTheTrashIsKeptLonger(t *testing.T) {
@@ -241,7 +251,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				c, e = c.Put(refs[n], file, stored, now)
 				require.NotEqual(t, chunk.SendData, e.Outcome)
 				require.NotEqual(t, e.Install, e.Discard)
-				require.Equal(t, refs[n].gone(), e.Outcome == chunk.Gone)
+				require.Equal(t, refs[n] == Removed, e.Outcome == chunk.Gone)
 			case "putref":
 				intact := stored
 				c, e = c.PutRef(refs[n], intact, now)
@@ -260,13 +270,13 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				require.Equal(t, e.Recall && before.Known(), e.AddRef)
 			case "want":
 				c, e = c.Want(refs[n], stored, 100, now)
-				require.Equal(t, refs[n] == Unknown, e.AddRef)
+				require.Equal(t, refs[n] == Unknown || refs[n] == InTrash, e.AddRef)
 			case "tried":
 				c, e = c.Tried("away", now.Add(time.Hour))
 			case "drop":
 				same := rapid.Bool().Draw(t, "same references")
 				var dropped bool
-				c, e, dropped = c.Drop(same)
+				c, e, dropped = c.Drop(same, now)
 				require.Equal(t, same, dropped)
 				require.Equal(t, same && before.Known(), e.Unrefer)
 			case "collect":
@@ -290,6 +300,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				c, e = c.Found(File{Exists: stored, Sound: stored, Copy: file}, live(-1), now)
 			}
 			if e.Recall {
+				require.Equal(t, InTrash, refs[n])
 				refs[n] = Unknown
 			}
 			if e.AddRef {

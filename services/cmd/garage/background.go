@@ -39,7 +39,8 @@ rate. The layout of before stays in force until all is handed over: garage statu
 
 // collecting chooses between the two ways of collecting.
 type collecting struct {
-	long, confirm bool
+	long    bool
+	confirm int64
 }
 
 func (k *collecting) task() chunknodev1.Task {
@@ -53,25 +54,25 @@ func newCollect() *cobra.Command {
 	c, k := &connection{}, &collecting{}
 	var nodes []string
 	cmd := &cobra.Command{
-		Use: "collect [--long [--confirm]]", Short: "Remove chunks that nothing refers to", Args: cobra.NoArgs,
+		Use: "collect [--long [--confirm N]]", Short: "Remove chunks that nothing refers to", Args: cobra.NoArgs,
 		Long: `Remove chunks that nothing refers to.
 
 Nodes do so by themselves, some minutes after the last reference was removed. With --long they ask the metadata
 about every reference, as they do once a day, and remove those that belong to nothing and did not a day before;
 their chunks stay in the trash for a week. A node that would remove more than 1 % of its references so removes
-none, and asks: --confirm says that the metadata is whole.
+none, and asks: --confirm with the number that it tells says that the metadata is whole and does not know so many.
 
 It shows how far it is until it has ended. Interrupting this command leaves the collection running.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if k.confirm && !k.long {
+			if k.confirm != 0 && !k.long {
 				return fmt.Errorf("--confirm is for --long")
 			}
-			return collectAll(cmd, c, &adminv1.CommandNodesRequest{Nodes: nodes, Task: k.task(), Start: true, Confirm: k.confirm})
+			return collectAll(cmd, c, &adminv1.CommandNodesRequest{Nodes: nodes, Task: k.task(), Start: true, ConfirmUpTo: k.confirm})
 		},
 	}
 	c.addFlags(cmd)
 	cmd.PersistentFlags().BoolVar(&k.long, "long", false, "ask the metadata about every reference")
-	cmd.Flags().BoolVar(&k.confirm, "confirm", false, "remove what is found, however much it is")
+	cmd.Flags().Int64Var(&k.confirm, "confirm", 0, "remove what is found, if the metadata does not know more references than these")
 	cmd.Flags().StringSliceVar(&nodes, "node", nil, nodeHelp)
 	stop := (&taskCommand{use: "stop", short: "Stop, until it is started again", chosen: k.task}).make(c)
 	status := &cobra.Command{Use: "status", Short: "Tell how far each node is", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, args []string) error {

@@ -70,7 +70,7 @@ func (n *node) Command(_ context.Context, c chunk.Command) (chunk.TaskStatus, er
 	switch {
 	case !c.Start:
 		st.State = chunk.Stopped
-	case c.Task == chunk.LongCollection && !c.Confirm:
+	case c.Task == chunk.LongCollection && c.Confirm < 3:
 		st.State, st.Note = chunk.Stuck, "3 of 100 references belong to nothing"
 	}
 	switch {

@@ -68,7 +68,7 @@ func TestWhatMetadataDoesNotKnowGoesAndUploadsUnderWayStay(t *testing.T) {
 	}, 2*time.Minute, 500*time.Millisecond)
 	s.holds(stray + under)
 	require.Eventually(t, func() bool { // each node when its own wait is over, and it has asked
-		_, err := s.d.CLI(t.Context(), "collect", "--long", "--confirm")
+		_, err := s.d.CLI(t.Context(), "collect", "--long", "--confirm", "100")
 		return err == nil && s.held(under)
 	}, 2*time.Minute, 500*time.Millisecond)
 

@@ -3788,8 +3788,10 @@ type CommandNodesRequest struct {
 	Start bool `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
 	// rate is in bytes a second; 0: as it was; -1: no limit.
 	Rate int64 `protobuf:"varint,4,opt,name=rate,proto3" json:"rate,omitempty"`
-	// confirm is the operator's yes to what the task has stopped for.
-	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Not used.
+	Confirm bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// confirm_up_to is the operator's yes to what the task has stopped for, if that is no more than so much.
+	ConfirmUpTo   int64 `protobuf:"varint,6,opt,name=confirm_up_to,json=confirmUpTo,proto3" json:"confirm_up_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3857,6 +3859,13 @@ func (x *CommandNodesRequest) GetConfirm() bool {
 		return x.Confirm
 	}
 	return false
+}
+
+func (x *CommandNodesRequest) GetConfirmUpTo() int64 {
+	if x != nil {
+		return x.ConfirmUpTo
+	}
+	return 0
 }
 
 // Commanded is what became of a command at one node.
@@ -4541,13 +4550,14 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x03 \x01(\rR\n" +
 	"partitions\x12\x14\n" +
-	"\x05alone\x18\x04 \x01(\rR\x05alone\"\x9e\x01\n" +
+	"\x05alone\x18\x04 \x01(\rR\x05alone\"\xc2\x01\n" +
 	"\x13CommandNodesRequest\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12-\n" +
 	"\x04task\x18\x02 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
 	"\x05start\x18\x03 \x01(\bR\x05start\x12\x12\n" +
 	"\x04rate\x18\x04 \x01(\x03R\x04rate\x12\x18\n" +
-	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"h\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\x12\"\n" +
+	"\rconfirm_up_to\x18\x06 \x01(\x03R\vconfirmUpTo\"h\n" +
 	"\tCommanded\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12-\n" +

@@ -2030,8 +2030,10 @@ type CommandRequest struct {
 	Rate int64 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`
 	// term is the lock index of the active rebalancer; 0: there is no lock.
 	Term uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	// confirm is the operator's yes to what the task has stopped for.
-	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Not used.
+	Confirm bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// confirm_up_to is the operator's yes to what the task has stopped for, if that is no more than so much.
+	ConfirmUpTo   int64 `protobuf:"varint,6,opt,name=confirm_up_to,json=confirmUpTo,proto3" json:"confirm_up_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2099,6 +2101,13 @@ func (x *CommandRequest) GetConfirm() bool {
 		return x.Confirm
 	}
 	return false
+}
+
+func (x *CommandRequest) GetConfirmUpTo() int64 {
+	if x != nil {
+		return x.ConfirmUpTo
+	}
+	return 0
 }
 
 type CommandResponse struct {
@@ -2451,13 +2460,14 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
 	"\bproblems\x18\n" +
 	" \x01(\x03R\bproblems\x12\x12\n" +
-	"\x04note\x18\v \x01(\tR\x04note\"\x97\x01\n" +
+	"\x04note\x18\v \x01(\tR\x04note\"\xbb\x01\n" +
 	"\x0eCommandRequest\x12-\n" +
 	"\x04task\x18\x01 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\bR\x05start\x12\x12\n" +
 	"\x04rate\x18\x03 \x01(\x03R\x04rate\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x18\n" +
-	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"J\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\x12\"\n" +
+	"\rconfirm_up_to\x18\x06 \x01(\x03R\vconfirmUpTo\"J\n" +
 	"\x0fCommandResponse\x127\n" +
 	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\"@\n" +
 	"\x12ListDamagedRequest\x12\x14\n" +
