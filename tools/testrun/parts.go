@@ -46,7 +46,7 @@ func suite(pkg, deployment string, limit time.Duration, extra ...string) step {
 
 // race runs the packages of a module under the race detector, but those that hold nothing but pure computation.
 func race(dir string, except ...string) step {
-	s := goTest(dir, "-race", "-short")
+	s := goTest(dir, "-race", "-short", "-timeout", "20m")
 	s.every, s.except = true, except
 	return s
 }
@@ -90,7 +90,7 @@ func parts() []part {
 			goTest("proto", "./..."), goTest("pkg", "./..."), goTest("services", "./..."),
 			goTest("tools", "./sigv4/...", "./s3client/...", "./deploy/...", "./testrun/...", "./bench/...", "./clients", "./systemtest/load/...", "./stack/...", "./cluster/..."),
 		}},
-		{"race", "the same under the race detector", 25 * time.Minute, false, []step{
+		{"race", "the same under the race detector", 45 * time.Minute, false, []step{
 			command("go", "run", "./tools/clients/install", "--compiler"),
 			race("pkg", "pkg/layout"), race("services", "chunk-node/simulation"),
 		}},
