@@ -24,6 +24,7 @@ type options struct {
 	clients                  []int
 	duration                 time.Duration
 	rounds, listKeys         int
+	chunks, chunkSize        int
 	dir                      string
 	idle, signed, wan, heal  bool
 }
@@ -42,6 +43,8 @@ func main() {
 	pflag.BoolVar(&o.idle, "idle", true, "say what memory the targets take before any load")
 	pflag.BoolVar(&o.wan, "wan", false, "measure nothing but what distance costs, in round trips; as root")
 	pflag.BoolVar(&o.heal, "heal", false, "measure nothing but what a change of the layout and a scrub cost; as root")
+	pflag.IntVar(&o.chunks, "chunks", 0, "measure nothing but what so many chunks cost a chunk-node: memory, and the time to start; as root")
+	pflag.IntVar(&o.chunkSize, "chunk-size", 1024, "bytes of each of these chunks")
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -72,6 +75,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.heal {
 		return measureHealing(ctx, dir)
+	}
+	if o.chunks > 0 {
+		return measureChunks(ctx, dir, o.chunks, max(o.chunkSize, 8))
 	}
 	chosen, err := choose(rows(o.listKeys), o.rows)
 	if err != nil {

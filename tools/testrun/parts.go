@@ -108,6 +108,9 @@ func parts() []part {
 		{"collection", "what nothing refers to goes, on both deployments", 10 * time.Minute, false, []step{
 			suite("collection", "standalone", 5*time.Minute), suite("collection", "nodes", 5*time.Minute),
 		}},
+		{"restore", "metadata destroyed and restored from a snapshot, on both deployments", 8 * time.Minute, false, []step{
+			suite("restore", "standalone", 4*time.Minute), suite("restore", "nodes", 4*time.Minute),
+		}},
 		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
 			suite("operator", "standalone", 14*time.Minute),
 		}},
