@@ -34,7 +34,7 @@ type Config struct {
 
 	CollectAll  time.Duration `conf:"long-collection-interval" help:"time between two rounds in which the node asks the metadata about every reference it has, to find those that belong to nothing; 0: only when the operator asks for one" min:"0s"`
 	CollectWait time.Duration `conf:"long-collection-wait" help:"for how long the metadata must not know what a reference belongs to before the reference is removed; the time in which the node runs counts. A gateway gives a write up that does not begin within an hour" min:"2h"`
-	Trash       time.Duration `conf:"trash" help:"how long a chunk is kept after its last reference was removed because the metadata does not know what it belongs to" min:"1s"`
+	Trash       time.Duration `conf:"trash" help:"for how long at least a reference that was removed because the metadata does not know what it belongs to, and its chunk, can be had back; the time in which the node runs counts, and the metadata is asked once more before they go" min:"1s"`
 
 	report.Config `conf:""`
 }
@@ -59,7 +59,7 @@ func DefaultConfig() Config {
 
 		CollectAll:  24 * time.Hour,
 		CollectWait: 24 * time.Hour,
-		Trash:       state.DefaultTrash,
+		Trash:       7 * 24 * time.Hour,
 
 		Config: report.DefaultConfig(),
 	}

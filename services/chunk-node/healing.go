@@ -40,7 +40,7 @@ func (s *Service) openTasks() error {
 	if err != nil {
 		return err
 	}
-	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: wait}, heal.Deps{
+	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: wait, Trash: c.Trash}, heal.Deps{
 		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy, Metadata: d.Metadata, ClusterID: d.ClusterID,
 	})
 	if err != nil {

@@ -81,7 +81,7 @@ func New(c Config, d Deps) (*Service, error) {
 	store, err := disk.Open(disk.Options{
 		Disks: disks, NodeID: d.NodeID, ClusterID: d.ClusterID, Version: d.Version,
 		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger,
-		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones, Trash: c.Trash},
+		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones},
 		InlineBelow: int(c.InlineBelow), Compression: c.Compression, NoSync: !c.Fsync, Direct: c.Direct, Separate: c.Separate,
 		Cache: int64(c.IndexCache), MemTable: int64(c.IndexBuffer), Reserve: int64(c.Reserve),
 	})

@@ -191,7 +191,7 @@ func (c *crashTest) inspect(fs *vfs.MemFS, before, after map[refKey]refHistory, 
 			case (was.put || was.wanted) && is.kept(was):
 				require.Equal(t, state.Live, known, "reference %d of chunk %d", n, i)
 			case was.deleted:
-				require.Contains(t, []state.Ref{state.Removed, state.InTrash}, known, "reference %d of chunk %d", n, i)
+				require.Equal(t, state.Removed, known, "reference %d of chunk %d", n, i)
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func requireConsistent(t *testing.T, s *Store) {
 	for _, v := range s.volumes {
 		var sum totals
 		files := map[string]bool{}
-		searches := 0
+		searches, trashed := 0, 0
 		require.NoError(t, v.each([]byte{keyEntry}, func(key, _ []byte) bool {
 			h := chunk.Hash(key[1:])
 			c, err := entryOf(v.db, h)
@@ -230,10 +230,11 @@ func requireConsistent(t *testing.T, s *Store) {
 			require.NoError(t, changes.batch.Close())
 			require.Equal(t, live, c.Unreferenced.IsZero(), "%v: %+v", h, c)
 			if !live {
-				queued, err := lookup(v.db, pendingKey(c, h), ignore)
+				queued, err := lookup(v.db, timeKey(keyPending, c.Unreferenced, h), ignore)
 				require.NoError(t, err)
-				require.True(t, queued)
+				require.Equal(t, c.Queued(), queued)
 			}
+			trashed += int(c.Trashed)
 			require.Equal(t, live && c.Place == state.Nowhere, c.Sought(), "%v: %+v", h, c)
 			if c.Sought() {
 				searches++
@@ -256,6 +257,16 @@ func requireConsistent(t *testing.T, s *Store) {
 			require.NoError(t, v.each([]byte{kind}, func(_, _ []byte) bool { n++; return true }))
 			require.Equal(t, searches, n, "%c", kind)
 		}
+		require.NoError(t, v.each([]byte{keyTombstone}, func(key, value []byte) bool {
+			if _, in := parseTrashed(value); in {
+				c, err := entryOf(v.db, chunk.Hash(key[1:]))
+				require.NoError(t, err)
+				require.Positive(t, c.Trashed)
+				trashed--
+			}
+			return true
+		}))
+		require.Zero(t, trashed, "what is in the trash, and what the chunks know of it")
 		require.NoError(t, v.each([]byte{keyLive}, func(key, _ []byte) bool {
 			c, err := entryOf(v.db, chunk.Hash(key[1:]))
 			require.NoError(t, err)
@@ -350,7 +361,9 @@ func (c *crashTest) load(s *Store, r *rand.Rand) error {
 			outcome = chunk.Gone
 		case 6:
 			c.note(key, func(h *refHistory) { h.deleting = true })
-			err = s.Trash(ctx, k.hash, []chunk.Ref{ref}) // a Put may bring it back
+			if err = s.Trash(ctx, k.hash, []chunk.Ref{ref}, 0); err == nil && r.Intn(2) == 0 { // a Put may bring it back
+				err = s.Purge(ctx, k.hash, []chunk.Ref{ref})
+			}
 			outcome = chunk.Gone
 		case 7:
 			if err = s.Want(ctx, k.hash, uint32(k.data.Len()), []chunk.Ref{ref}); err == nil {

@@ -20,7 +20,8 @@ func (c *changes) decide(o *op) error {
 	if err != nil {
 		return err
 	}
-	if o.kind == opWant || o.kind == opTrash || o.kind == opUntrash {
+	switch o.kind {
+	case opWant, opTrash, opUntrash, opPurge:
 		for _, o.ref = range o.refs {
 			next, e, err := c.ask(o, r)
 			if err == nil {
@@ -50,12 +51,14 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 		return c.askPut(o, r)
 	case opDelete, opTrash:
 		return c.askDelete(o, r)
-	case opUntrash:
+	case opUntrash, opPurge:
 		ref, err := c.ref(r, o.hash, o.ref)
 		if err != nil {
 			return next, e, err
 		}
-		next, e = r.Untrash(ref, c.now)
+		if next, e = r.Purge(ref); o.kind == opUntrash {
+			next, e = r.Untrash(ref, c.now)
+		}
 	case opDrop:
 		refs, err := c.refs(r, o.hash)
 		if err != nil {
@@ -69,9 +72,8 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 			return r.Repair(live, o.offered.Copy, c.now)
 		})
 	case opCollect:
-		if !o.since.Equal(r.Unreferenced) || o.trashed != r.Trashed { // a queue entry that means nothing any more
-			queued := state.Chunk{Unreferenced: o.since, Trashed: o.trashed}
-			return r.Chunk, state.Effects{}, c.batch.Delete(pendingKey(queued, o.hash), nil)
+		if !o.since.Equal(r.Unreferenced) || !r.Queued() { // a queue entry that means nothing any more
+			return r.Chunk, state.Effects{}, c.batch.Delete(timeKey(keyPending, o.since, o.hash), nil)
 		}
 		next, e, err = c.withLive(o, r, func(live bool) (state.Chunk, state.Effects) {
 			return r.Collect(c.v.o.Rules, live, c.now)
@@ -93,15 +95,15 @@ func (c *changes) askDelete(o *op, r *record) (next state.Chunk, e state.Effects
 			return next, e, err
 		}
 	}
-	if o.kind == opDelete {
-		next, e = r.Delete(others, c.now)
-		return next, e, nil
+	ref := state.Unknown
+	if o.kind == opTrash || r.Trashed > 0 {
+		if ref, err = c.ref(r, o.hash, o.ref); err != nil {
+			return next, e, err
+		}
 	}
-	ref, err := c.ref(r, o.hash, o.ref)
-	if err != nil {
-		return next, e, err
+	if next, e = r.Delete(ref, others, c.now); o.kind == opTrash {
+		next, e = r.Chunk.Trash(ref, others, c.now)
 	}
-	next, e = r.Trash(ref, others, c.now)
 	return next, e, nil
 }
 
@@ -172,12 +174,14 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 			return err
 		}
 		c.key[0] = keyTombstone
-		if err := c.batch.Set(c.key, appendTombstone(nil, c.now, e.ToTrash), nil); err != nil {
+		removed, value := state.Removed, appendTime(nil, c.now)
+		if e.ToTrash {
+			removed, value = state.InTrash, appendTrashed(nil, o.at)
+		}
+		if err := c.batch.Set(c.key, value, nil); err != nil {
 			return err
 		}
-		if r.touch(o.ref, state.Removed); e.ToTrash {
-			r.touch(o.ref, state.InTrash)
-		}
+		r.touch(o.ref, removed)
 	}
 	if e.Unrefer {
 		if err := c.unrefer(o, r); err != nil {
@@ -185,12 +189,12 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 		}
 	}
 	if e.Dequeue {
-		if err := c.batch.Delete(pendingKey(before, o.hash), nil); err != nil {
+		if err := c.batch.Delete(timeKey(keyPending, before.Unreferenced, o.hash), nil); err != nil {
 			return err
 		}
 	}
 	if e.Enqueue {
-		if err := c.batch.Set(pendingKey(next, o.hash), nil, nil); err != nil {
+		if err := c.batch.Set(timeKey(keyPending, next.Unreferenced, o.hash), nil, nil); err != nil {
 			return err
 		}
 	}

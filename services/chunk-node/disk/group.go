@@ -174,7 +174,9 @@ func (c *changes) ref(r *record, h chunk.Hash, ref chunk.Ref) (state.Ref, error)
 	c.key = appendRefKey(c.key[:0], keyTombstone, h, ref)
 	removed := state.Removed
 	found, err := lookup(c.v.db, c.key, func(p []byte) error {
-		_, removed = parseTombstone(p)
+		if _, trashed := parseTrashed(p); trashed {
+			removed = state.InTrash
+		}
 		return nil
 	})
 	if err != nil {

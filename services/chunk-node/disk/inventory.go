@@ -8,6 +8,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -117,25 +118,17 @@ func (s *Store) Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash,
 }
 
 // Trashed implements heal.Local.
-func (s *Store) Trashed(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Entry, err error) {
+func (s *Store) Trashed(ctx context.Context, p chunk.Partition, after heal.Trashed, limit int) (all []heal.Trashed, err error) {
 	limits := partitionBounds(keyTombstone, p)
-	if after != (chunk.Hash{}) { // all keys of the hash itself are behind it
-		limits.LowerBound = bounds(hashKey(keyTombstone, after)).UpperBound
+	if after.Hash != (chunk.Hash{}) {
+		limits.LowerBound = append(appendRefKey(nil, keyTombstone, after.Hash, after.Ref), 0)
 	}
 	err = s.scan(ctx, p, func(v *volume) error {
 		return eachIn(ctx, v.db, limits, func(key, value []byte) (bool, error) {
-			if _, ref := parseTombstone(value); ref != state.InTrash {
-				return true, nil
+			if at, trashed := parseTrashed(value); trashed {
+				all = append(all, heal.Trashed{Hash: chunk.Hash(key[1:]), Ref: parseRef(key[1+chunk.HashSize:]), At: at})
 			}
-			if h := chunk.Hash(key[1:]); len(all) == 0 || all[len(all)-1].Hash != h {
-				if len(all) == limit {
-					return false, nil
-				}
-				all = append(all, chunk.Entry{Hash: h})
-			}
-			e := &all[len(all)-1]
-			e.Refs = append(e.Refs, parseRef(key[1+chunk.HashSize:]))
-			return true, nil
+			return len(all) < limit, nil
 		})
 	})
 	return all, err

@@ -103,20 +103,15 @@ func (v *volume) collect(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	w, now := v.walk(ctx), v.o.Clock.Now()
-	for _, queue := range []byte{keyPending, keyTrash} {
-		if err = v.each([]byte{queue}, func(key, _ []byte) bool {
-			since, h := parseTimeKey(key)
-			queued := state.Chunk{Unreferenced: since, Trashed: queue == keyTrash}
-			if now.Before(v.o.Rules.Collectable(queued)) || w.stop() {
-				return false
-			}
-			n++
-			w.submit(&op{kind: opCollect, hash: h, since: since, trashed: queued.Trashed})
-			return true
-		}); err != nil {
-			break
+	err = v.each([]byte{keyPending}, func(key, _ []byte) bool {
+		since, h := parseTimeKey(key)
+		if now.Before(v.o.Rules.Collectable(state.Chunk{Unreferenced: since})) || w.stop() {
+			return false
 		}
-	}
+		n++
+		w.submit(&op{kind: opCollect, hash: h, since: since})
+		return true
+	})
 	return n, w.finish(err)
 }
 
@@ -126,10 +121,9 @@ func (s *Store) Expire(ctx context.Context) (int, error) {
 	return s.onEach(func(v *volume) (int, error) { return v.expire(ctx) })
 }
 
-// expired reports whether a tombstone with this value may be forgotten.
+// expired reports whether a tombstone with this value may be forgotten: not that of a reference in the trash, or a malformed one.
 func (v *volume) expired(value []byte, now time.Time) bool {
-	removed, ref := parseTombstone(value)
-	return !removed.IsZero() && v.o.Rules.Expired(ref, removed, now)
+	return len(value) == 8 && v.o.Rules.Expired(parseTime(value), now)
 }
 
 func (v *volume) expire(ctx context.Context) (n int, err error) {

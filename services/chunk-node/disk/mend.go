@@ -24,13 +24,18 @@ func (s *Store) Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still 
 }
 
 // Trash implements heal.Local.
-func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
-	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs})
+func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error {
+	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs, at: at})
 }
 
 // Untrash implements heal.Local.
 func (s *Store) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
 	return s.submit(ctx, &op{kind: opUntrash, hash: h, refs: refs})
+}
+
+// Purge implements heal.Local.
+func (s *Store) Purge(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	return s.submit(ctx, &op{kind: opPurge, hash: h, refs: refs})
 }
 
 // InTrash implements heal.Local.
@@ -41,8 +46,7 @@ func (s *Store) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (in bo
 	}
 	defer s.leave()
 	if _, err := lookup(v.db, appendRefKey(nil, keyTombstone, h, ref), func(p []byte) error {
-		_, removed := parseTombstone(p)
-		in = removed == state.InTrash
+		_, in = parseTrashed(p)
 		return nil
 	}); err != nil {
 		return false, indexDamaged(h, err)

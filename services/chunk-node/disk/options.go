@@ -75,9 +75,6 @@ func (o *Options) complete() error {
 	if o.Rules == (state.Rules{}) {
 		o.Rules = state.Rules{Grace: state.DefaultGrace, Tombstones: state.DefaultTombstones}
 	}
-	if o.Rules.Trash == 0 {
-		o.Rules.Trash = state.DefaultTrash
-	}
 	if o.Cache == 0 {
 		o.Cache = DefaultCache
 	}

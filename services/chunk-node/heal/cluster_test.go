@@ -31,6 +31,8 @@ import (
 
 var rules = state.Rules{Grace: time.Minute, Tombstones: 24 * time.Hour}
 
+const week = 7 * 24 * time.Hour
+
 // cluster is chunk-nodes in one process, with real disk stores on file systems in memory that lose at a crash what was not synced.
 type cluster struct {
 	t         *testing.T
@@ -74,6 +76,31 @@ type node struct {
 	engine  *heal.Engine
 	runner  *tasks.Runner
 	away    bool
+	inTrash func(do func() (bool, error)) (bool, error) // what happens around Local.InTrash; nil: nothing
+	untrash func() error                                // why Local.Untrash fails; nil: it does not
+}
+
+// local is what a node holds, with the faults of a test.
+type local struct {
+	*disk.Store
+	node *node
+}
+
+func (l local) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
+	look := func() (bool, error) { return l.Store.InTrash(ctx, h, ref) }
+	if l.node.inTrash != nil {
+		return l.node.inTrash(look)
+	}
+	return look()
+}
+
+func (l local) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	if l.node.untrash != nil {
+		if err := l.node.untrash(); err != nil {
+			return err
+		}
+	}
+	return l.Store.Untrash(ctx, h, refs)
 }
 
 // add adds a node with these disks, or one.
@@ -104,8 +131,8 @@ func (n *node) open() {
 	n.gate, err = adopt.Open(filepath.Join(n.folder, "layouts"))
 	require.NoError(t, err)
 	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour,
-		CollectInterval: 24 * time.Hour, CollectWait: 24 * time.Hour}, heal.Deps{
-		ID: n.id, Local: store, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
+		CollectInterval: 24 * time.Hour, CollectWait: 24 * time.Hour, Trash: week}, heal.Deps{
+		ID: n.id, Local: local{store, n}, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
 		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each, Metadata: n.cluster.metadata, ClusterID: n.cluster.clusterID})
 	require.NoError(t, err)
 	n.runner, err = tasks.New(t.Context(), n.engine.Jobs(), tasks.Deps{Notes: store, Clock: n.cluster.clock, Logger: slog.New(slog.DiscardHandler)})

@@ -36,6 +36,8 @@ type collectNote struct {
 	Due     int64           `json:"due"`        // of these, since long enough
 	Removed int64           `json:"removed"`    // of these
 	Back    int64           `json:"back"`       // references had back from the trash
+	Over    int64           `json:"over"`       // references that have been in the trash for long enough
+	Purged  int64           `json:"purged"`     // of these
 	Refused bool            `json:"too_many,omitempty"`
 	Round   uint64          `json:"round"`
 }
@@ -50,8 +52,8 @@ const (
 
 // collection is the task that removes references of attempts that metadata does not know (long collection). A round first looks at all
 // references, notes which attempts are not known, and has back from the trash what is known after all; then it removes the references of those that
-// were not known for long enough when it began, unless so many are not known that metadata is more likely wrong than they.
-// See the package's documentation for why that is safe.
+// were not known for long enough when it began, and purges the trash of what has been there for long enough, unless so many are not known that metadata
+// is more likely wrong than they. See the package's documentation for why that is safe.
 //
 // It measures by the time for which the node has run (Ran), which it adds up itself from the monotonic clock: a clock that is set, or that was wrong
 // after a start, makes nothing older than it is.
@@ -97,7 +99,7 @@ func (c *collection) Pass(ctx context.Context, p *tasks.Progress) (time.Duration
 	switch {
 	case tooMany(c.note.Refs, c.note.Unknown) && c.note.Unknown > p.Confirmed():
 		c.note.Refused = c.note.Due > 0
-	case c.note.Due > 0:
+	case c.note.Due > 0 || c.note.Over > 0:
 		if err := c.each(ctx, p, c.remove); err != nil {
 			return 0, err
 		}
@@ -136,7 +138,7 @@ func (c *collection) end(ctx context.Context, p *tasks.Progress, answers uint64)
 	}
 	p.End(c.note.Ended, answers)
 	c.tell(p)
-	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed, "had_back", c.note.Back)
+	log := c.deps.Logger.With("references", c.note.Refs, "unknown", c.note.Unknown, "removed", c.note.Removed, "had_back", c.note.Back, "purged", c.note.Purged)
 	if c.note.Refused {
 		log.Warn("so many references belong to nothing that metadata knows that none is removed until an operator says so")
 	} else {
@@ -216,7 +218,8 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 	if err != nil {
 		return err
 	}
-	if err := c.haveBack(ctx, p, partition); err != nil { // before anything is counted: a failure has the partition looked at again
+	over, err := c.haveBack(ctx, p, partition)
+	if err != nil { // nothing is counted: the partition is looked at again, in this round or the next
 		return err
 	}
 	c.run()
@@ -235,51 +238,10 @@ func (c *collection) look(ctx context.Context, p *tasks.Progress, partition chun
 			}
 		}
 	}
+	c.note.Over += over
 	c.note.Chunks += chunks
 	p.Add(chunks, 0)
 	return nil
-}
-
-// haveBack takes those references of a partition out of the trash of which metadata knows the attempt: it was wrong when they went.
-func (c *collection) haveBack(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
-	for after := (chunk.Hash{}); ; {
-		trashed, err := c.local.Trashed(ctx, partition, after, page)
-		if err != nil || len(trashed) == 0 {
-			return err
-		}
-		attempts := make(map[uuid.UUID]bool)
-		for _, entry := range trashed {
-			for _, ref := range entry.Refs {
-				attempts[ref.Attempt] = true
-			}
-		}
-		unknown, err := c.ask(ctx, slices.Collect(maps.Keys(attempts)))
-		if err != nil {
-			return err
-		}
-		for _, entry := range trashed {
-			known := slices.DeleteFunc(entry.Refs, func(ref chunk.Ref) bool { return unknown[ref.Attempt] })
-			if len(known) == 0 {
-				continue
-			}
-			c.deps.Logger.Warn("references in the trash belong to something that metadata knows after all, and are had back", "chunk", entry.Hash,
-				"references", len(known), "first", known[0])
-			if err := c.local.Untrash(ctx, entry.Hash, known); err != nil {
-				return errors.Annotate(err, "having the chunk %v back from the trash", entry.Hash)
-			}
-			c.note.Back += int64(len(known))
-			// A walk that passed here left to the trash what was in it.
-			if a := c.peers.Layouts(); a != nil && !a.Owns(c.deps.ID, partition) {
-				if err := c.release(ctx, p, a, entry.Hash); err != nil {
-					return errors.Annotate(err, "handing over the chunk %v, which was in the trash", entry.Hash)
-				}
-			}
-		}
-		if len(trashed) < page {
-			return nil
-		}
-		after = trashed[len(trashed)-1].Hash
-	}
 }
 
 func suspectsNote(partition chunk.Partition) string {
@@ -299,8 +261,13 @@ func (c *collection) suspectsOf(ctx context.Context, partition chunk.Partition) 
 	return known, nil
 }
 
-// remove removes the references in a partition of attempts that were not known for long enough when the round began, and are not now.
-func (c *collection) remove(ctx context.Context, _ *tasks.Progress, partition chunk.Partition) error {
+// remove removes the references in a partition of attempts that were not known for long enough when the round began, and are not now; and purges
+// the trash of those of which the same is true.
+func (c *collection) remove(ctx context.Context, p *tasks.Progress, partition chunk.Partition) error {
+	clear(c.known) // nothing may be taken from memory
+	if err := c.purge(ctx, p, partition); err != nil {
+		return err
+	}
 	before, err := c.suspectsOf(ctx, partition)
 	if err != nil {
 		return err
@@ -309,7 +276,6 @@ func (c *collection) remove(ctx context.Context, _ *tasks.Progress, partition ch
 	if len(due) == 0 || before.round != c.note.Round { // not looked at, and not counted, in this round
 		return nil
 	}
-	clear(c.known) // they may not be taken from memory
 	unknown, err := c.ask(ctx, due)
 	if err != nil || len(unknown) == 0 {
 		return err
@@ -337,5 +303,6 @@ func (c *collection) trash(ctx context.Context, h chunk.Hash, unknown map[uuid.U
 	}
 	c.note.Removed += int64(len(refs))
 	c.deps.Logger.Info("references belong to nothing that metadata knows, and go to the trash", "chunk", h, "references", len(refs), "first", refs[0])
-	return errors.Annotate(c.local.Trash(ctx, h, refs), "removing references of the chunk %v", h)
+	c.run()
+	return errors.Annotate(c.local.Trash(ctx, h, refs, c.note.Ran), "removing references of the chunk %v", h)
 }

@@ -12,7 +12,6 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
-	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
 // metadata knows the attempts of the references that the cluster's test put, except those that it is told to forget.
@@ -109,7 +108,7 @@ func TestAReferenceGoesWhoseAttemptWasNotKnownForTheWholeWait(t *testing.T) {
 	trashed, err := n.store.InTrash(t.Context(), h, ref)
 	require.NoError(t, err)
 	require.True(t, trashed, "it can be had back")
-	c.clock.Advance(state.DefaultTrash)
+	c.clock.Advance(week)
 	c.heal(1, chunk.LongCollection)
 	require.Zero(t, n.status().Trashed)
 	require.Equal(t, before.Chunks-1, n.status().Chunks)
@@ -372,7 +371,8 @@ func TestAReferenceThatAStandInBringsBackLateGoesInTheEnd(t *testing.T) {
 	c.longCollect(c.nodes...)
 	c.clock.Advance(25 * time.Hour)
 	c.longCollect(c.nodes...)
-	c.clock.Advance(state.DefaultTrash)
+	c.clock.Advance(week)
+	c.longCollect(c.nodes...)
 	c.heal(2)
 	c.requireWhole()
 }

@@ -1,6 +1,6 @@
 // Package heal keeps what a chunk-node holds as the layout wants it: it hands over what belongs to other nodes (walk.go),
 // pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go),
-// reads everything to find what went bad (scrub.go), and asks metadata why it keeps what it keeps (collect.go, suspects.go).
+// reads everything to find what went bad (scrub.go), and asks metadata why it keeps what it keeps (collect.go, suspects.go, trash.go).
 //
 // Invariants:
 //
@@ -44,6 +44,8 @@
 //   - What was removed by mistake all the same stays in the trash for a week, whatever is deleted meanwhile. Each round also asks about the references in
 //     the trash, and has back those that metadata knows: it is enough to put the metadata right within the week. References with new
 //     attempts, as a restore of a snapshot makes, bring the chunk back by PutRef and Put.
+//   - A reference leaves the trash for good, and its chunk with the last one, only by a round that has looked at everything and has reason to trust metadata,
+//     and that has asked about it just before; and when the week is over of the time for which the node has run. No clock empties the trash (trash.go).
 //   - Each node judges for itself: what is in its trash it does not have removed at other owners, and who brings the reference again takes it out.
 //
 // A node that still has such a reference may bring it back when tombstones are forgotten. It goes again as it went, there too.

@@ -40,6 +40,7 @@ type Config struct {
 
 	CollectInterval time.Duration // between two rounds of the long collection, of the time in which the node runs; 0: only when asked for
 	CollectWait     time.Duration // for which metadata must not know an attempt before its references go
+	Trash           time.Duration // for which they stay in the trash then, at least
 }
 
 // Deps are what an Engine works with.

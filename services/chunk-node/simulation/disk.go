@@ -29,6 +29,7 @@ type record struct {
 	state.Chunk
 	data []byte // of the copy; nil, or not the chunk's bytes: it was damaged
 	refs map[chunk.Ref]state.Ref
+	at   map[chunk.Ref]time.Duration // of those that are in the trash
 }
 
 type debt struct {
@@ -43,7 +44,7 @@ func newContents(incarnation uint64) *contents {
 
 func (r *record) clone() *record {
 	c := *r
-	c.refs = maps.Clone(r.refs)
+	c.refs, c.at = maps.Clone(r.refs), maps.Clone(r.at)
 	return &c
 }
 
@@ -115,7 +116,7 @@ func (d *disk) change(h chunk.Hash, decide func(r *record)) {
 	d.read()
 	r := d.now.chunks[h]
 	if r == nil {
-		r = &record{refs: make(map[chunk.Ref]state.Ref)}
+		r = &record{refs: make(map[chunk.Ref]state.Ref), at: make(map[chunk.Ref]time.Duration)}
 		d.now.chunks[h] = r
 	}
 	before := r.good(h)
@@ -229,20 +230,23 @@ func (d *disk) PutRef(_ context.Context, h chunk.Hash, ref chunk.Ref) (outcome c
 func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
 	d.change(h, func(r *record) {
 		others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
-		next, e := r.Chunk.Delete(others, d.clock())
+		next, e := r.Chunk.Delete(r.refs[ref], others, d.clock())
 		r.take(next, e, ref, nil)
 	})
 	return nil
 }
 
 // Trash implements heal.Local.
-func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error {
 	d.change(h, func(r *record) {
 		for _, ref := range refs {
-			d.n.w.model.trashed(d.n, ref)
+			if r.refs[ref] == state.Live {
+				d.n.w.model.trashed(d.n, ref)
+			}
 			others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
 			next, e := r.Chunk.Trash(r.refs[ref], others, d.clock())
 			r.take(next, e, ref, nil)
+			r.at[ref] = at
 		}
 	})
 	return nil
@@ -253,6 +257,17 @@ func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error 
 	d.change(h, func(r *record) {
 		for _, ref := range refs {
 			next, e := r.Chunk.Untrash(r.refs[ref], d.clock())
+			r.take(next, e, ref, nil)
+		}
+	})
+	return nil
+}
+
+// Purge implements heal.Local.
+func (d *disk) Purge(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			next, e := r.Chunk.Purge(r.refs[ref])
 			r.take(next, e, ref, nil)
 		}
 	})

@@ -88,11 +88,15 @@ func (d *disk) Hashes(_ context.Context, p chunk.Partition, after chunk.Hash, li
 }
 
 // Trashed implements heal.Local.
-func (d *disk) Trashed(_ context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Entry, err error) {
+func (d *disk) Trashed(_ context.Context, p chunk.Partition, after heal.Trashed, limit int) (all []heal.Trashed, err error) {
 	d.read()
 	for _, h := range d.hashes(func(*record) bool { return true }) {
-		if refs := d.now.chunks[h].of(state.InTrash); len(refs) > 0 && h.Partition() == p && bytes.Compare(h[:], after[:]) > 0 && len(all) < limit {
-			all = append(all, chunk.Entry{Hash: h, Refs: refs})
+		r := d.now.chunks[h]
+		for _, ref := range r.of(state.InTrash) {
+			above := cmp.Or(bytes.Compare(h[:], after.Hash[:]), ref.Compare(after.Ref)) > 0
+			if h.Partition() == p && above && len(all) < limit {
+				all = append(all, heal.Trashed{Hash: h, Ref: ref, At: r.at[ref]})
+			}
 		}
 	}
 	return all, nil

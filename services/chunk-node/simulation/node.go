@@ -14,7 +14,7 @@ import (
 )
 
 // rules are those of every node.
-var rules = state.Rules{Grace: 2 * time.Minute, Tombstones: state.DefaultTombstones, Trash: 10 * time.Minute}
+var rules = state.Rules{Grace: 2 * time.Minute, Tombstones: state.DefaultTombstones}
 
 // How often nodes do things.
 const (
@@ -25,6 +25,7 @@ const (
 
 	longInterval = 3 * time.Minute // between two rounds of the long collection
 	longWait     = 4 * time.Minute // for which metadata must not know an attempt
+	longTrash    = 10 * time.Minute
 )
 
 // node is a chunk-node: its disk outlives its process.
@@ -80,7 +81,7 @@ func (n *node) crash() {
 func (n *node) run(ctx context.Context) {
 	logger := slog.New(slog.DiscardHandler)
 	engine, err := heal.New(ctx, heal.Config{RepairInterval: repairInterval, ScrubInterval: scrubInterval,
-		CollectInterval: longInterval, CollectWait: longWait},
+		CollectInterval: longInterval, CollectWait: longWait, Trash: longTrash},
 		heal.Deps{ID: n.id, Local: n.disk, Peers: n, Clock: n.clock, Random: n.w.bytes(), Logger: logger, Metadata: metadata{n.w}})
 	if err != nil {
 		n.w.fail("node %d does not start: %v", n.id[0], err)
