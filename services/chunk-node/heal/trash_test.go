@@ -372,8 +372,11 @@ func TestNothingGoesThatARoundCouldNotLookAt(t *testing.T) {
 	require.True(t, len(away) > 0 && len(away) < len(strays))
 	n.giveDisk()
 	c.longCollect(n)
-	c.clock.Advance(25 * time.Hour)
+	c.clock.Advance(23 * time.Hour)
+	c.heal(1, chunk.LongCollection) // it notes for how long it has run
 	n.takeDisk()
+	c.heal(1, chunk.LongCollection)
+	c.clock.Advance(2 * time.Hour)
 	answers := 0
 	c.metadata.answer = func(all []meta.Attempt) []meta.Attempt { answers += len(all); return all }
 	there := len(strays) - len(away)
@@ -388,7 +391,8 @@ func TestNothingGoesThatARoundCouldNotLookAt(t *testing.T) {
 		}
 		return nil
 	}
-	n.start(chunk.LongCollection)
+	_, err := n.runner.Command(t.Context(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: 100})
+	require.NoError(t, err)
 	n.runner.Step(t.Context(), chunk.LongCollection)
 	require.Equal(t, chunk.Stuck, n.task(chunk.LongCollection).State)
 	n.giveDisk() // it goes on with removing

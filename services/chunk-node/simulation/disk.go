@@ -245,6 +245,9 @@ func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref, at time.
 			}
 			others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
 			next, e := r.Chunk.Trash(r.refs[ref], others, d.clock())
+			if d.n.w.Broken.Trash {
+				next, e = r.Chunk.Delete(r.refs[ref], others, d.clock())
+			}
 			r.take(next, e, ref, nil)
 			r.at[ref] = at
 		}
@@ -257,7 +260,9 @@ func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error 
 	d.change(h, func(r *record) {
 		for _, ref := range refs {
 			next, e := r.Chunk.Untrash(r.refs[ref], d.clock())
-			r.take(next, e, ref, nil)
+			if r.take(next, e, ref, nil); e.AddRef {
+				d.n.w.Counts.HadBack++
+			}
 		}
 	})
 	return nil

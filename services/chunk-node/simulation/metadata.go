@@ -10,8 +10,30 @@ import (
 	"deuxfleurs.fr/garage/services/chunk-node/heal"
 )
 
-// metadata is what a node sees of the metadata: the model, which is away at times and knows of each reference until its removal was acknowledged.
+// metadata is what a node sees of the metadata: the model, which is away at times and knows of each reference until its removal was acknowledged. If
+// Options.Forgets says so, it is wrong at times: it does not know some of what lives.
 type metadata struct{ w *World }
+
+const (
+	// forgetsFor is for how long it is wrong, at most: less than a reference, which goes only after the wait, stays in the trash after that.
+	forgetsFor = longWait + longTrash - time.Minute
+	// forgetsEvery is how long it is right in between, at most.
+	forgetsEvery = 10 * time.Minute
+)
+
+// forget has the metadata be wrong for a while, and again later.
+func (w *World) forget() {
+	if w.stopping {
+		return
+	}
+	w.note("the metadata is wrong")
+	w.forgetful = 1 + w.random.IntN(3)
+	w.after(w.between(longWait, forgetsFor), func() {
+		w.note("the metadata is right")
+		w.forgetful = 0
+		w.after(w.between(time.Second, forgetsEvery), w.forget)
+	})
+}
 
 var _ heal.Metadata = metadata{}
 
@@ -30,7 +52,10 @@ func (m metadata) Attempts(_ context.Context, r meta.FindAttempts) ([]meta.Attem
 		case writing:
 			answers[i].State = meta.AttemptOpen
 		case living:
-			answers[i].State = meta.AttemptComplete
+			if answers[i].State = meta.AttemptComplete; m.w.forgetful > 0 && int(id[15])%m.w.forgetful == 0 {
+				answers[i].State = meta.AttemptUnknown
+				m.w.model.forgotten(binary.BigEndian.Uint64(id[8:]))
+			}
 		case gone:
 			answers[i].State = meta.AttemptUnknown
 		}

@@ -27,6 +27,8 @@ type reference struct {
 	hash    chunk.Hash
 	state   refState
 	stoodIn bool // it was sent to a node that does not own the chunk
+
+	forgotten bool // metadata said once that it does not know it, though it lived
 }
 
 type refState uint8
@@ -73,10 +75,26 @@ func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == l
 // a node that stood in for an owner handed it over to those who own the chunk by then: these need not know that it was removed.
 func (m *model) trashed(n *node, ref chunk.Ref) {
 	m.w.note("node %d: long collection removes %v", n.id[0], ref.Offset)
+	if m.refs[ref.Offset].forgotten { // as it was told to; who hands it over later may not know that it is removed
+		m.w.Counts.Mistaken++
+		return
+	}
 	m.w.Counts.Leftover++
 	if r := m.refs[ref.Offset]; r.state != gone || !r.stoodIn {
 		m.w.fail("node %d: long collection removes %v, which is in state %d and stood in %v", n.id[0], ref.Offset, r.state, r.stoodIn)
 	}
+}
+
+// forgotten is told when the metadata does not know a reference that lives.
+func (m *model) forgotten(offset uint64) {
+	m.w.Counts.Forgotten++
+	m.refs[offset].forgotten = true
+}
+
+// mistaken reports whether the metadata was wrong about a reference of a chunk. Then it may be that nobody who is asked for the chunk has it,
+// until a node that is not asked has it back from its trash.
+func (m *model) mistaken(h chunk.Hash) bool {
+	return slices.ContainsFunc(m.refs, func(r *reference) bool { return r.hash == h && r.forgotten })
 }
 
 // pick picks a living reference.
@@ -106,7 +124,8 @@ func (m *model) needed() map[chunk.Hash][]chunk.Ref {
 // copies are the nodes that have a good copy that a crash leaves, of those that which says.
 func (m *model) copies(h chunk.Hash, which func(*node) bool) (n int) {
 	for _, at := range m.w.nodes {
-		if r := at.durable.chunks[h]; which(at) && r != nil && r.good(h) && len(r.live()) > 0 {
+		r := at.durable.chunks[h]
+		if which(at) && r != nil && r.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
 			n++
 		}
 	}
@@ -129,7 +148,8 @@ func (m *model) lost(n *node, h chunk.Hash) {
 func (m *model) retired(a *layout.Active) {
 	for _, h := range m.hashes {
 		// Those who stood in for owners may be the only ones that have it.
-		if _, needed := m.needed()[h]; needed && m.copies(h, func(n *node) bool { return a.Index(n.id) >= 0 }) == 0 {
+		in := func(n *node) bool { return a.Index(n.id) >= 0 || m.mistaken(h) }
+		if _, needed := m.needed()[h]; needed && m.copies(h, in) == 0 {
 			m.w.fail("layout %d is the oldest now, and no node of it or of a later one has %x", a.Oldest(), h[:2])
 		}
 	}

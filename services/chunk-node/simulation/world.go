@@ -24,6 +24,9 @@ type World struct {
 	operator *operator
 	active   *layout.Active // the layouts in force, as Consul knows them
 	stopping bool           // clients begin nothing any more, and there are no more disasters
+
+	forgets   bool // the metadata is wrong at times
+	forgetful int  // it does not know one in so many of the living references now; 0: it knows all
 }
 
 // Broken says which rules are not kept, to see that this is found.
@@ -32,6 +35,7 @@ type Broken struct {
 	Still      bool // a chunk is dropped though a newer layout was adopted meanwhile
 	Settled    bool // a walk begins while requests of an older layout are under way
 	Tombstones bool // a removed reference is taken again
+	Trash      bool // what a long collection removes is not kept
 	Gate       bool // requests of any layout are let in
 }
 
@@ -40,6 +44,7 @@ type Counts struct {
 	Written, Removed, Read, StandIns int
 	Layouts, Retired, Dropped        int
 	Crashes, Wiped, Rotten, Leftover int
+	Forgotten, Mistaken, HadBack     int
 }
 
 // Result is how a run went.
@@ -55,12 +60,14 @@ const (
 	rampage         = 20 * time.Minute // at most
 	healing         = 4 * time.Hour    // at most
 	confirmInterval = 10 * time.Minute // between two times at which the operator has the nodes remove what they ask about
+	rashInterval    = time.Minute      // the same, of one who believes the metadata when it is wrong
 )
 
 // Options are what a run depends on besides its seed.
 type Options struct {
-	Broken Broken
-	Log    func(line string) // gets all that happens; nil: nobody
+	Broken  Broken
+	Forgets bool              // the metadata is wrong at times about what lives
+	Log     func(line string) // gets all that happens; nil: nobody
 }
 
 // Run runs a cluster from a seed: for a while anything may happen; then all is whole again, and it gets time to heal.
@@ -86,7 +93,7 @@ func Run(seed uint64, o Options) Result {
 }
 
 func newWorld(seed uint64, o Options) *World {
-	w := &World{Broken: o.Broken}
+	w := &World{Broken: o.Broken, forgets: o.Forgets}
 	w.scheduler = newScheduler(seed)
 	w.log = o.Log
 	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
@@ -103,6 +110,9 @@ func newWorld(seed uint64, o Options) *World {
 	w.scheduler.start(w.operator.run)
 	w.after(w.between(0, time.Minute), w.operator.disaster)
 	w.after(confirmInterval, w.confirm)
+	if w.forgets {
+		w.after(w.between(0, time.Minute), w.forget)
+	}
 	for i := range 3 {
 		c := &client{w: w, id: chunk.NodeID{0, byte(i + 1)}}
 		w.clients = append(w.clients, c)
@@ -136,7 +146,11 @@ func (w *World) confirm() {
 			}
 		})
 	}
-	w.after(confirmInterval, w.confirm)
+	interval := confirmInterval
+	if w.forgets {
+		interval = rashInterval
+	}
+	w.after(interval, w.confirm)
 }
 
 // unfinished says what is not yet as it is to be in the end, or is empty.
@@ -145,6 +159,9 @@ func (w *World) unfinished() string {
 		if c.open > 0 {
 			return fmt.Sprintf("%d removals are under way", c.open)
 		}
+	}
+	if w.forgetful > 0 {
+		return "the metadata is wrong"
 	}
 	return w.model.unfinished()
 }
@@ -199,4 +216,7 @@ func (c *Counts) add(o Counts) {
 		*n += *others[name]
 	}
 	c.Leftover += o.Leftover
+	c.Forgotten += o.Forgotten
+	c.Mistaken += o.Mistaken
+	c.HadBack += o.HadBack
 }
