@@ -169,6 +169,7 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 	require.False(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Command"))
 	require.True(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/FindAttempts"), "long collection asks what references belong to")
 	require.True(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetInfo"))
+	require.False(t, mayCall(ServiceGateway, "/garage.metadata.v1.MetadataService/FindAttempts"))
 	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetObject"))
 	require.False(t, mayCall(ServiceMetadata, "/garage.metadata.v1.MetadataService/GetObject"))
 	require.False(t, mayCall(ServiceGateway, "/garage.unknown.v1.Service/Method"))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +72,13 @@ func TestWhatMetadataDoesNotKnowGoesAndUploadsUnderWayStay(t *testing.T) {
 		_, err := s.d.CLI(t.Context(), "collect", "--long", "--confirm", "100")
 		return err == nil && s.held(under)
 	}, 2*time.Minute, 500*time.Millisecond)
+
+	empty := func(n node) bool { return n.Trashed == 0 }
+	require.Never(t, func() bool { return slices.ContainsFunc(s.status().Nodes, empty) }, 3*time.Second, 300*time.Millisecond, "time alone empties no trash")
+	require.Eventually(t, func() bool {
+		_, err := s.d.CLI(t.Context(), "collect", "--long")
+		return err == nil && !slices.ContainsFunc(s.status().Nodes, func(n node) bool { return !empty(n) })
+	}, 2*time.Minute, 500*time.Millisecond, "a round that has asked does")
 
 	_, err = sends.Write(slow[1<<20+1000:])
 	require.NoError(t, err)
