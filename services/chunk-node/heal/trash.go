@@ -14,7 +14,7 @@ import (
 // haveBack takes those references of a partition out of the trash of which metadata knows the attempt: it was wrong when they went. It returns how
 // many of the others have been there for long enough.
 func (c *collection) haveBack(ctx context.Context, p *tasks.Progress, partition chunk.Partition) (over int64, err error) {
-	return over, c.sortTrash(ctx, p, partition, func(Trashed) bool { return true }, func(h chunk.Hash, unknown []Trashed) error {
+	err = c.sortTrash(ctx, p, partition, func(Trashed) bool { return true }, func(h chunk.Hash, unknown []Trashed) error {
 		for _, t := range unknown {
 			switch {
 			case t.At > c.note.Ran: // a crash, or a damaged note, took of the time that the node has run
@@ -28,6 +28,7 @@ func (c *collection) haveBack(ctx context.Context, p *tasks.Progress, partition 
 		}
 		return nil
 	})
+	return over, err
 }
 
 // over reports whether a reference had been in the trash for long enough when the round began.

@@ -59,8 +59,9 @@ func newCollect() *cobra.Command {
 
 Nodes do so by themselves, some minutes after the last reference was removed. With --long they ask the metadata
 about every reference, as they do once a day, and remove those that belong to nothing and did not a day before;
-their chunks stay in the trash for a week, and until the metadata was asked once more. A node that would remove more than 1 % of its references so removes
-none, and asks: --confirm with the number that it tells says that the metadata is whole and does not know so many.
+their chunks stay in the trash for a week, and until the metadata was asked once more. A node that would remove
+more than 1 % of its references so removes none, and asks: --confirm with the number that it tells says that the
+metadata is whole and does not know so many.
 
 It shows how far it is until it has ended. Interrupting this command leaves the collection running.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
