@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gocql/gocql"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -22,16 +21,6 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
-
-func dropKeyspace(t *testing.T, c Config) {
-	t.Helper()
-	cluster := gocql.NewCluster(c.CQL.Hosts...)
-	cluster.Timeout = time.Minute
-	db, err := cluster.CreateSession()
-	require.NoError(t, err)
-	defer db.Close()
-	require.NoError(t, db.Query("DROP KEYSPACE "+c.CQL.Keyspace).Exec())
-}
 
 // writeBody writes an object of that many chunks, none: inline, and returns its bytes.
 func writeBody(t *testing.T, s meta.Store, chunks chunk.Store, bucket uuid.UUID, key string, pieces int) []byte {

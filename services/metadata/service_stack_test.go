@@ -28,15 +28,18 @@ func cqlConfig(t *testing.T) Config {
 	c := DefaultConfig()
 	c.Store, c.CQL.Hosts, c.CQL.Replication, c.CQL.Timeout = StoreCQL, strings.Split(hosts, ","), "1", 20*time.Second
 	c.CQL.Keyspace = fmt.Sprintf("garage_service_%d", os.Getpid())
-	t.Cleanup(func() {
-		cluster := gocql.NewCluster(c.CQL.Hosts...)
-		cluster.Timeout = time.Minute
-		db, err := cluster.CreateSession()
-		require.NoError(t, err)
-		defer db.Close()
-		require.NoError(t, db.Query("DROP KEYSPACE IF EXISTS "+c.CQL.Keyspace).Exec())
-	})
+	t.Cleanup(func() { dropKeyspace(t, c) })
 	return c
+}
+
+func dropKeyspace(t *testing.T, c Config) {
+	t.Helper()
+	cluster := gocql.NewCluster(c.CQL.Hosts...)
+	cluster.Timeout = time.Minute
+	db, err := cluster.CreateSession()
+	require.NoError(t, err)
+	defer db.Close()
+	require.NoError(t, db.Query("DROP KEYSPACE IF EXISTS "+c.CQL.Keyspace).Exec())
 }
 
 func deps() Deps {

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +19,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/httpjson"
 )
 
 const (
@@ -72,10 +70,7 @@ func measureChunks(ctx context.Context, dir string, count, size int) (err error)
 		return err
 	}
 	began = time.Now()
-	if err := node.Start(); err != nil {
-		return err
-	}
-	if err := serves(ctx, node); err != nil {
+	if err := start(ctx, node); err != nil {
 		return err
 	}
 	fmt.Printf("after kill -9, with nothing in the page cache, it serves in %v\n", time.Since(began).Round(time.Millisecond))
@@ -87,10 +82,7 @@ func restarted(ctx context.Context, node *deploy.Process) (int64, error) {
 	if err := node.Kill(); err != nil {
 		return 0, err
 	}
-	if err := node.Start(); err != nil {
-		return 0, err
-	}
-	if err := serves(ctx, node); err != nil {
+	if err := start(ctx, node); err != nil {
 		return 0, err
 	}
 	if err := clock.Sleep(ctx, clock.System{}, settle); err != nil {
@@ -100,41 +92,31 @@ func restarted(ctx context.Context, node *deploy.Process) (int64, error) {
 	return u.Resident, err
 }
 
-// serves waits until a node says that it serves.
-func serves(ctx context.Context, node *deploy.Process) error {
+// start starts a node and returns when it serves.
+func start(ctx context.Context, node *deploy.Process) error {
+	if err := node.Start(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node.Admin+"/healthz", nil)
-		if err != nil {
-			return err
-		}
-		answer, err := http.DefaultClient.Do(r)
-		if err == nil {
-			err = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return err
-			}
-		}
+	for httpjson.Call(ctx, http.MethodGet, "http://"+node.Admin+"/healthz", nil, nil, nil) != nil {
 		if err := clock.Sleep(ctx, clock.System{}, 5*time.Millisecond); err != nil {
 			return fmt.Errorf("%s does not serve within %v: %w", node.Name, startLimit, err)
 		}
 	}
+	return nil
 }
 
 // fill stores chunks that differ in the folder of a node that does not run, each with a reference.
 func fill(ctx context.Context, node *deploy.Process, count, size int) (err error) {
-	var info datafolder.Info
-	text, err := os.ReadFile(filepath.Join(node.Data, "garage.json"))
+	folder, err := datafolder.Open(node.Data, datafolder.Options{})
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &info); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
 	c := chunknode.DefaultConfig()
 	c.Fsync = false
-	s, err := chunknode.New(c, chunknode.Deps{Folder: node.Data, NodeID: info.NodeID, ClusterID: info.ClusterID, Version: "bench",
+	s, err := chunknode.New(c, chunknode.Deps{Folder: node.Data, NodeID: folder.Info().NodeID, ClusterID: folder.Info().ClusterID, Version: "bench",
 		Clock: clock.System{}, Random: clock.SystemRandom, Pool: buffer.NewPool(64<<20, clock.System{}), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err

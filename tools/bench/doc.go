@@ -4,7 +4,7 @@
 //	go run ./tools/bench                                        # standalone, fsync on: every row
 //	go run ./tools/bench --target standalone,standalone-nosync,nodes --row put-1MiB --clients 8
 //	go run ./tools/bench --wan                                  # three sites 100 ms apart: round trips of PUT and GET
-//	go run ./tools/bench --heal                                 # bytes and processor time of a change of the layout, and of a scrub
+//	go run ./tools/bench --heal                                 # bytes, processor time and latency of changes of the layout; of a scrub and a repair
 //	go run ./tools/bench --chunks 1000000                       # memory of a chunk-node, and the time until it serves after kill -9
 //	go run ./tools/bench --endpoint other=http://127.0.0.1:9000,ACCESS,SECRET,REGION,PID+PID
 //

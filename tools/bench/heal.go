@@ -20,11 +20,14 @@ import (
 )
 
 // healObjects, of 1 MiB each, are what is moved and read.
-const healObjects = 256
+const healObjects = 512
 
-// healing measures what a change of the layout and a scrub cost: three sites with a chunk-node each are given another one each.
+// healing measures what changes of the layout, a scrub and a repair cost: three sites with a chunk-node each are given another one each, and the first
+// three leave again.
 type healing struct {
 	*sites.Cluster
+	plain float64  // CPU seconds for a GiB of plain copying
+	first []string // IDs of the nodes that were there first
 }
 
 func measureHealing(ctx context.Context, dir string) (err error) {
@@ -37,19 +40,18 @@ func measureHealing(ctx context.Context, dir string) (err error) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return err
 	}
-	c, err := sites.Start(ctx, sites.Options{Dir: data, Sites: 3, Nodes: 1, Rebalancers: 1, Env: []string{"GARAGE_CHUNK_REBALANCE_RATE=0", "GARAGE_CHUNK_SCRUB_RATE=0"}})
+	c, err := sites.Start(ctx, sites.Options{Dir: data, Sites: 3, Nodes: 1, Rebalancers: 1})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	h := healing{c}
-	if err := h.store(ctx); err != nil {
-		return err
+	h := &healing{Cluster: c, plain: plain}
+	for _, step := range []func(context.Context) error{h.store, h.add, h.drain, h.scrub, h.repair} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := h.rebalance(ctx, plain); err != nil {
-		return err
-	}
-	return h.scrub(ctx, plain)
+	return nil
 }
 
 // plainCopy is the processor time for a GiB of copying files as a chunk-node stores them, and nothing else.
@@ -92,7 +94,7 @@ func ownCPU() (time.Duration, error) {
 }
 
 // store puts the objects.
-func (h healing) store(ctx context.Context) error {
+func (h *healing) store(ctx context.Context) error {
 	client := h.Client(1)
 	defer client.HTTP.CloseIdleConnections()
 	for i := range healObjects {
@@ -117,7 +119,7 @@ func (h healing) store(ctx context.Context) error {
 }
 
 // wait asks for the status until it is as wanted.
-func (h healing) wait(ctx context.Context, what string, wanted func(*adminv1.GetStatusResponse) error) error {
+func (h *healing) wait(ctx context.Context, what string, wanted func(*adminv1.GetStatusResponse) error) error {
 	return sites.Until(ctx, what, func() error {
 		status, err := h.Status(ctx)
 		if err != nil {
@@ -125,6 +127,35 @@ func (h healing) wait(ctx context.Context, what string, wanted func(*adminv1.Get
 		}
 		return wanted(status)
 	})
+}
+
+// command tells all nodes of the layout to do a task now, as fast as they can.
+func (h *healing) command(ctx context.Context, task chunknodev1.Task) error {
+	return sites.Until(ctx, "all nodes are told", func() error {
+		return h.Admin(ctx, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+			answer, err := admin.CommandNodes(ctx, &adminv1.CommandNodesRequest{Task: task, Start: true, Rate: -1})
+			for _, n := range answer.GetNodes() {
+				if n.GetProblem() != "" {
+					err = errors.Join(err, fmt.Errorf("node %s: %s", n.GetNode(), n.GetProblem()))
+				}
+			}
+			return err
+		})
+	})
+}
+
+// tasks visits what the nodes say of a task.
+func tasks(s *adminv1.GetStatusResponse, task chunknodev1.Task, visit func(node string, t *chunknodev1.TaskStatus) error) error {
+	for _, n := range s.GetNodes() {
+		for _, t := range n.GetTasks() {
+			if t := t.GetStatus(); t.GetTask() == task {
+				if err := visit(n.GetId(), t); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // cpu is what the processes have taken.
@@ -137,126 +168,4 @@ func cpu(all []*deploy.Process) (sum time.Duration, err error) {
 		sum += u.CPU
 	}
 	return sum, nil
-}
-
-// rebalance gives half of everything to new nodes, and says what went over the network and what it cost both sides.
-func (h healing) rebalance(ctx context.Context, plain float64) error {
-	old := h.Nodes()
-	var added []*deploy.Process
-	for site := range h.Sites {
-		p, err := h.AddNode(ctx, site)
-		if err != nil {
-			return err
-		}
-		added = append(added, p)
-	}
-	err := sites.Until(ctx, "the new nodes are staged", func() error {
-		_, err := h.CLI(ctx, "layout", "assign", "--all")
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	fromBefore, err := cpu(old)
-	if err != nil {
-		return err
-	}
-	toBefore, err := cpu(added)
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	if _, err := h.CLI(ctx, "layout", "apply"); err != nil {
-		return err
-	}
-	var sent int64
-	err = h.wait(ctx, "the old layout is retired", func(s *adminv1.GetStatusResponse) error {
-		if s.GetLayout() != 2 || s.GetOldestLayout() != 2 {
-			return fmt.Errorf("layouts %d to %d are in force", s.GetOldestLayout(), s.GetLayout())
-		}
-		sent = 0
-		for _, n := range s.GetNodes() {
-			for _, t := range n.GetTasks() {
-				if t.GetStatus().GetTask() == chunknodev1.Task_TASK_REBALANCE {
-					sent += t.GetStatus().GetBytes()
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	took := time.Since(begin)
-	moved, err := held(added)
-	if err != nil {
-		return err
-	}
-	fromAfter, err := cpu(old)
-	if err != nil {
-		return err
-	}
-	toAfter, err := cpu(added)
-	if err != nil {
-		return err
-	}
-	gib := float64(moved) / (1 << 30)
-	from, to := (fromAfter-fromBefore).Seconds()/gib, (toAfter-toBefore).Seconds()/gib
-	fmt.Printf("change of the layout: %d MiB sent, %d MiB is the least (%.3f), in %v\n", sent/mib, moved/mib, float64(sent)/float64(moved), took.Round(time.Millisecond))
-	fmt.Printf("  CPUs/GiB: source %.2f (%.1f plain copies), target %.2f (%.1f)\n", from, from/plain, to, to/plain)
-	return nil
-}
-
-// held is the bytes that lie in the files of nodes, of which each is an object.
-func held(nodes []*deploy.Process) (sum int64, err error) {
-	for _, p := range nodes {
-		files, err := filepath.Glob(filepath.Join(p.Data, "chunks", "blobs", "???", "*"))
-		if err != nil {
-			return 0, err
-		}
-		sum += int64(len(files)) * mib
-	}
-	return sum, nil
-}
-
-// scrub has all nodes read what they hold.
-func (h healing) scrub(ctx context.Context, plain float64) error {
-	nodes := h.Nodes()
-	before, err := cpu(nodes)
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	err = h.Admin(ctx, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
-		_, err := admin.CommandNodes(ctx, &adminv1.CommandNodesRequest{Task: chunknodev1.Task_TASK_SCRUB, Start: true, Rate: -1})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var read int64
-	err = h.wait(ctx, "all nodes have read everything", func(s *adminv1.GetStatusResponse) error {
-		read = 0
-		for _, n := range s.GetNodes() {
-			for _, t := range n.GetTasks() {
-				if t := t.GetStatus(); t.GetTask() == chunknodev1.Task_TASK_SCRUB {
-					if t.GetEnded() == nil || t.GetEnded().AsTime().Before(begin) {
-						return fmt.Errorf("node %s has not ended: %v", n.GetId(), t)
-					}
-					read += t.GetBytes()
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	after, err := cpu(nodes)
-	if err != nil {
-		return err
-	}
-	perGiB := (after - before).Seconds() / (float64(read) / (1 << 30))
-	fmt.Printf("scrub: %d MiB read, %.2f CPUs/GiB (%.1f plain copies)\n", read/mib, perGiB, perGiB/plain)
-	return nil
 }

@@ -42,7 +42,7 @@ func main() {
 	pflag.BoolVar(&o.signed, "signed", false, "sign the hash of each body, instead of UNSIGNED-PAYLOAD")
 	pflag.BoolVar(&o.idle, "idle", true, "say what memory the targets take before any load")
 	pflag.BoolVar(&o.wan, "wan", false, "measure nothing but what distance costs, in round trips; as root")
-	pflag.BoolVar(&o.heal, "heal", false, "measure nothing but what a change of the layout and a scrub cost; as root")
+	pflag.BoolVar(&o.heal, "heal", false, "measure nothing but what changes of the layout, a scrub and a repair cost; as root")
 	pflag.IntVar(&o.chunks, "chunks", 0, "measure nothing but what so many chunks cost a chunk-node: memory, and the time to start; as root")
 	pflag.IntVar(&o.chunkSize, "chunk-size", 1024, "bytes of each of these chunks")
 	pflag.Parse()

@@ -22,6 +22,13 @@ func twoDisks(fs vfs.FS) Options {
 	return o
 }
 
+var allPartitions = func() (all []chunk.Partition) {
+	for p := range chunk.Partition(chunk.Partitions) {
+		all = append(all, p)
+	}
+	return all
+}()
+
 func TestWhatIsOnADiskThatCannotBeOpenedIsUnknown(t *testing.T) {
 	fs := memFS(t)
 	s, err := Open(twoDisks(fs))

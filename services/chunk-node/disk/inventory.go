@@ -41,10 +41,14 @@ func (s *Store) eachReadable(ctx context.Context, partitions []chunk.Partition, 
 			failed = err
 		}
 	}
+	s.warnUnread(failed)
+	return nil
+}
+
+func (s *Store) warnUnread(failed error) {
 	if failed != nil {
 		s.o.Logger.Warn("an index cannot be read everywhere", "error", failed)
 	}
-	return nil
 }
 
 // BucketSums implements chunk.Inventory. It reads the keys of the partition's live references.
@@ -86,25 +90,59 @@ func (s *Store) Entries(ctx context.Context, p chunk.Partition, bucket uint8, af
 
 // Held implements heal.Local.
 func (s *Store) Held(ctx context.Context) (held, unreadable []chunk.Partition, err error) {
-	err = s.eachReadable(ctx, allPartitions, func(_ int, p chunk.Partition) error {
-		some, err := s.Hashes(ctx, p, chunk.Hash{}, 1)
-		switch {
+	if err := s.begin(); err != nil {
+		return nil, nil, err
+	}
+	defer s.leave()
+	walk := entryWalk{}
+	var failed error // of a disk that is in use otherwise
+	for p := range chunk.Partition(chunk.Partitions) {
+		if ctx.Err() != nil {
+			return nil, nil, errors.Join(ended(ctx.Err()), walk.close())
+		}
+		switch some, err := walk.any(s, p); {
 		case err != nil:
 			unreadable = append(unreadable, p)
-		case len(some) > 0:
+			if !chunk.DiskFailed(err) {
+				failed = err
+			}
+		case some:
 			held = append(held, p)
 		}
-		return err
-	})
-	return held, unreadable, err
+	}
+	s.warnUnread(errors.Join(failed, walk.close()))
+	return held, unreadable, nil
 }
 
-var allPartitions = func() (all []chunk.Partition) {
-	for p := range chunk.Partition(chunk.Partitions) {
-		all = append(all, p)
+// entryWalk looks at the entries of partitions in their order, with one iterator for each disk: 4096 iterators take as long as 60 ms.
+type entryWalk map[*volume]*pebble.Iterator
+
+// any says whether a partition has an entry.
+func (w entryWalk) any(s *Store, p chunk.Partition) (bool, error) {
+	v, err := s.volume(first(p))
+	if err != nil {
+		return false, err
 	}
-	return all
-}()
+	it := w[v]
+	if it == nil {
+		if it, err = v.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEntry}, UpperBound: []byte{keyEntry + 1}}); err != nil {
+			return false, err
+		}
+		w[v] = it
+	}
+	limits := partitionBounds(keyEntry, p)
+	if it.SeekGE(limits.LowerBound) {
+		return string(it.Key()) < string(limits.UpperBound), nil
+	}
+	return false, it.Error()
+}
+
+func (w entryWalk) close() (err error) {
+	for _, it := range w {
+		err = errors.Join(err, it.Close())
+	}
+	return err
+}
 
 // Hashes implements heal.Local.
 func (s *Store) Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash, limit int) (all []chunk.Hash, err error) {

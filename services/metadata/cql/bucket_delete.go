@@ -46,10 +46,8 @@ func (s *Store) DeleteBucket(ctx context.Context, id uuid.UUID) error {
 			return notEmpty(b.name)
 		}
 		s.buckets.forget(b.id)
-		started, there, err := s.cas(ctx, startDelete, stateDeleting, me, at(time.Now()), b.id, stateLive)
-		if err != nil && there["state"] == stateDeleting {
-			started, err = true, nil // by this or by another call: only one of them decides it
-		}
+		// Begun by this or by another call: only one of them decides it.
+		started, err := s.casTo(ctx, stateDeleting, startDelete, stateDeleting, me, at(time.Now()), b.id, stateLive)
 		if err != nil {
 			return err
 		}
@@ -92,10 +90,8 @@ func (s *Store) decideDeletion(ctx context.Context, b liveBucket, me uuid.UUID) 
 	if empty {
 		state = stateDeleted
 	}
-	mine, there, err := s.cas(ctx, endDelete, state, at(time.Now()), b.id, stateDeleting, me)
-	if err != nil && there["state"] == state {
-		mine, err = true, nil // by this, or by who took it over and found the same
-	}
+	// Who took it over meanwhile may have found the same.
+	mine, err := s.casTo(ctx, state, endDelete, state, at(time.Now()), b.id, stateDeleting, me)
 	if err != nil {
 		return err
 	}

@@ -80,10 +80,7 @@ func (s *Store) CreateBucket(ctx context.Context, b meta.Bucket) error {
 		}
 		return taken
 	}
-	_, there, err = s.cas(ctx, setState, stateLive, b.ID, stateCreating)
-	if there["state"] == stateLive {
-		err = nil
-	}
+	_, err = s.casTo(ctx, stateLive, setState, stateLive, b.ID, stateCreating)
 	return err
 }
 
@@ -124,7 +121,7 @@ func (s *Store) created(ctx context.Context, b liveBucket) (liveBucket, error) {
 	if !found || row.ID != b.id {
 		return liveBucket{}, noBucket(b.id)
 	}
-	if _, _, err := s.cas(ctx, setState, stateLive, b.id, stateCreating); err != nil {
+	if _, err := s.casTo(ctx, stateLive, setState, stateLive, b.id, stateCreating); err != nil {
 		return liveBucket{}, err
 	}
 	return s.bucket(ctx, b.id)

@@ -186,10 +186,8 @@ func (s *Store) complete(ctx context.Context, b liveBucket, u *uploadRow, c meta
 		return func() { s.undoCompletion(u, own) }, err
 	}
 	win := func(v meta.Version) error {
-		applied, there, err := s.cas(ctx, endComplete, s.endValues(u, v, own)...)
-		if err != nil && there["state"] == uploadCompleted {
-			applied, err = true, nil // only who thought this call dead would have done it instead
-		}
+		// Only who thought this call dead would have completed it instead.
+		applied, err := s.casTo(ctx, uploadCompleted, endComplete, s.endValues(u, v, own)...)
 		switch {
 		case err != nil:
 			return err

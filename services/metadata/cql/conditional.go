@@ -88,11 +88,8 @@ func (s *Store) putConditional(ctx context.Context, b liveBucket, p meta.Put, r 
 		return repeatedVersion(err)
 	}
 	change := func(ctx context.Context, from, to int) (bool, error) {
-		done, there, err := s.cas(ctx, winSingle, append(append([]any{to}, at.upload(p.Upload)...), from)...)
-		if err != nil && there["state"] == to {
-			done, err = true, nil // who else would change it settles the claim first
-		}
-		return done, err
+		// Who else would change it settles the claim first.
+		return s.casTo(ctx, to, winSingle, append(append([]any{to}, at.upload(p.Upload)...), from)...)
 	}
 	// The upload is not ended by others while the decision is made: they settle the claim first.
 	prepare := func() (func(), error) {

@@ -36,7 +36,7 @@ type walk struct {
 	r      meta.ListGarbage
 	at     cursor
 	bucket walkedBucket
-	filled map[phase][]bool // shards that hold something
+	filled map[phase][]bool // shards that hold something; nil: each may
 	page   []meta.Garbage
 	rows   int
 }
@@ -103,6 +103,9 @@ func (w *walk) enter(ctx context.Context, first bool) (bool, error) {
 	if w.at.bucket = w.bucket.id; w.at.shard >= w.bucket.shards {
 		w.at.shard = 0
 	}
+	if w.at != (cursor{bucket: w.bucket.id}) {
+		return true, nil // in the middle of a bucket, a look would read over all that earlier pages have removed
+	}
 	return true, w.look(ctx)
 }
 
@@ -129,9 +132,6 @@ func (w *walk) look(ctx context.Context) error {
 	}
 	return inParallel(ctx, int(walkPhases)*w.bucket.shards, wide, func(ctx context.Context, i int) error {
 		p, shard := phase(i/w.bucket.shards), i%w.bucket.shards
-		if p < w.at.phase {
-			return nil
-		}
 		var key []byte
 		found, err := w.s.one(ctx, []any{&key}, queries[p], w.bucket.id, shard)
 		w.filled[p][shard] = found
@@ -149,7 +149,7 @@ func (w *walk) step(ctx context.Context) (bool, error) {
 	}
 	over := true
 	var err error
-	if w.filled[w.at.phase][w.at.shard] {
+	if w.filled == nil || w.filled[w.at.phase][w.at.shard] {
 		w.at.found = true
 		switch w.at.phase {
 		case walkObjects:

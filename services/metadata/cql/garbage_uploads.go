@@ -54,7 +54,7 @@ func (w *walk) multipart(ctx context.Context, u *uploadRow) error {
 		}
 	}
 	if u.state == uploadOpen && w.bucket.deleted() {
-		if _, _, err := w.s.cas(ctx, abortOpen, append([]any{uploadAborted, w.bucket.since}, u.at()...)...); err != nil {
+		if _, err := w.s.casTo(ctx, uploadAborted, abortOpen, append([]any{uploadAborted, w.bucket.since}, u.at()...)...); err != nil {
 			return err
 		}
 		u.state, u.closing = uploadAborted, w.bucket.since

@@ -33,10 +33,7 @@ func (s *Store) progress(u *uploadRow) statement {
 // Kinds: NotFound (Upload) if it was ended otherwise.
 func (s *Store) endSingle(ctx context.Context, u *uploadRow) error {
 	args := append([]any{uploadAborting, at(s.now())}, u.at()...)
-	applied, there, err := s.cas(ctx, startEnding, args...)
-	if err != nil && there["state"] == uploadAborting {
-		applied, err = true, nil // by this or by another that ends it: the same to both
-	}
+	applied, err := s.casTo(ctx, uploadAborting, startEnding, args...)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,16 @@ func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[str
 	return false, nil, s.failed(ctx, undecided, "deciding")
 }
 
+// casTo is cas of a change to a state that it is the same to have brought about and to find: an outcome that is unknown is a success
+// if the row is in that state.
+func (s *Store) casTo(ctx context.Context, state int, cql string, args ...any) (bool, error) {
+	applied, there, err := s.cas(ctx, cql, args...)
+	if err != nil && there["state"] == state {
+		return true, nil
+	}
+	return applied, err
+}
+
 // casTries bounds how often a lightweight transaction with an unknown outcome is run.
 const casTries = 3
 

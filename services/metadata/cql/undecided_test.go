@@ -7,13 +7,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gocql/gocql"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -49,13 +47,6 @@ func TestAnOperationKnowsItsOwnWorkWhenAnAnswerIsLost(t *testing.T) {
 	f := twoServices(t)
 	l := &loser{nth: -1}
 	f.a.config.lost = l.lost
-	begin := func(key string, multipart bool) meta.UploadRef {
-		id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
-		require.NoError(t, err)
-		r := meta.UploadRef{Bucket: f.bucket, Key: key, ID: id}
-		require.NoError(t, f.b.BeginUpload(f.ctx, meta.Upload{UploadRef: r, Multipart: multipart}))
-		return r
-	}
 	there := func(key string, want bool) {
 		_, err := f.b.Object(f.ctx, f.bucket, key)
 		require.Equal(t, want, err == nil, "%v", err)
@@ -79,15 +70,15 @@ func TestAnOperationKnowsItsOwnWorkWhenAnAnswerIsLost(t *testing.T) {
 			}
 		},
 		"aborting parts": func(key string) (func() error, func()) {
-			r := begin(key, true)
+			r := f.begin(key, true)
 			return func() error { return f.a.AbortUpload(f.ctx, r) }, func() { there(key, false) }
 		},
 		"aborting": func(key string) (func() error, func()) {
-			r := begin(key, false)
+			r := f.begin(key, false)
 			return func() error { return f.a.AbortUpload(f.ctx, r) }, func() { there(key, false) }
 		},
 		"completing": func(key string) (func() error, func()) {
-			r := begin(key, true)
+			r := f.begin(key, true)
 			p := f.part(f.b, r, 1)
 			return func() error {
 				_, err := f.a.CompleteUpload(f.ctx, meta.Complete{UploadRef: r, Parts: []meta.Part{p}})
@@ -95,7 +86,7 @@ func TestAnOperationKnowsItsOwnWorkWhenAnAnswerIsLost(t *testing.T) {
 			}, func() { there(key, true) }
 		},
 		"completing if new": func(key string) (func() error, func()) {
-			r := begin(key, true)
+			r := f.begin(key, true)
 			p := f.part(f.b, r, 1)
 			return func() error {
 				_, err := f.a.CompleteUpload(f.ctx, meta.Complete{UploadRef: r, Parts: []meta.Part{p}, Condition: onlyIfNew})
@@ -103,7 +94,7 @@ func TestAnOperationKnowsItsOwnWorkWhenAnAnswerIsLost(t *testing.T) {
 			}, func() { there(key, true) }
 		},
 		"storing if new": func(key string) (func() error, func()) {
-			r := begin(key, false)
+			r := f.begin(key, false)
 			return func() error {
 				_, err := f.a.PutObject(f.ctx, meta.Put{Bucket: r.Bucket, Key: r.Key, Upload: r.ID, Size: 10, ETag: "e", First: chunksOf(1)[0], Chunks: chunksOf(1), Condition: onlyIfNew})
 				return err

@@ -84,6 +84,10 @@ func (a *API) answer(w *Response, r *Request, err error) {
 		r.Cut(err)
 	}
 	e := translate(err)
+	if e.Code == s3err.NoSuchUpload && !r.Query.Has("uploadId") {
+		// The write itself was given up, as one that has had no progress for a day: a clock was set.
+		e = s3err.ServiceUnavailable.Because(err)
+	}
 	status := e.Status()
 	level := slog.LevelDebug
 	if status >= 500 && e.Code != s3err.NotImplemented && e.Code != s3err.SlowDown {

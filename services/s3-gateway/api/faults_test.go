@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
@@ -307,5 +308,26 @@ func TestAGetOvertakenByAPutGivesTheNewObject(t *testing.T) {
 	require.Empty(t, r.Header.Get("x-amz-meta-old"))
 	require.Len(t, r.Header.Get("x-amz-request-id"), 16)
 	o.replace = func() { c.Do(apitest.Request{Method: "DELETE", Bucket: bucketName, Key: "a"}) }
+	require.Equal(t, "NoSuchKey", get(c, "a").Code)
+}
+
+// givingUp is a store whose sweeper ends every single upload before it is committed.
+type givingUp struct{ meta.Store }
+
+func (g givingUp) PutObject(ctx context.Context, p meta.Put) (meta.Version, error) {
+	if p.Upload != uuid.Nil {
+		if err := g.AbortUpload(ctx, meta.UploadRef{Bucket: p.Bucket, Key: p.Key, ID: p.Upload}); err != nil {
+			return meta.Version{}, err
+		}
+	}
+	return g.Store.PutObject(ctx, p)
+}
+
+func TestAPutThatWasGivenUpAsksForAnother(t *testing.T) {
+	_, c := start(t, apitest.Options{Meta: func(s meta.Store) meta.Store { return givingUp{s} }})
+	r, err := c.Try(apitest.Request{Method: "PUT", Bucket: bucketName, Key: "a", Body: random(2 * apitest.ChunkSize)})
+	require.NoError(t, err)
+	require.Equal(t, "ServiceUnavailable", r.Code)
+	require.Equal(t, "1", r.Header.Get("Retry-After"))
 	require.Equal(t, "NoSuchKey", get(c, "a").Code)
 }

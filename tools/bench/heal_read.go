@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"deuxfleurs.fr/garage/tools/deploy/sites"
+	"deuxfleurs.fr/garage/tools/s3client"
+)
+
+const (
+	healReaders = 2
+	readPause   = 20 * time.Millisecond // between two reads of a reader: what readers notice is asked, not what a machine can do
+)
+
+// read reads objects while something is done, and says how long each took.
+func (h *healing) read(ctx context.Context, meanwhile func(context.Context) error) (*cell, error) {
+	client := h.Client(healReaders)
+	defer client.HTTP.CloseIdleConnections()
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	var c cell
+	var mu sync.Mutex
+	var readers errgroup.Group
+	for r := range healReaders {
+		readers.Go(func() error {
+			for i := r; ; i++ {
+				begin := time.Now()
+				answer, err := client.Do(reading, s3client.Request{Method: "GET", Bucket: sites.First, Key: fmt.Sprint(i * 7 % healObjects)})
+				took := time.Since(begin)
+				if reading.Err() != nil {
+					return nil
+				}
+				if err == nil && answer.Status != 200 {
+					err = fmt.Errorf("get: %d %s", answer.Status, answer.Code)
+				}
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				c.latencies = append(c.latencies, took)
+				mu.Unlock()
+				select {
+				case <-reading.Done():
+				case <-time.After(readPause):
+				}
+			}
+		})
+	}
+	err := meanwhile(ctx)
+	stop()
+	return &c, errors.Join(err, readers.Wait())
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
+)
+
+// scrub has all nodes read what they hold.
+func (h *healing) scrub(ctx context.Context) error {
+	nodes := h.Nodes()[len(h.Sites):]
+	before, err := cpu(nodes)
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := h.command(ctx, chunknodev1.Task_TASK_SCRUB); err != nil {
+		return err
+	}
+	var read int64
+	err = h.wait(ctx, "all nodes have read everything", func(s *adminv1.GetStatusResponse) error {
+		read = 0
+		return tasks(s, chunknodev1.Task_TASK_SCRUB, func(node string, t *chunknodev1.TaskStatus) error {
+			if slices.Contains(h.first, node) {
+				return nil // it is out of the layout
+			}
+			if t.GetEnded() == nil || t.GetEnded().AsTime().Before(begin) {
+				return fmt.Errorf("node %s has not ended: %v", node, t)
+			}
+			read += t.GetBytes()
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	after, err := cpu(nodes)
+	if err != nil {
+		return err
+	}
+	perGiB := (after - before).Seconds() / gib(read)
+	fmt.Printf("scrub: %d MiB read, %.2f CPUs/GiB (%.1f plain copies)\n", read/mib, perGiB, perGiB/h.plain)
+	return nil
+}
+
+// repair empties the disk of a node, and has all nodes mend that as fast as they can.
+func (h *healing) repair(ctx context.Context) error {
+	nodes := h.Nodes()
+	target, sources := nodes[len(nodes)-1], nodes[len(h.Sites):len(nodes)-1]
+	before, err := held(nodes[len(nodes)-1:])
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(target.Kill(), os.RemoveAll(filepath.Join(target.Data, "chunks")), target.Start()); err != nil {
+		return err
+	}
+	if err := h.Ready(ctx, target); err != nil {
+		return err
+	}
+	sourceBefore, err := cpu(sources)
+	if err != nil {
+		return err
+	}
+	targetBefore, err := cpu(nodes[len(nodes)-1:])
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := h.command(ctx, chunknodev1.Task_TASK_REPAIR); err != nil {
+		return err
+	}
+	err = h.wait(ctx, "the emptied node has everything", func(*adminv1.GetStatusResponse) error {
+		now, err := held(nodes[len(nodes)-1:])
+		if err == nil && now < before {
+			err = fmt.Errorf("it holds %d MiB of %d", now/mib, before/mib)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	sourceAfter, err := cpu(sources)
+	if err != nil {
+		return err
+	}
+	targetAfter, err := cpu(nodes[len(nodes)-1:])
+	if err != nil {
+		return err
+	}
+	from, to := (sourceAfter-sourceBefore).Seconds()/gib(before), (targetAfter-targetBefore).Seconds()/gib(before)
+	fmt.Printf("repair of an empty disk: %d MiB in %v\n", before/mib, took.Round(time.Millisecond))
+	fmt.Printf("  CPUs/GiB: sources %.2f (%.1f plain copies), target %.2f (%.1f)\n", from, from/h.plain, to, to/h.plain)
+	return nil
+}
