@@ -80,29 +80,6 @@ type node struct {
 	untrash func() error                                // why Local.Untrash fails; nil: it does not
 }
 
-// local is what a node holds, with the faults of a test.
-type local struct {
-	*disk.Store
-	node *node
-}
-
-func (l local) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
-	look := func() (bool, error) { return l.Store.InTrash(ctx, h, ref) }
-	if l.node.inTrash != nil {
-		return l.node.inTrash(look)
-	}
-	return look()
-}
-
-func (l local) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
-	if l.node.untrash != nil {
-		if err := l.node.untrash(); err != nil {
-			return err
-		}
-	}
-	return l.Store.Untrash(ctx, h, refs)
-}
-
 // add adds a node with these disks, or one.
 func (c *cluster) add(disks ...string) *node {
 	n := &node{cluster: c, folder: c.t.TempDir(), fs: vfs.NewCrashableMem()}

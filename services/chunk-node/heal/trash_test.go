@@ -340,20 +340,6 @@ func TestACrashInTheMiddleOfRemovingCostsNothingAndTheRestIsRemoved(t *testing.T
 	c.requireReadable()
 }
 
-// takeDisk has the node start without its second disk, and giveDisk with it again.
-func (n *node) takeDisk() {
-	require.NoError(n.cluster.t, n.store.Close())
-	require.NoError(n.cluster.t, n.fs.Rename(secondDisk, "/drawer"))
-	n.breakDisk()
-}
-
-func (n *node) giveDisk() {
-	n.close()
-	require.NoError(n.cluster.t, n.fs.RemoveAll(secondDisk))
-	require.NoError(n.cluster.t, n.fs.Rename("/drawer", secondDisk))
-	n.open()
-}
-
 func TestNothingGoesThatARoundCouldNotLookAt(t *testing.T) {
 	c := newCluster(t, 0)
 	n := c.add("/disk", secondDisk)

@@ -21,18 +21,24 @@ const (
 	forgetsEvery = 10 * time.Minute
 )
 
-// forget has the metadata be wrong for a while, and again later.
+// forget has the metadata be wrong for a while, and again later about others: nodes may not ask while it is right.
 func (w *World) forget() {
 	if w.stopping {
 		return
 	}
 	w.note("the metadata is wrong")
 	w.forgetful = 1 + w.random.IntN(3)
+	w.lapses++
 	w.after(w.between(longWait, forgetsFor), func() {
 		w.note("the metadata is right")
 		w.forgetful = 0
 		w.after(w.between(time.Second, forgetsEvery), w.forget)
 	})
+}
+
+// forgets reports whether the metadata does not know a reference that lives now.
+func (w *World) forgets(r *reference) bool {
+	return w.forgetful > 0 && int(r.Offset)%w.forgetful == 0 && (r.forgotten == 0 || r.forgotten == w.lapses)
 }
 
 var _ heal.Metadata = metadata{}
@@ -48,13 +54,14 @@ func (m metadata) Attempts(_ context.Context, r meta.FindAttempts) ([]meta.Attem
 	answers := make([]meta.Attempt, len(r.IDs))
 	for i, id := range r.IDs {
 		answers[i] = meta.Attempt{ID: id, State: meta.AttemptGarbage}
-		switch m.w.model.refs[binary.BigEndian.Uint64(id[8:])].state {
+		switch ref := m.w.model.refs[binary.BigEndian.Uint64(id[8:])]; ref.state {
 		case writing:
 			answers[i].State = meta.AttemptOpen
 		case living:
-			if answers[i].State = meta.AttemptComplete; m.w.forgetful > 0 && int(id[15])%m.w.forgetful == 0 {
+			if answers[i].State = meta.AttemptComplete; m.w.forgets(ref) {
 				answers[i].State = meta.AttemptUnknown
-				m.w.model.forgotten(binary.BigEndian.Uint64(id[8:]))
+				ref.forgotten = m.w.lapses
+				m.w.Counts.Forgotten++
 			}
 		case gone:
 			answers[i].State = meta.AttemptUnknown

@@ -28,7 +28,7 @@ type reference struct {
 	state   refState
 	stoodIn bool // it was sent to a node that does not own the chunk
 
-	forgotten bool // metadata said once that it does not know it, though it lived
+	forgotten int // in which of its lapses metadata did not know it, though it lived; 0: in none
 }
 
 type refState uint8
@@ -75,7 +75,7 @@ func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == l
 // a node that stood in for an owner handed it over to those who own the chunk by then: these need not know that it was removed.
 func (m *model) trashed(n *node, ref chunk.Ref) {
 	m.w.note("node %d: long collection removes %v", n.id[0], ref.Offset)
-	if m.refs[ref.Offset].forgotten { // as it was told to; who hands it over later may not know that it is removed
+	if m.refs[ref.Offset].forgotten > 0 { // as it was told to; who hands it over later may not know that it is removed
 		m.w.Counts.Mistaken++
 		return
 	}
@@ -85,16 +85,10 @@ func (m *model) trashed(n *node, ref chunk.Ref) {
 	}
 }
 
-// forgotten is told when the metadata does not know a reference that lives.
-func (m *model) forgotten(offset uint64) {
-	m.w.Counts.Forgotten++
-	m.refs[offset].forgotten = true
-}
-
 // mistaken reports whether the metadata was wrong about a reference of a chunk. Then it may be that nobody who is asked for the chunk has it,
 // until a node that is not asked has it back from its trash.
 func (m *model) mistaken(h chunk.Hash) bool {
-	return slices.ContainsFunc(m.refs, func(r *reference) bool { return r.hash == h && r.forgotten })
+	return slices.ContainsFunc(m.refs, func(r *reference) bool { return r.hash == h && r.forgotten > 0 })
 }
 
 // pick picks a living reference.

@@ -25,8 +25,9 @@ type World struct {
 	active   *layout.Active // the layouts in force, as Consul knows them
 	stopping bool           // clients begin nothing any more, and there are no more disasters
 
-	forgets   bool // the metadata is wrong at times
+	wrong     bool // the metadata is, at times
 	forgetful int  // it does not know one in so many of the living references now; 0: it knows all
+	lapses    int  // how often it was wrong
 }
 
 // Broken says which rules are not kept, to see that this is found.
@@ -93,7 +94,7 @@ func Run(seed uint64, o Options) Result {
 }
 
 func newWorld(seed uint64, o Options) *World {
-	w := &World{Broken: o.Broken, forgets: o.Forgets}
+	w := &World{Broken: o.Broken, wrong: o.Forgets}
 	w.scheduler = newScheduler(seed)
 	w.log = o.Log
 	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
@@ -110,7 +111,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.scheduler.start(w.operator.run)
 	w.after(w.between(0, time.Minute), w.operator.disaster)
 	w.after(confirmInterval, w.confirm)
-	if w.forgets {
+	if w.wrong {
 		w.after(w.between(0, time.Minute), w.forget)
 	}
 	for i := range 3 {
@@ -147,7 +148,7 @@ func (w *World) confirm() {
 		})
 	}
 	interval := confirmInterval
-	if w.forgets {
+	if w.wrong {
 		interval = rashInterval
 	}
 	w.after(interval, w.confirm)
