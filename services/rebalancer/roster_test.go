@@ -98,6 +98,8 @@ func TestANodeStandsBetweenTheLayoutAndWhatIsAlive(t *testing.T) {
 	require.Equal(t, adminv1.NodeState_NODE_STATE_DRAINING, taken.state(), "it has not walked to the end")
 	taken.behind = false
 	require.Equal(t, adminv1.NodeState_NODE_STATE_EMPTY, taken.state())
+	taken.seen.report.Status.Trashed = 1
+	require.Equal(t, adminv1.NodeState_NODE_STATE_DRAINING, taken.state(), "its trash may be had back")
 	require.Equal(t, adminv1.NodeState_NODE_STATE_HEALTHY, (&nodeView{desired: desiredNode, instance: there}).state(), "this instance gets no reports")
 }
 
