@@ -111,6 +111,7 @@ func parts() []part {
 		{"restore", "metadata destroyed and restored from a snapshot, on both deployments", 8 * time.Minute, false, []step{
 			suite("restore", "standalone", 4*time.Minute), suite("restore", "nodes", 4*time.Minute),
 		}},
+		{"migrate", "a standalone that moves into separate processes while it serves", 8 * time.Minute, false, []step{suite("migrate", "nodes", 7*time.Minute)}},
 		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
 			suite("operator", "standalone", 14*time.Minute),
 		}},

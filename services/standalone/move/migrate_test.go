@@ -1,0 +1,350 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"deuxfleurs.fr/garage/pkg/adminserver"
+	"deuxfleurs.fr/garage/pkg/buffer"
+	"deuxfleurs.fr/garage/pkg/chunk"
+	chunkmemory "deuxfleurs.fr/garage/pkg/chunk/memory"
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/memory"
+	"deuxfleurs.fr/garage/pkg/rpc"
+	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
+	"deuxfleurs.fr/garage/services/metadata/migrate"
+	"deuxfleurs.fr/garage/services/metadata/server"
+)
+
+// site has metadata and chunks.
+type site struct {
+	*testing.T
+	meta   meta.Store
+	chunks *chunkmemory.Store
+}
+
+func newSite(t *testing.T) site {
+	store, err := memory.New(clock.System{}, clock.SystemRandom)
+	require.NoError(t, err)
+	return site{t, store, chunkmemory.New(uuid.New())}
+}
+
+// chunksOf stores a body in chunks.
+func (s site) chunksOf(attempt uuid.UUID, bodies ...string) (rows []meta.Chunk, size int64) {
+	s.Helper()
+	for _, body := range bodies {
+		b := buffer.FromBytes([]byte(body))
+		row := meta.Chunk{Offset: uint64(size), Length: uint32(len(body)), Hash: chunk.HashOf(b)}
+		_, err := s.chunks.Put(s.Context(), row.Hash, b, chunk.Ref{Attempt: attempt, Offset: row.Offset})
+		require.NoError(s, err)
+		rows, size = append(rows, row), size+int64(len(body))
+	}
+	return rows, size
+}
+
+// put stores an object: inline, or in chunks if there are several.
+func (s site) put(bucket uuid.UUID, key string, bodies ...string) {
+	s.Helper()
+	p := meta.Put{Bucket: bucket, Key: key, ETag: "etag of " + strings.Join(bodies, "+"), Attributes: meta.Attributes{ContentType: "x/y", User: map[string]string{"of": key}}}
+	if len(bodies) == 1 {
+		p.Inline, p.Size = []byte(bodies[0]), int64(len(bodies[0]))
+	} else {
+		p.Upload = s.begin(bucket, key, false)
+		p.Chunks, p.Size = s.chunksOf(p.Upload, bodies...)
+		p.First = p.Chunks[0]
+	}
+	_, err := s.meta.PutObject(s.Context(), p)
+	require.NoError(s, err)
+}
+
+func (s site) begin(bucket uuid.UUID, key string, multipart bool) uuid.UUID {
+	s.Helper()
+	id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
+	require.NoError(s, err)
+	require.NoError(s, s.meta.BeginUpload(s.Context(), meta.Upload{UploadRef: meta.UploadRef{Bucket: bucket, Key: key, ID: id}, Multipart: multipart, Initiator: "key"}))
+	return id
+}
+
+func (s site) part(ref meta.UploadRef, number int, bodies ...string) meta.Part {
+	s.Helper()
+	p := meta.Part{Number: number, Attempt: uuid.New(), ETag: strings.Join(bodies, "+")}
+	require.NoError(s, s.meta.BeginPart(s.Context(), ref, number, p.Attempt))
+	rows, size := s.chunksOf(p.Attempt, bodies...)
+	p.Size, p.First = size, rows[0]
+	p, err := s.meta.FinishPart(s.Context(), ref, p, rows)
+	require.NoError(s, err)
+	return p
+}
+
+// text is everything in a bucket with its bytes, as clients may see it.
+func (s site) text(b meta.Bucket) (lines []string) {
+	s.Helper()
+	page, err := s.meta.List(s.Context(), meta.List{Bucket: b.ID, Limit: 1000})
+	require.NoError(s, err)
+	for _, l := range page.Objects {
+		o, err := s.meta.Object(s.Context(), b.ID, l.Key)
+		require.NoError(s, err)
+		body := string(o.Inline)
+		for _, p := range o.Parts {
+			body += s.bytes(p.Attempt, p.Size)
+		}
+		lines = append(lines, fmt.Sprint(o.Key, o.Timestamp, o.Size, o.ETag, o.Attributes, o.Checksum, o.Multipart, len(o.Parts), body))
+	}
+	uploads, err := s.meta.ListUploads(s.Context(), meta.ListUploads{Bucket: b.ID, Limit: 1000})
+	require.NoError(s, err)
+	for _, u := range uploads.Uploads {
+		lines = append(lines, fmt.Sprint(u.Key, u.ID, u.Begun, u.Initiator))
+		parts, err := s.meta.ListParts(s.Context(), u.UploadRef, 0, 1000)
+		require.NoError(s, err)
+		for _, p := range parts.Parts {
+			lines = append(lines, fmt.Sprint(p.Number, p.Size, p.ETag, s.bytes(p.Attempt, p.Size)))
+		}
+	}
+	there, err := s.meta.Bucket(s.Context(), b.Name)
+	require.NoError(s, err)
+	return append(lines, fmt.Sprint(there))
+}
+
+func (s site) bytes(attempt uuid.UUID, size int64) (body string) {
+	s.Helper()
+	rows, err := s.meta.Chunks(s.Context(), attempt, 0, 1000)
+	require.NoError(s, err)
+	for _, c := range rows {
+		data, err := s.chunks.Get(s.Context(), c.Hash)
+		require.NoError(s, err)
+		body += string(data.Bytes())
+		data.Release()
+	}
+	require.Len(s, body, int(size))
+	return body
+}
+
+// migration moves one site to another. From the call with number failFrom on the standalone answers none.
+type migration struct {
+	from, to site
+	gate     *gateTest
+	calls    atomic.Int64
+	failFrom atomic.Int64
+	client   metadatav1.MigrationServiceClient
+	request  *metadatav1.MigrateRequest
+	bucket   meta.Bucket
+}
+
+func serve(t *testing.T, register func(grpc.ServiceRegistrar), options ...grpc.ServerOption) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := grpc.NewServer(append(rpc.ServerOptions(slog.New(slog.DiscardHandler), nil), options...)...)
+	register(s)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Stop()
+		require.NoError(t, <-served)
+	})
+	return l.Addr().String()
+}
+
+func newMigration(t *testing.T) *migration {
+	m := &migration{from: newSite(t), to: newSite(t), gate: newGateTest(t)}
+	m.failFrom.Store(1 << 30)
+	down := func() error {
+		if m.calls.Add(1) >= m.failFrom.Load() {
+			return errors.Newf(errors.Canceled, "the standalone is down")
+		}
+		return nil
+	}
+	source := serve(t, func(r grpc.ServiceRegistrar) {
+		server.Register(r, ReadOnly(m.from.meta))
+		Source{Gate: m.gate.gate, Chunks: m.from.chunks, ClusterID: uuid.New(), Clock: clock.System{}}.Register(r)
+	}, grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+		if err := down(); err != nil {
+			return nil, errors.ToStatus(err)
+		}
+		return h(ctx, req)
+	}), grpc.ChainStreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		if err := down(); err != nil {
+			return errors.ToStatus(err)
+		}
+		return h(srv, s)
+	}))
+	target := serve(t, func(r grpc.ServiceRegistrar) {
+		migrate.Register(r, migrate.Deps{Store: m.to.meta, Chunks: m.to.chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
+			Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 10_000}, nil }})
+	})
+	conn, err := adminserver.Dial(adminserver.DialConfig{Address: target})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	m.client = metadatav1.NewMigrationServiceClient(conn)
+	s3 := serveS3(t)
+	m.request = &metadatav1.MigrateRequest{Source: source, SourceToken: "t", Endpoint: s3}
+
+	m.bucket = meta.Bucket{ID: uuid.New(), Name: "photos", Owner: "key"}
+	require.NoError(t, m.from.meta.CreateKey(t.Context(), meta.Key{AccessKey: "key", Secret: "secret", Name: "mine"}))
+	require.NoError(t, m.from.meta.CreateBucket(t.Context(), m.bucket))
+	require.NoError(t, m.from.meta.SetGrant(t.Context(), m.bucket.ID, meta.Grant{Grantee: "key", Rights: identity.Read | identity.Write}))
+	m.from.put(m.bucket.ID, "inline", "small")
+	m.from.put(m.bucket.ID, "chunks", "large ", "and ", "larger")
+	ref := meta.UploadRef{Bucket: m.bucket.ID, Key: "parts", ID: m.from.begin(m.bucket.ID, "parts", true)}
+	c := meta.Complete{UploadRef: ref, ETag: "e-2", Parts: []meta.Part{m.from.part(ref, 1, "one", "more"), m.from.part(ref, 7, "two")}}
+	_, err = m.from.meta.CompleteUpload(t.Context(), c)
+	require.NoError(t, err)
+	ref.Key = "under way"
+	ref.ID = m.from.begin(m.bucket.ID, ref.Key, true)
+	m.from.part(ref, 3, "some", "of", "it")
+	return m
+}
+
+// run migrates and returns what was told.
+func (m *migration) run() (plan *metadatav1.MigrationPlan, result *metadatav1.MigrationResult, err error) {
+	stream, err := m.client.Migrate(m.from.Context(), m.request)
+	require.NoError(m.from, err)
+	for {
+		r, err := stream.Recv()
+		if err == io.EOF {
+			return plan, result, nil
+		}
+		if err != nil {
+			return plan, result, err
+		}
+		if r.GetPlan() != nil {
+			plan = r.GetPlan()
+		}
+		if r.GetResult() != nil {
+			result = r.GetResult()
+		}
+	}
+}
+
+func (m *migration) grants() []meta.Grant {
+	b, err := m.to.meta.Bucket(m.to.Context(), m.bucket.Name)
+	if errors.Is(err, errors.NotFound) {
+		return nil
+	}
+	require.NoError(m.to, err)
+	return b.Grants
+}
+
+func TestWhoeverFailsAtAnyCallNothingIsLostAndTheSameCommandGoesOn(t *testing.T) {
+	m := newMigration(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	left := 0
+	for n := int64(1); ; n++ {
+		m.calls.Store(0)
+		m.failFrom.Store(n)
+		_, result, err := m.run()
+		if err == nil {
+			require.True(t, result.GetMoved())
+			require.Greater(t, n, int64(20), "the calls are counted")
+			break
+		}
+		if m.gate.gate.Moved() != nil {
+			left++
+			require.False(t, m.gate.writes())
+			continue
+		}
+		require.Empty(t, m.grants(), "call %d", n)
+		m.gate.clock.Advance(maxLease)
+		require.True(t, m.gate.writes(), "call %d: a hold ends", n)
+		key := fmt.Sprint("key ", rng.IntN(4))
+		switch rng.IntN(4) {
+		case 0:
+			m.from.put(m.bucket.ID, key, fmt.Sprint("inline ", n))
+		case 1:
+			m.from.put(m.bucket.ID, key, fmt.Sprint("chunk ", n), "of two")
+		case 2:
+			_, err := m.from.meta.DeleteObjects(t.Context(), m.bucket.ID, []meta.Delete{{Key: key}})
+			require.NoError(t, err)
+		default:
+			if n < 20 { // each costs calls in each run
+				m.from.begin(m.bucket.ID, key, true)
+			}
+		}
+	}
+	require.Positive(t, left, "some failed when the standalone had left")
+	require.Equal(t, m.from.text(m.bucket), m.to.text(m.bucket))
+	k, err := m.to.meta.Key(t.Context(), "key")
+	require.NoError(t, err)
+	require.Equal(t, "secret", k.Secret)
+	require.True(t, m.gate.gate.Moved().Forwards)
+	m.failFrom.Store(1 << 30)
+	_, result, err := m.run()
+	require.NoError(t, err, "once more changes nothing")
+	require.True(t, result.GetMoved())
+}
+
+func TestWhatIsInTheWayIsToldBeforeAnythingIsCopied(t *testing.T) {
+	m := newMigration(t)
+	require.NoError(t, m.to.meta.CreateBucket(t.Context(), meta.Bucket{ID: uuid.New(), Name: m.bucket.Name}))
+	require.NoError(t, m.to.meta.CreateKey(t.Context(), meta.Key{AccessKey: "key", Secret: "another"}))
+	m.from.put(m.bucket.ID, "big", strings.Repeat("b", 4000))
+	m.request.Endpoint = "http://127.0.0.1:1"
+	m.request.DryRun = true
+	plan, result, err := m.run()
+	require.NoError(t, err)
+	require.Nil(t, result)
+	require.Equal(t, []int64{1, 1, 4, 1}, []int64{plan.GetBuckets(), plan.GetKeys(), plan.GetObjects(), plan.GetUploads()})
+	require.Len(t, plan.GetObstacles(), 4, "%v", plan.GetObstacles())
+	for i, what := range []string{"another bucket", "another secret", "add nodes", "cannot forward"} {
+		require.Contains(t, plan.GetObstacles()[i], what)
+	}
+	m.request.DryRun = false
+	_, _, err = m.run()
+	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+	require.Nil(t, m.gate.gate.Moved())
+	require.True(t, m.gate.writes())
+}
+
+func TestWhatIsDamagedIsNamedAndStopsTheCutOverUnlessItIsLeftOut(t *testing.T) {
+	m := newMigration(t)
+	before := m.from.text(m.bucket)
+	m.from.put(m.bucket.ID, "bad", "lost ", "bytes")
+	o, err := m.from.meta.Object(t.Context(), m.bucket.ID, "bad")
+	require.NoError(t, err)
+	require.True(t, m.from.chunks.Lose(o.First.Hash))
+	_, _, err = m.run()
+	require.True(t, errors.Is(err, errors.Corrupted), "%v", err)
+	require.ErrorContains(t, err, "photos/bad")
+	require.Nil(t, m.gate.gate.Moved())
+	m.request.LeaveDamaged = true
+	_, result, err := m.run()
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("photos/bad")}, result.GetDamaged())
+	require.Equal(t, before, m.to.text(m.bucket))
+}
+
+func TestCopyingAloneChangesNothingForClients(t *testing.T) {
+	m := newMigration(t)
+	m.request.CopyOnly = true
+	_, result, err := m.run()
+	require.NoError(t, err)
+	require.False(t, result.GetMoved())
+	require.EqualValues(t, 3, result.GetObjects())
+	require.True(t, m.gate.writes())
+	require.Empty(t, m.grants())
+	_, err = m.from.meta.DeleteObjects(t.Context(), m.bucket.ID, []meta.Delete{{Key: "inline"}})
+	require.NoError(t, err)
+	m.request.CopyOnly = false
+	_, result, err = m.run()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, result.GetDeleted())
+	require.Zero(t, result.GetObjects(), "what was copied is not copied again")
+	require.Equal(t, m.from.text(m.bucket), m.to.text(m.bucket))
+	require.True(t, slices.Equal(m.grants(), []meta.Grant{{Grantee: "key", Rights: identity.Read | identity.Write}}))
+}
