@@ -78,7 +78,11 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	p.Add("s3-gateway", gateway)
 	p.OnReady = func(ctx context.Context) error {
 		if m := gate.Moved(); m != nil {
-			_, err := fmt.Fprintf(p.Out, "All that was in %s has moved to the cluster at %s, where requests are forwarded.\n", p.Folder.Path(), m.Endpoint)
+			what := "where requests are forwarded"
+			if !m.Forwards {
+				what = "but keys and rights may be missing there: until \"garage migrate\" is run once more, requests are answered 503"
+			}
+			_, err := fmt.Fprintf(p.Out, "All that was in %s has moved to the cluster at %s, %s.\n", p.Folder.Path(), m.Endpoint, what)
 			return err
 		}
 		return c.welcome(ctx, p, store, gateway.Addr().String())

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
+	gerrors "deuxfleurs.fr/garage/pkg/errors"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -53,6 +54,7 @@ type migrationResultJSON struct {
 func newMigrate() *cobra.Command {
 	c, r := &connection{}, &metadatav1.MigrateRequest{}
 	var from, rate string
+	var holdWrites time.Duration
 	cmd := &cobra.Command{
 		Use: "migrate --from-data FOLDER|--from ADDRESS --endpoint URL", Short: "Take what a standalone Garage has into this cluster, while clients use it", Args: cobra.NoArgs,
 		Long: `Take what a standalone Garage has into this cluster, while clients use it.
@@ -63,7 +65,10 @@ rights are copied. Then, for a moment, the standalone answers writes with 503 Sl
 then on it forwards all requests to --endpoint, so that clients need not change at once. It keeps its data.
 
 A migration that was interrupted is begun again with the same command, and goes on where it was: until the cut-over the standalone
-has everything, and no client can use the copy. --dry-run tells what would be moved and what is in the way.`,
+has everything, and no client can use the copy. --dry-run tells what would be moved and what is in the way.
+
+Stop the standalone only when this command has said "moved", and clients use the address of the cluster. Nothing that the standalone
+acknowledged is left behind: it takes no write between the last comparison and the end.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if r.Source == "" && from == "" {
 				return fmt.Errorf("say which standalone: its data folder on this machine with --from-data, or its administration address with --from and its token in %s", sourceTokenEnv)
@@ -84,6 +89,9 @@ has everything, and no client can use the copy. --dry-run tells what would be mo
 				return err
 			}
 			r.Rate = max(r.Rate, 0) // none is no limit
+			if r.HoldWrites = holdWrites.Milliseconds(); r.HoldWrites <= 0 {
+				return fmt.Errorf("--hold-writes must be a time such as 10m, not %v", holdWrites)
+			}
 			return c.connected(cmd, func(ctx context.Context, conn *grpc.ClientConn) error { return c.migrate(ctx, cmd, conn, r) })
 		},
 	}
@@ -96,6 +104,7 @@ has everything, and no client can use the copy. --dry-run tells what would be mo
 	f.StringVar(&rate, "rate", migrateRate, "how much is read from the standalone, in bytes a second such as 30MB, or none for no limit; the cut-over has none")
 	f.BoolVar(&r.DryRun, "dry-run", false, "only tell what would be moved and what is in the way")
 	f.BoolVar(&r.CopyOnly, "copy-only", false, "copy until little is left, without the cut-over: run the command again when it suits")
+	f.DurationVar(&holdWrites, "hold-writes", 10*time.Minute, "how long the standalone may answer writes with 503 for the cut-over: a comparison takes about two minutes for a million objects")
 	f.BoolVar(&r.LeaveDamaged, "leave-damaged", false, "leave out objects that are damaged at the standalone")
 	if err := cmd.MarkFlagRequired("endpoint"); err != nil {
 		panic(err)
@@ -117,7 +126,7 @@ func (c *connection) migrate(ctx context.Context, cmd *cobra.Command, conn *grpc
 			break
 		}
 		if err != nil {
-			return err
+			return interrupted(err, all.Plan != nil)
 		}
 		if p := m.GetPlan(); p != nil {
 			all.Plan = &migrationPlanJSON{Buckets: p.GetBuckets(), Keys: p.GetKeys(), Objects: p.GetObjects(), Bytes: p.GetBytes(), Uploads: p.GetUploads(),
@@ -155,6 +164,14 @@ func (c *connection) migrate(ctx context.Context, cmd *cobra.Command, conn *grpc
 		err = fmt.Errorf("%d things are in the way of the migration", len(all.Plan.Obstacles))
 	}
 	return err
+}
+
+// interrupted says what to do when the metadata service that was at work is gone, or the command was stopped.
+func interrupted(err error, begun bool) error {
+	if !begun || gerrors.Answered(err) {
+		return err
+	}
+	return fmt.Errorf("the migration was broken off (%v): run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"", err)
 }
 
 func migrationLine(p *metadatav1.MigrationProgress) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,8 +21,9 @@ import (
 )
 
 const (
-	rows           = 1000 // chunks read at a time
-	referredAtOnce = 8    // chunks of an attempt
+	rows           = 100 // chunks read at a time
+	progressEvery  = 30 * time.Second
+	referredAtOnce = 8 // chunks of an attempt
 	chunkMemory    = 32 << 20
 	firstWait      = 250 * time.Millisecond
 	lastWait       = 8 * time.Second
@@ -63,12 +65,8 @@ func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (
 	if err != nil && !errors.Is(err, errors.NotFound) {
 		return 0, err
 	}
-	if len(o.Parts) == 0 {
-		return isCopied, m.commit(ctx, b, &o, uuid.Nil)
-	}
-	err = m.upload(ctx, b, &o)
-	if err == errChanged {
-		err = errors.E(errors.Corrupted, errors.Object, key, "its list of chunks is not whole")
+	if err = m.write(ctx, b, &o); err == nil {
+		err = m.visible(ctx, b, &o)
 	}
 	if !damages(err) {
 		return isCopied, err
@@ -83,6 +81,30 @@ func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (
 	}
 	m.foundDamaged(name(b, key), err)
 	return isDamaged, nil
+}
+
+// write writes an object here as it was read at the standalone. Kinds: Corrupted, or NotFound (Chunk), if it cannot be read there.
+func (m *migration) write(ctx context.Context, b meta.Bucket, o *meta.Object) error {
+	if len(o.Parts) == 0 {
+		return m.commit(ctx, b, o, uuid.Nil)
+	}
+	err := m.upload(ctx, b, o)
+	if err == errChanged {
+		err = errors.E(errors.Corrupted, errors.Object, o.Key, "its list of chunks is not whole")
+	}
+	return err
+}
+
+// visible looks whether a copy shows. A database may remember a deletion of the key that is later than the object, and hide
+// what is older: then the object gets the time of now.
+func (m *migration) visible(ctx context.Context, b meta.Bucket, o *meta.Object) error {
+	_, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, o.Key) })
+	if !errors.Is(err, errors.NotFound) {
+		return err
+	}
+	late := *o
+	late.Timestamp = 0
+	return m.write(ctx, b, &late)
 }
 
 // damages tells whether an error says that the standalone lacks bytes that it should have.
@@ -193,10 +215,21 @@ func (m *migration) attempt(ctx context.Context, ref meta.UploadRef, from uuid.U
 		if err := m.again(ctx, func(ctx context.Context) error { return m.Store.AddChunks(ctx, ref, to, some) }); err != nil {
 			return first, err
 		}
+		alive := atomic.Int64{} // when it was told that the upload is
+		alive.Store(m.Clock.Now().UnixNano())
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(referredAtOnce)
 		for _, c := range some {
-			g.Go(func() error { return m.refer(ctx, c, chunk.Ref{Attempt: to, Offset: c.Offset}) })
+			g.Go(func() error {
+				if err := m.refer(ctx, c, chunk.Ref{Attempt: to, Offset: c.Offset}); err != nil {
+					return err
+				}
+				last, now := alive.Load(), m.Clock.Now().UnixNano()
+				if now-last < int64(progressEvery) || !alive.CompareAndSwap(last, now) {
+					return nil
+				}
+				return m.again(ctx, func(ctx context.Context) error { return m.Store.Progress(ctx, ref) })
+			})
 		}
 		if err := g.Wait(); err != nil {
 			return first, err

@@ -56,7 +56,7 @@ func (m *migration) pass(ctx context.Context, frozen bool) (*differences, error)
 	m.mu.Lock()
 	clear(m.damaged)
 	m.mu.Unlock()
-	buckets, err := allBuckets(ctx, m.source)
+	buckets, err := m.allBuckets(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 		if kept[id.String()] {
 			continue
 		}
-		here := newWalk(m.Store, b)
+		here := m.walk(m.Store, b)
 		for {
 			o, err := here.peek(ctx)
 			if err != nil || o == nil {
@@ -143,7 +143,7 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 func (m *migration) compareObjects(ctx context.Context, b meta.Bucket, frozen bool, d *differences) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(objectsAtOnce)
-	err := m.compare(ctx, newWalk(m.source, b), newWalk(m.Store, b), func(o meta.Listed) {
+	err := m.compare(ctx, m.walk(m.source, b), m.walk(m.Store, b), func(o meta.Listed) {
 		g.Go(func() error { return m.differs(ctx, b, o, frozen, d) })
 	}, func(keys []string) error {
 		if !frozen {
@@ -220,7 +220,7 @@ func (m *migration) differs(ctx context.Context, b meta.Bucket, o meta.Listed, f
 			break
 		}
 		// What was copied before is not what clients wrote last.
-		_, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, o.Key) })
+		_, err := ask(ctx, m, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, o.Key) })
 		if err == nil {
 			err = m.delete(ctx, b, []string{o.Key}, d)
 		}
@@ -265,14 +265,15 @@ func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d 
 
 // walk is the listing of a bucket, an object at a time.
 type walk struct {
+	m      *migration
 	store  meta.Objects
 	query  meta.List
 	listed []meta.Listed
 	ended  bool
 }
 
-func newWalk(s meta.Objects, b meta.Bucket) *walk {
-	return &walk{store: s, query: meta.List{Bucket: b.ID, Limit: listPage}}
+func (m *migration) walk(s meta.Objects, b meta.Bucket) *walk {
+	return &walk{m: m, store: s, query: meta.List{Bucket: b.ID, Limit: listPage}}
 }
 
 // peek is the next object, or nil at the end.
@@ -281,7 +282,7 @@ func (w *walk) peek(ctx context.Context) (*meta.Listed, error) {
 		if w.ended {
 			return nil, nil
 		}
-		page, err := call(ctx, func(ctx context.Context) (meta.Page, error) { return w.store.List(ctx, w.query) })
+		page, err := ask(ctx, w.m, func(ctx context.Context) (meta.Page, error) { return w.store.List(ctx, w.query) })
 		if err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ const pageSize = 500
 // plan tells what there is to move and what is in the way. Kinds: Conflict if something is, and this is no dry run.
 func (m *migration) plan(ctx context.Context, is *metadatav1.GetSourceResponse) error {
 	p := &metadatav1.MigrationPlan{}
-	buckets, err := allBuckets(ctx, m.source)
+	buckets, err := m.allBuckets(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (m *migration) plan(ctx context.Context, is *metadatav1.GetSourceResponse) 
 		}
 	}
 	m.total.Store(p.GetBytes())
-	keys, err := allKeys(ctx, m.source)
+	keys, err := m.allKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (m *migration) there(ctx context.Context, b meta.Bucket) (there bool, probl
 
 // takenKeys tells which access keys mean something else here.
 func (m *migration) takenKeys(ctx context.Context) (obstacles []string, err error) {
-	keys, err := allKeys(ctx, m.source)
+	keys, err := m.allKeys(ctx)
 	for i := 0; i < len(keys) && err == nil; i++ {
 		e := m.sameKey(ctx, keys[i])
 		switch {
@@ -125,19 +125,19 @@ func (m *migration) takenKeys(ctx context.Context) (obstacles []string, err erro
 	return obstacles, err
 }
 
-// sameKey looks whether a key is here. Kinds: NotFound; AlreadyExists if it has another secret.
+// sameKey looks whether a key is here. Kinds: NotFound; AlreadyExists if it is another.
 func (m *migration) sameKey(ctx context.Context, k meta.Key) error {
 	t, err := call(ctx, func(ctx context.Context) (meta.Key, error) { return m.Store.Key(ctx, k.AccessKey) })
-	if err == nil && t.Secret != k.Secret {
-		return errors.E(errors.AlreadyExists, errors.AccessKey, k.AccessKey, "the cluster has this key with another secret: delete one of the two")
+	if err == nil && (t.Secret != k.Secret || t.CreateBuckets != k.CreateBuckets) {
+		return errors.E(errors.AlreadyExists, errors.AccessKey, k.AccessKey, "the cluster has this key with another secret or another right to create buckets: delete one of the two")
 	}
 	return err
 }
 
-// allBuckets are those of a store but for its own.
-func allBuckets(ctx context.Context, s meta.Buckets) (all []meta.Bucket, err error) {
+// allBuckets are those of the standalone but for its own.
+func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err error) {
 	for r := (meta.ListBuckets{Limit: pageSize}); ; {
-		page, err := call(ctx, func(ctx context.Context) (meta.BucketPage, error) { return s.ListBuckets(ctx, r) })
+		page, err := ask(ctx, m, func(ctx context.Context) (meta.BucketPage, error) { return m.source.ListBuckets(ctx, r) })
 		if err != nil {
 			return nil, errors.Annotate(err, "listing the buckets of the standalone")
 		}
@@ -152,9 +152,9 @@ func allBuckets(ctx context.Context, s meta.Buckets) (all []meta.Bucket, err err
 	}
 }
 
-func allKeys(ctx context.Context, s meta.Keys) (all []meta.Key, err error) {
+func (m *migration) allKeys(ctx context.Context) (all []meta.Key, err error) {
 	for after := ""; ; {
-		page, err := call(ctx, func(ctx context.Context) (meta.KeyPage, error) { return s.ListKeys(ctx, after, pageSize) })
+		page, err := ask(ctx, m, func(ctx context.Context) (meta.KeyPage, error) { return m.source.ListKeys(ctx, after, pageSize) })
 		if err != nil {
 			return nil, errors.Annotate(err, "listing the keys of the standalone")
 		}

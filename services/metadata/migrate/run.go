@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -21,8 +22,8 @@ const (
 	littleBytes   = 64 << 20
 	maxPasses     = 20
 	frozenPasses  = 5
-	// frozenTime is how long writes are held back at most, finishTime how long what follows may take.
-	frozenTime = 10 * time.Minute
+	// holdWrites is how long writes are held back at most if the operator says nothing, finishTime how long what follows may take.
+	holdWrites = 10 * time.Minute
 	finishTime = 5 * time.Minute
 )
 
@@ -35,6 +36,7 @@ type migration struct {
 	limit   limit
 	room    *semaphore.Weighted // bytes of chunks on their way
 	buckets map[uuid.UUID]meta.Bucket
+	left    bool // Leave was asked for
 	progress
 
 	sending sync.Mutex
@@ -128,8 +130,9 @@ func (m *migration) cutOver(ctx context.Context, h *hold) error {
 	if err := m.damage(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, frozenTime, errors.Newf(errors.Deadline, "the cut-over took longer than %v; "+
-		"writes go on at the standalone, nothing is lost: begin again when clients write less", frozenTime))
+	limit := cmp.Or(time.Duration(m.options.GetHoldWrites())*time.Millisecond, holdWrites)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.Newf(errors.Deadline, "the cut-over took longer than %v; "+
+		"writes go on at the standalone, nothing is lost: begin again when clients write less, or give a longer --hold-writes", limit))
 	defer cancel()
 	m.note("cut-over: the standalone answers writes with 503 SlowDown from now on; reads go on")
 	m.limit.lift()
@@ -171,13 +174,14 @@ func (m *migration) equal(ctx context.Context) error {
 	return errors.Join(m.damage(), err, refuse(obstacles))
 }
 
-// leave makes it final at the standalone, once and for all.
+// leave makes it final at the standalone, once and for all. That the hold ends by it, or the caller goes away, does not break it off.
 func (m *migration) leave(ctx context.Context, id uuid.UUID) error {
-	err := m.again(ctx, func(ctx context.Context) error {
+	m.left = true
+	err := m.again(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		_, err := m.peer.Leave(ctx, &metadatav1.LeaveRequest{Migration: id[:], Endpoint: m.options.GetEndpoint()})
 		return err
 	})
-	return errors.Annotate(err, "making it final at the standalone; run the same command again")
+	return errors.Annotate(err, "making it final at the standalone, where no request may be answered until the same command is run again")
 }
 
 // finish makes keys and rights, and has requests forwarded.
@@ -216,7 +220,7 @@ func (m *migration) result(moved bool, frozen time.Duration) {
 
 // rights makes the keys of the standalone, then who may do what with its buckets.
 func (m *migration) rights(ctx context.Context) error {
-	keys, err := allKeys(ctx, m.source)
+	keys, err := m.allKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,13 +233,15 @@ func (m *migration) rights(ctx context.Context) error {
 			return err
 		}
 	}
-	buckets, err := allBuckets(ctx, m.source)
+	buckets, err := m.allBuckets(ctx)
 	if err != nil {
 		return err
 	}
 	for _, b := range buckets {
 		for _, g := range b.Grants {
-			if err := m.again(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) }); err != nil {
+			err := m.again(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) })
+			// Who got rights from an earlier call may have deleted it: it was here when the standalone left.
+			if err != nil && !errors.IsEntity(err, errors.NotFound, errors.Bucket) {
 				return errors.Annotate(err, "making the rights on the bucket %s", b.Name)
 			}
 		}
@@ -244,19 +250,25 @@ func (m *migration) rights(ctx context.Context) error {
 }
 
 // again repeats what gets no answer for some seconds. What is given must be repeatable.
-func (m *migration) again(ctx context.Context, f func(context.Context) error) (err error) {
+func (m *migration) again(ctx context.Context, f func(context.Context) error) error {
+	_, err := ask(ctx, m, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+	return err
+}
+
+// ask is again for what has an answer.
+func ask[T any](ctx context.Context, m *migration, f func(context.Context) (T, error)) (answer T, err error) {
 	for wait := firstWait; ; wait *= 2 {
-		_, err = call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+		answer, err = call(ctx, f)
 		switch errors.KindOf(err) {
 		case errors.Unavailable, errors.Overloaded, errors.Deadline:
 		default:
-			return err
+			return answer, err
 		}
 		if wait > lastWait {
-			return err
+			return answer, err
 		}
 		if e := clock.Sleep(ctx, m.Clock, wait); e != nil {
-			return errors.Join(err, context.Cause(ctx))
+			return answer, errors.Join(err, context.Cause(ctx))
 		}
 	}
 }

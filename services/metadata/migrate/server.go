@@ -51,8 +51,8 @@ type server struct {
 }
 
 func (s *server) Migrate(r *metadatav1.MigrateRequest, stream metadatav1.MigrationService_MigrateServer) error {
-	if r.GetSource() == "" || r.GetEndpoint() == "" || r.GetRate() < 0 {
-		return errors.Newf(errors.Invalid, "a migration needs the administration address of the standalone and the URL of the cluster's S3, and a rate that is not negative")
+	if r.GetSource() == "" || r.GetEndpoint() == "" || r.GetRate() < 0 || r.GetHoldWrites() < 0 {
+		return errors.Newf(errors.Invalid, "a migration needs the administration address of the standalone and the URL of the cluster's S3, and no rate or time that is negative")
 	}
 	if !s.busy.TryLock() {
 		return errors.Newf(errors.Conflict, "another migration into this cluster is under way; try again when that has ended")

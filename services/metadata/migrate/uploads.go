@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -12,14 +13,14 @@ import (
 // uploads makes the multipart uploads under way in a bucket here as they are at the standalone, with their IDs, so that clients
 // may go on with them. Those that have ended there are aborted.
 func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) error {
-	there, err := allUploads(ctx, m.source, b)
+	there, err := m.allUploads(ctx, m.source, b)
 	if errors.Is(err, errors.NotFound) {
 		return nil // the bucket was deleted meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	here, err := allUploads(ctx, m.Store, b)
+	here, err := m.allUploads(ctx, m.Store, b)
 	if err != nil {
 		return err
 	}
@@ -33,23 +34,30 @@ func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) 
 		}
 		d.found(&d.uploads, b, u.Key)
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(objectsAtOnce)
 	for id, u := range there {
-		if _, found := here[id]; !found {
-			err := m.again(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
-			if err != nil && !errors.Is(err, errors.AlreadyExists) { // an earlier try has begun it
-				return errors.Annotate(err, "beginning an upload of %q", u.Key)
-			}
-			d.found(&d.uploads, b, u.Key)
-		}
-		err := m.again(ctx, func(context.Context) error { return m.parts(ctx, b, u, d) })
-		if err == errChanged || errors.IsEntity(err, errors.NotFound, errors.Upload) {
-			continue // the next pass sees what it is now
-		}
-		if err != nil {
-			return errors.Annotate(err, "copying an upload of %q", u.Key)
-		}
+		_, found := here[id]
+		g.Go(func() error { return m.copyUpload(ctx, b, u, found, d) })
 	}
-	return nil
+	return g.Wait()
+}
+
+// copyUpload copies an upload that was found here or not.
+func (m *migration) copyUpload(ctx context.Context, b meta.Bucket, u meta.Upload, found bool, d *differences) error {
+	if !found {
+		err := m.again(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
+		if err != nil && !errors.Is(err, errors.AlreadyExists) { // an earlier try has begun it
+			return errors.Annotate(err, "beginning an upload of %q", u.Key)
+		}
+		d.found(&d.uploads, b, u.Key)
+	}
+	err := m.again(ctx, func(context.Context) error { return m.parts(ctx, b, u, d) })
+	if err == errChanged || errors.IsEntity(err, errors.NotFound, errors.Upload) {
+		d.found(&d.uploads, b, u.Key)
+		return nil // the next pass sees what it is now
+	}
+	return errors.Annotate(err, "copying an upload of %q", u.Key)
 }
 
 // parts copies the parts that an upload lacks here, or has from an earlier try.
@@ -78,16 +86,16 @@ func (m *migration) parts(ctx context.Context, b meta.Bucket, u meta.Upload, d *
 	return nil
 }
 
-func allUploads(ctx context.Context, s meta.Uploads, b meta.Bucket) (map[uuid.UUID]meta.Upload, error) {
+func (m *migration) allUploads(ctx context.Context, s meta.Uploads, b meta.Bucket) (map[uuid.UUID]meta.Upload, error) {
 	all := make(map[uuid.UUID]meta.Upload)
 	for r := (meta.ListUploads{Bucket: b.ID, Limit: pageSize}); ; {
-		page, err := call(ctx, func(ctx context.Context) (meta.UploadPage, error) { return s.ListUploads(ctx, r) })
+		page, err := ask(ctx, m, func(ctx context.Context) (meta.UploadPage, error) { return s.ListUploads(ctx, r) })
 		if err != nil {
 			return nil, err
 		}
 		for _, listed := range page.Uploads {
 			// A listing need not have everything.
-			u, err := call(ctx, func(ctx context.Context) (meta.Upload, error) { return s.Upload(ctx, listed.UploadRef) })
+			u, err := ask(ctx, m, func(ctx context.Context) (meta.Upload, error) { return s.Upload(ctx, listed.UploadRef) })
 			if errors.IsEntity(err, errors.NotFound, errors.Upload) || err == nil && u.State != meta.Open {
 				continue
 			}

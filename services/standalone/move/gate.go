@@ -73,7 +73,7 @@ func (g *Gate) write(do func() error) error {
 }
 
 // Hold keeps other migrations off for the lease and, if it is to freeze, waits for the writes under way and holds others back.
-// renew goes on with a hold. Kinds: Conflict if another migration has hold, there is nothing to renew, or all is moved.
+// renew goes on with a hold, and with holding back writes. Kinds: Conflict if another migration has hold, there is nothing to renew, or all is moved.
 func (g *Gate) Hold(migration uuid.UUID, lease time.Duration, freeze, renew bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,7 +88,8 @@ func (g *Gate) Hold(migration uuid.UUID, lease time.Duration, freeze, renew bool
 		return errors.Newf(errors.Conflict, "another migration of this server is under way, or was until a moment ago; it can be begun again %v after that has ended",
 			g.until.Sub(now).Round(time.Second))
 	}
-	g.holder, g.until, g.frozen = migration, now.Add(lease), freeze
+	// A renewal that was sent before writes were held back, and comes late, must not let them pass.
+	g.holder, g.until, g.frozen = migration, now.Add(lease), freeze || renew && g.frozen
 	return nil
 }
 

@@ -144,6 +144,8 @@ type migration struct {
 	client   metadatav1.MigrationServiceClient
 	request  *metadatav1.MigrateRequest
 	bucket   meta.Bucket
+	// write does a write of the cluster's metadata, or not.
+	write func(func() error) error
 }
 
 func serve(t *testing.T, register func(grpc.ServiceRegistrar), options ...grpc.ServerOption) string {
@@ -162,7 +164,11 @@ func serve(t *testing.T, register func(grpc.ServiceRegistrar), options ...grpc.S
 }
 
 func newMigration(t *testing.T) *migration {
-	m := &migration{from: newSite(t), to: newSite(t), gate: newGateTest(t)}
+	return newMigrationInto(t, func(s meta.Store) meta.Store { return s })
+}
+
+func newMigrationInto(t *testing.T, wrap func(meta.Store) meta.Store) *migration {
+	m := &migration{from: newSite(t), to: newSite(t), gate: newGateTest(t), write: func(do func() error) error { return do() }}
 	m.failFrom.Store(1 << 30)
 	down := func() error {
 		if m.calls.Add(1) >= m.failFrom.Load() {
@@ -185,7 +191,7 @@ func newMigration(t *testing.T) *migration {
 		return h(srv, s)
 	}))
 	target := serve(t, func(r grpc.ServiceRegistrar) {
-		migrate.Register(r, migrate.Deps{Store: m.to.meta, Chunks: m.to.chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
+		migrate.Register(r, migrate.Deps{Store: gated{wrap(m.to.meta), func(do func() error) error { return m.write(do) }}, Chunks: m.to.chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
 			Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 10_000}, nil }})
 	})
 	conn, err := adminserver.Dial(adminserver.DialConfig{Address: target})
@@ -287,6 +293,83 @@ func TestWhoeverFailsAtAnyCallNothingIsLostAndTheSameCommandGoesOn(t *testing.T)
 	_, result, err := m.run()
 	require.NoError(t, err, "once more changes nothing")
 	require.True(t, result.GetMoved())
+}
+
+func TestWhereverTheClusterFailsTheSameCommandGoesOn(t *testing.T) {
+	left := 0
+	for n := int64(1); ; n++ {
+		m := newMigration(t)
+		var writes atomic.Int64
+		m.write = func(do func() error) error {
+			at := writes.Add(1)
+			if at < n {
+				return do()
+			}
+			if at == n && n%2 == 0 { // it takes effect, and nobody hears of it
+				_ = do()
+			}
+			return errors.Newf(errors.Canceled, "the cluster is down")
+		}
+		_, result, err := m.run()
+		if err == nil {
+			require.True(t, result.GetMoved())
+			require.Greater(t, n, int64(15), "the writes are counted")
+			break
+		}
+		switch moved := m.gate.gate.Moved(); {
+		case moved != nil:
+			left++
+			require.False(t, moved.Forwards, "write %d", n)
+			require.False(t, m.gate.writes(), "write %d", n)
+		default:
+			require.Empty(t, m.grants(), "write %d", n)
+			require.True(t, m.gate.writes(), "write %d", n)
+			m.from.put(m.bucket.ID, "inline", "overwritten")
+			_, err := m.from.meta.DeleteObjects(t.Context(), m.bucket.ID, []meta.Delete{{Key: "chunks"}})
+			require.NoError(t, err)
+		}
+		m.write = func(do func() error) error { return do() }
+		_, result, err = m.run()
+		require.NoError(t, err, "write %d", n)
+		require.True(t, result.GetMoved())
+		require.Equal(t, m.from.text(m.bucket), m.to.text(m.bucket), "write %d", n)
+	}
+	require.Positive(t, left, "some failed when the standalone had left")
+}
+
+// forgetful hides objects with a time of before, as a database does that remembers a later deletion of their keys.
+type forgetful struct{ meta.Store }
+
+func (s forgetful) hide(ctx context.Context, ref meta.UploadRef, written clock.Timestamp) error {
+	if written == 0 {
+		return nil
+	}
+	_, err := s.DeleteObjects(ctx, ref.Bucket, []meta.Delete{{Key: ref.Key}})
+	return err
+}
+
+func (s forgetful) PutObject(ctx context.Context, p meta.Put) (meta.Version, error) {
+	v, err := s.Store.PutObject(ctx, p)
+	return v, errors.Join(err, s.hide(ctx, meta.UploadRef{Bucket: p.Bucket, Key: p.Key}, p.Written))
+}
+
+func (s forgetful) CompleteUpload(ctx context.Context, c meta.Complete) (meta.Version, error) {
+	v, err := s.Store.CompleteUpload(ctx, c)
+	return v, errors.Join(err, s.hide(ctx, c.UploadRef, c.Written))
+}
+
+func TestAnObjectThatALaterDeletionHidesGetsTheTimeOfNow(t *testing.T) {
+	m := newMigrationInto(t, func(s meta.Store) meta.Store { return forgetful{s} })
+	before := time.Now()
+	_, result, err := m.run()
+	require.NoError(t, err)
+	require.True(t, result.GetMoved())
+	for key, size := range map[string]int64{"inline": 5, "chunks": 16, "parts": 10} {
+		o, err := m.to.meta.Object(t.Context(), m.bucket.ID, key)
+		require.NoError(t, err, key)
+		require.Equal(t, size, o.Size, key)
+		require.WithinRange(t, o.Modified(), before.Truncate(time.Microsecond), time.Now().Add(time.Second), key)
+	}
 }
 
 func TestWhatIsInTheWayIsToldBeforeAnythingIsCopied(t *testing.T) {

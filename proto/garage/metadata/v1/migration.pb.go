@@ -37,7 +37,9 @@ type MigrateRequest struct {
 	// rate is the most that is taken from the standalone, in bytes a second; 0: no limit.
 	Rate int64 `protobuf:"varint,7,opt,name=rate,proto3" json:"rate,omitempty"`
 	// leave_damaged goes on though objects are damaged at the standalone; they are left out.
-	LeaveDamaged  bool `protobuf:"varint,8,opt,name=leave_damaged,json=leaveDamaged,proto3" json:"leave_damaged,omitempty"`
+	LeaveDamaged bool `protobuf:"varint,8,opt,name=leave_damaged,json=leaveDamaged,proto3" json:"leave_damaged,omitempty"`
+	// hold_writes is how long the standalone may be kept from taking writes, in milliseconds; 0: ten minutes.
+	HoldWrites    int64 `protobuf:"varint,9,opt,name=hold_writes,json=holdWrites,proto3" json:"hold_writes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,6 +128,13 @@ func (x *MigrateRequest) GetLeaveDamaged() bool {
 		return x.LeaveDamaged
 	}
 	return false
+}
+
+func (x *MigrateRequest) GetHoldWrites() int64 {
+	if x != nil {
+		return x.HoldWrites
+	}
+	return 0
 }
 
 type MigrateResponse struct {
@@ -1008,7 +1017,7 @@ var File_garage_metadata_v1_migration_proto protoreflect.FileDescriptor
 
 const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\n" +
-	"\"garage/metadata/v1/migration.proto\x12\x12garage.metadata.v1\"\xfc\x01\n" +
+	"\"garage/metadata/v1/migration.proto\x12\x12garage.metadata.v1\"\x9d\x02\n" +
 	"\x0eMigrateRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12!\n" +
 	"\fsource_token\x18\x02 \x01(\tR\vsourceToken\x12$\n" +
@@ -1017,7 +1026,9 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x1b\n" +
 	"\tcopy_only\x18\x06 \x01(\bR\bcopyOnly\x12\x12\n" +
 	"\x04rate\x18\a \x01(\x03R\x04rate\x12#\n" +
-	"\rleave_damaged\x18\b \x01(\bR\fleaveDamaged\"\xdc\x01\n" +
+	"\rleave_damaged\x18\b \x01(\bR\fleaveDamaged\x12\x1f\n" +
+	"\vhold_writes\x18\t \x01(\x03R\n" +
+	"holdWrites\"\xdc\x01\n" +
 	"\x0fMigrateResponse\x125\n" +
 	"\x04plan\x18\x01 \x01(\v2!.garage.metadata.v1.MigrationPlanR\x04plan\x12A\n" +
 	"\bprogress\x18\x02 \x01(\v2%.garage.metadata.v1.MigrationProgressR\bprogress\x12;\n" +

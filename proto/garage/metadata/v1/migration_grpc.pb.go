@@ -149,7 +149,7 @@ type MigrationSourceServiceClient interface {
 	GetSource(ctx context.Context, in *GetSourceRequest, opts ...grpc.CallOption) (*GetSourceResponse, error)
 	// GetChunk answers frames of at most 256 KiB.
 	GetChunk(ctx context.Context, in *GetChunkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetChunkResponse], error)
-	// Hold keeps other migrations off for a while, and writes too if it is to freeze.
+	// Hold keeps other migrations off for a while, and writes too if it is to freeze; who renews it cannot undo that.
 	Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (*HoldResponse, error)
 	// Leave makes it final that all is elsewhere: the standalone never takes a write again.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
@@ -234,7 +234,7 @@ type MigrationSourceServiceServer interface {
 	GetSource(context.Context, *GetSourceRequest) (*GetSourceResponse, error)
 	// GetChunk answers frames of at most 256 KiB.
 	GetChunk(*GetChunkRequest, grpc.ServerStreamingServer[GetChunkResponse]) error
-	// Hold keeps other migrations off for a while, and writes too if it is to freeze.
+	// Hold keeps other migrations off for a while, and writes too if it is to freeze; who renews it cannot undo that.
 	Hold(context.Context, *HoldRequest) (*HoldResponse, error)
 	// Leave makes it final that all is elsewhere: the standalone never takes a write again.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
