@@ -35,12 +35,12 @@ type move struct {
 
 func start(t *testing.T) *move {
 	m := &move{t: t}
-	dirs := [2]string{t.TempDir(), t.TempDir()}
+	dirs, envs := [2]string{t.TempDir(), t.TempDir()}, [2][]string{nil, database(t)}
 	var started sync.WaitGroup
 	var errs [2]error
 	for i, kind := range []string{deploy.Standalone, deploy.Nodes} {
 		started.Go(func() {
-			d, err := deploy.Start(t.Context(), deploy.Options{Kind: kind, Dir: dirs[i]})
+			d, err := deploy.Start(t.Context(), deploy.Options{Kind: kind, Dir: dirs[i], Env: envs[i]})
 			if errs[i] = err; i == 0 {
 				m.from = d
 			} else {
