@@ -23,10 +23,15 @@
 //     the standalone is named, and stops the cut-over unless the operator wants it left out.
 //   - All state is in the two stores and in the note of the standalone: whoever dies, the same command goes on. Who holds writes
 //     back and is not heard of for a lease loses the hold, and writes go on.
+//   - One migration at a time writes here: who gets no answer from the standalone stops long enough before its lease ends there
+//     for its last write to be over. A copy would else come above what a later migration, or a client, has written.
 //   - Nothing is deleted at the standalone, and nothing in the cluster but in buckets that have the ID of one of its own.
 //
-// A key is deleted here only in the cut-over, so that its timestamps only rise. A bucket that is deleted there between two calls stays
+// A key is deleted here only in the cut-over, so that its timestamps only rise. Where a cut-over that failed has left a later
+// deletion behind, an object gets a later time than it had. A bucket that is deleted there between two calls stays
 // here without rights. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
+// What does not come along: when the parts of an upload under way were written, and the answers of completions, which
+// a client that repeats one across the cut-over asks in vain.
 //
 // Start reading at [migration.run].
 package migrate

@@ -61,7 +61,7 @@ func (s site) chunksOf(attempt uuid.UUID, bodies ...string) (rows []meta.Chunk, 
 // put stores an object: inline, or in chunks if there are several.
 func (s site) put(bucket uuid.UUID, key string, bodies ...string) {
 	s.Helper()
-	p := meta.Put{Bucket: bucket, Key: key, ETag: "etag of " + strings.Join(bodies, "+"), Attributes: meta.Attributes{ContentType: "x/y", User: map[string]string{"of": key}}}
+	p := meta.Put{Bucket: bucket, Key: key, ETag: "etag of " + strings.Join(bodies, "+"), Checksum: meta.Checksum{Algorithm: "SHA256", Type: "FULL_OBJECT", Value: "of " + key}, Attributes: attributes(key)}
 	if len(bodies) == 1 {
 		p.Inline, p.Size = []byte(bodies[0]), int64(len(bodies[0]))
 	} else {
@@ -73,17 +73,23 @@ func (s site) put(bucket uuid.UUID, key string, bodies ...string) {
 	require.NoError(s, err)
 }
 
+func attributes(key string) meta.Attributes {
+	return meta.Attributes{ContentType: "x/y", StorageClass: "REDUCED_REDUNDANCY", Headers: map[string]string{"Cache-Control": "no-store"},
+		User: map[string]string{"of": key}, Tags: map[string]string{"tag": key}}
+}
+
 func (s site) begin(bucket uuid.UUID, key string, multipart bool) uuid.UUID {
 	s.Helper()
 	id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
 	require.NoError(s, err)
-	require.NoError(s, s.meta.BeginUpload(s.Context(), meta.Upload{UploadRef: meta.UploadRef{Bucket: bucket, Key: key, ID: id}, Multipart: multipart, Initiator: "key"}))
+	require.NoError(s, s.meta.BeginUpload(s.Context(), meta.Upload{UploadRef: meta.UploadRef{Bucket: bucket, Key: key, ID: id}, Multipart: multipart, Initiator: "key",
+		Attributes: attributes(key), Checksum: meta.Checksum{Algorithm: "CRC32", Type: "COMPOSITE"}}))
 	return id
 }
 
 func (s site) part(ref meta.UploadRef, number int, bodies ...string) meta.Part {
 	s.Helper()
-	p := meta.Part{Number: number, Attempt: uuid.New(), ETag: strings.Join(bodies, "+")}
+	p := meta.Part{Number: number, Attempt: uuid.New(), ETag: strings.Join(bodies, "+"), Checksum: meta.Checksum{Algorithm: "CRC32", Type: "COMPOSITE", Value: "of " + bodies[0]}}
 	require.NoError(s, s.meta.BeginPart(s.Context(), ref, number, p.Attempt))
 	rows, size := s.chunksOf(p.Attempt, bodies...)
 	p.Size, p.First = size, rows[0]
@@ -102,18 +108,18 @@ func (s site) text(b meta.Bucket) (lines []string) {
 		require.NoError(s, err)
 		body := string(o.Inline)
 		for _, p := range o.Parts {
-			body += s.bytes(p.Attempt, p.Size)
+			body += fmt.Sprint(p.Number, p.ETag, p.Checksum, s.bytes(p.Attempt, p.Size))
 		}
 		lines = append(lines, fmt.Sprint(o.Key, o.Timestamp, o.Size, o.ETag, o.Attributes, o.Checksum, o.Multipart, len(o.Parts), body))
 	}
 	uploads, err := s.meta.ListUploads(s.Context(), meta.ListUploads{Bucket: b.ID, Limit: 1000})
 	require.NoError(s, err)
 	for _, u := range uploads.Uploads {
-		lines = append(lines, fmt.Sprint(u.Key, u.ID, u.Begun, u.Initiator))
+		lines = append(lines, fmt.Sprint(u.Key, u.ID, u.Begun, u.Initiator, u.Attributes, u.Checksum))
 		parts, err := s.meta.ListParts(s.Context(), u.UploadRef, 0, 1000)
 		require.NoError(s, err)
 		for _, p := range parts.Parts {
-			lines = append(lines, fmt.Sprint(p.Number, p.Size, p.ETag, s.bytes(p.Attempt, p.Size)))
+			lines = append(lines, fmt.Sprint(p.Number, p.Size, p.ETag, p.Checksum, s.bytes(p.Attempt, p.Size)))
 		}
 	}
 	there, err := s.meta.Bucket(s.Context(), b.Name)
@@ -208,7 +214,7 @@ func newMigrationInto(t *testing.T, wrap func(meta.Store) meta.Store) *migration
 	m.from.put(m.bucket.ID, "inline", "small")
 	m.from.put(m.bucket.ID, "chunks", "large ", "and ", "larger")
 	ref := meta.UploadRef{Bucket: m.bucket.ID, Key: "parts", ID: m.from.begin(m.bucket.ID, "parts", true)}
-	c := meta.Complete{UploadRef: ref, ETag: "e-2", Parts: []meta.Part{m.from.part(ref, 1, "one", "more"), m.from.part(ref, 7, "two")}}
+	c := meta.Complete{UploadRef: ref, ETag: "e-2", Checksum: meta.Checksum{Algorithm: "CRC32", Type: "COMPOSITE", Value: "c-2"}, Parts: []meta.Part{m.from.part(ref, 1, "one", "more"), m.from.part(ref, 7, "two")}}
 	_, err = m.from.meta.CompleteUpload(t.Context(), c)
 	require.NoError(t, err)
 	ref.Key = "under way"

@@ -1,7 +1,10 @@
 package migrate
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -27,6 +30,7 @@ type kind struct {
 	key    string
 	size   int
 	header map[string]string
+	sum    bool // the client gives a checksum
 }
 
 var kinds = []kind{
@@ -34,7 +38,7 @@ var kinds = []kind{
 	{key: "inline", size: 700, header: map[string]string{"Content-Type": "text/plain; charset=utf-8", "x-amz-meta-colour": "blue"}},
 	{key: "inline here, perhaps not there", size: 4000},
 	{key: "in the index", size: 20_000, header: map[string]string{"Cache-Control": "max-age=60", "Content-Disposition": "attachment", "Content-Language": "fr"}},
-	{key: "one chunk", size: 1 << 20},
+	{key: "one chunk", size: 1 << 20, header: map[string]string{"x-amz-storage-class": "REDUCED_REDUNDANCY"}, sum: true},
 	{key: "some chunks", size: 3<<20 + 11, header: map[string]string{"x-amz-meta-a": "1", "x-amz-meta-b": "zwei"}},
 	{key: "a//b/../c"}, {key: "ü %2F+&?#=\"<>", size: 10}, {key: " blank ", size: 5}, {key: strings.Repeat("k", 1024), size: 1}, {key: "\U0001F98A/", size: 3},
 }
@@ -48,7 +52,12 @@ func (m *move) keep() map[string]object {
 	for _, k := range kinds {
 		body := make([]byte, k.size)
 		_, _ = rng.Read(body)
-		m.ok(m.old, s3client.Request{Method: "PUT", Bucket: keptBucket, Key: k.key, Body: body, Header: k.header})
+		header := maps.Clone(k.header)
+		if k.sum {
+			sum := sha256.Sum256(body)
+			header["x-amz-checksum-sha256"] = base64.StdEncoding.EncodeToString(sum[:])
+		}
+		m.ok(m.old, s3client.Request{Method: "PUT", Bucket: keptBucket, Key: k.key, Body: body, Header: header})
 	}
 	m.multipart()
 	m.ok(m.old, s3client.Request{Method: "PUT", Bucket: keptBucket, Key: "copy", Header: map[string]string{"x-amz-copy-source": "/" + keptBucket + "/some%20chunks"}})
