@@ -136,7 +136,7 @@ func parts() []part {
 		{"cql-three", "the metadata store on three nodes that fail, its history checked", 12 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/cql/..."), "cassandra", "--cql-nodes", "3"),
 		}},
-		{"consul-cluster", "separate processes that find each other through a Consul that fails; a standalone that moves onto Cassandra", 12 * time.Minute, false, []step{
+		{"consul-cluster", "separate processes that find each other through a Consul that fails; a standalone that moves onto Cassandra", 14 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-p", "1", "-timeout", "11m", "./systemtest/consul/...", "./systemtest/migrate"), "consul", "cassandra"),
 		}},
 		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{

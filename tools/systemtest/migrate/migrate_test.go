@@ -177,12 +177,12 @@ func TestAStandaloneMovesIntoAClusterWhileItServes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 403, answer.Status, "nobody has a right on what is copied")
 
-	// The standalone hears of the end of the killed one by a broken connection.
+	// The standalone hears of the end of the killed one by a broken connection. On a machine that stands still, it is not heard.
 	var moved bool
 	m.until("the migration is done", func() bool {
 		cmd, out = m.begin("--rate", "none", "--json")
 		if err := cmd.Wait(); err != nil {
-			require.Contains(t, out.String(), "another migration", "%v", err)
+			require.Regexp(t, "another migration|run the same command again|begin again", out.String(), "%v", err)
 			return false
 		}
 		text := out.String()
