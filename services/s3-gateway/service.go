@@ -40,6 +40,8 @@ type Deps struct {
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: metrics are not published
 	Listener   net.Listener          // closed by the service; nil: it listens on Config.Listen
+	// Wrap puts something before the service's handler; nil: nothing.
+	Wrap func(http.Handler) http.Handler
 }
 
 // Service serves S3.
@@ -79,6 +81,9 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.handler = handler.Handler()
+	if d.Wrap != nil {
+		s.handler = d.Wrap(s.handler)
+	}
 	if c.TLS.Enabled() {
 		cert, err := tlsfiles.Load(c.TLS, d.Logger, nil)
 		if err != nil {

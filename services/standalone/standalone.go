@@ -16,9 +16,11 @@ import (
 	"deuxfleurs.fr/garage/pkg/telemetry"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
+	"deuxfleurs.fr/garage/services/metadata/server"
 	"deuxfleurs.fr/garage/services/rebalancer"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 	"deuxfleurs.fr/garage/services/standalone/credentials"
+	"deuxfleurs.fr/garage/services/standalone/move"
 )
 
 // Build adds the four services to a program.
@@ -53,8 +55,14 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	known.Store = metadataService.Store()
 	p.Add("metadata", metadataService)
-	store := cached.New(metadataService.Store()) // all changes of this process go through it
+	gate, err := move.NewGate(p.Folder, clock.System{})
+	if err != nil {
+		return err
+	}
+	store := gate.Store(cached.New(metadataService.Store())) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
+	server.Register(p.Admin.GRPC(), move.ReadOnly(store))
+	move.Source{Gate: gate, Chunks: node.Node(), ClusterID: info.ClusterID, Clock: clock.System{}}.Register(p.Admin.GRPC())
 	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
 		return err
 	}
@@ -64,13 +72,23 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
 		Meta: store, Chunks: node.Node(), Identities: keys.New(store, clock.System{}, 0), Pool: pool,
-		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener, Wrap: gate.Handler(p.Log),
 	})
 	if err != nil {
 		return err
 	}
 	p.Add("s3-gateway", gateway)
-	p.OnReady = func(ctx context.Context) error { return c.welcome(ctx, p, store, gateway.Addr().String()) }
+	p.OnReady = func(ctx context.Context) error {
+		if m := gate.Moved(); m != nil {
+			what := "where requests are forwarded"
+			if !m.Forwards {
+				what = "but keys and rights may be missing there: until \"garage migrate\" is run once more, requests are answered 503"
+			}
+			_, err := fmt.Fprintf(p.Out, "All that was in %s has moved to the cluster at %s, %s.\n", p.Folder.Path(), m.Endpoint, what)
+			return err
+		}
+		return c.welcome(ctx, p, store, gateway.Addr().String())
+	}
 	return nil
 }
 

@@ -111,6 +111,7 @@ func parts() []part {
 		{"restore", "metadata destroyed and restored from a snapshot, on both deployments", 8 * time.Minute, false, []step{
 			suite("restore", "standalone", 4*time.Minute), suite("restore", "nodes", 4*time.Minute),
 		}},
+		{"migrate", "a standalone that moves into separate processes while it serves", 8 * time.Minute, false, []step{suite("migrate", "nodes", 7*time.Minute)}},
 		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
 			suite("operator", "standalone", 14*time.Minute),
 		}},
@@ -135,8 +136,8 @@ func parts() []part {
 		{"cql-three", "the metadata store on three nodes that fail, its history checked", 12 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/cql/..."), "cassandra", "--cql-nodes", "3"),
 		}},
-		{"consul-cluster", "separate processes that find each other through a Consul that fails", 12 * time.Minute, false, []step{
-			onStack(stackTest("tools", "-timeout", "11m", "./systemtest/consul/..."), "consul", "cassandra"),
+		{"consul-cluster", "separate processes that find each other through a Consul that fails; a standalone that moves onto Cassandra", 14 * time.Minute, false, []step{
+			onStack(stackTest("tools", "-p", "1", "-timeout", "11m", "./systemtest/consul/...", "./systemtest/migrate"), "consul", "cassandra"),
 		}},
 		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "9m", "./stack", "./stack/parts", "./stack/process"),

@@ -20,7 +20,7 @@ Start one with "garage standalone"; the other commands speak to a running server
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newKey(), newBucket(), newLayout(), newStatus(), newRebalance(), newRepair(), newScrub(), newCollect(), newMetadata(), newStandalone(), newNodes(), newVersion())
+	root.AddCommand(newKey(), newBucket(), newLayout(), newStatus(), newRebalance(), newRepair(), newScrub(), newCollect(), newMetadata(), newMigrate(), newStandalone(), newNodes(), newVersion())
 	return root
 }
 

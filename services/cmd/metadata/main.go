@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
@@ -12,11 +13,15 @@ import (
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 	"deuxfleurs.fr/garage/services/metadata"
+	"deuxfleurs.fr/garage/services/metadata/migrate"
 )
 
 // The sweeper removes references and receives no chunk; who reads a snapshot from chunks, or restores what only a node that
 // does not own it has, receives a few, each of which may take a quarter of this.
 const memory = 64 << 20
+
+// settle is how long gateways may keep rights at most.
+const settle = 2 * time.Second
 
 type settings struct {
 	program.Settings `conf:""`
@@ -58,6 +63,8 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	service.Register(server.GRPC())
 	service.RegisterSnapshots(p.Admin.GRPC(), service.Store())
+	migrate.Register(p.Admin.GRPC(), migrate.Deps{Store: service.Store(), Chunks: chunks, Room: roomOf(nodes),
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Settle: settle})
 	p.Add("metadata", service)
 	p.Add("gRPC server", server)
 	return p.Announce(consul.Service{Name: consul.ServiceMetadata}, "rpc.listen", server.Addr())

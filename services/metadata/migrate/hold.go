@@ -1,0 +1,96 @@
+package migrate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
+	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
+)
+
+const (
+	// lease is how long the standalone waits for a migration of which it hears nothing, renewal the time between two words.
+	lease   = time.Minute
+	renewal = 3 * time.Second
+	// unheard is when a migration gives up that gets no answer, the last try takes renewalTime. What it has begun to write in the cluster
+	// then ends within patience, before another migration can have the hold: it never writes over what that one brought.
+	unheard     = 15 * time.Second
+	renewalTime = 5 * time.Second
+)
+
+// hold is what a migration has at the standalone: no other is under way there, and writes may be held back.
+type hold struct {
+	id   uuid.UUID
+	peer metadatav1.MigrationSourceServiceClient
+
+	mu     sync.Mutex
+	frozen bool
+}
+
+// renew tells the standalone that the migration goes on. first takes the hold.
+func (h *hold) renew(ctx context.Context, first bool) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := h.peer.Hold(ctx, &metadatav1.HoldRequest{Migration: h.id[:], Lease: lease.Milliseconds(), Freeze: h.frozen, Renew: !first})
+	return err
+}
+
+// freeze has writes held back. It waits for those under way.
+func (h *hold) freeze(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	h.mu.Lock()
+	h.frozen = true
+	h.mu.Unlock()
+	return h.renew(ctx, false)
+}
+
+// keep renews the hold until ctx ends, and says when it is lost, or may be.
+func (h *hold) keep(ctx context.Context, c clock.Clock, heard time.Time, lost func(error)) {
+	for clock.Sleep(ctx, c, renewal) == nil {
+		asked := c.Now()
+		asking, cancel := context.WithTimeout(ctx, renewalTime)
+		err := h.renew(asking, false)
+		cancel()
+		switch {
+		case err == nil:
+			heard = asked
+		case errors.Is(err, errors.Conflict):
+			lost(err)
+		case c.Now().Sub(heard) > unheard:
+			lost(errors.Annotate(err, "the standalone did not answer for %v; it goes on by itself: run the same command again when it can be reached", unheard))
+		}
+	}
+}
+
+// whileHeld does something while the standalone is held for this migration, and gives it up if the hold is lost.
+func (m *migration) whileHeld(ctx context.Context, do func(context.Context, *hold) error) error {
+	id, err := clock.NewUUID(m.Random)
+	if err != nil {
+		return errors.Wrap(errors.Internal, err, "drawing an ID")
+	}
+	h := &hold{id: id, peer: m.peer}
+	began := m.Clock.Now()
+	if err := m.do(ctx, func(ctx context.Context) error { return h.renew(ctx, true) }); err != nil {
+		return err
+	}
+	held, lost := context.WithCancelCause(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { h.keep(held, m.Clock, began, lost) })
+	err = do(held, h)
+	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil && !m.left {
+		err = errors.Annotate(cause, "the migration has ended (%v)", err)
+	}
+	lost(nil)
+	work.Wait()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if _, e := h.peer.Hold(ending, &metadatav1.HoldRequest{Migration: id[:]}); e != nil {
+		m.Logger.Warn("the standalone was not told that the migration has ended; it takes writes again after a while", "lease", lease, "error", e)
+	}
+	return err
+}
