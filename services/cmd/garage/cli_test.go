@@ -90,6 +90,8 @@ func (n *node) Damaged(_ context.Context, after chunk.Hash, limit int) ([]chunk.
 	return list, n.err
 }
 
+func (n *node) Gaps(context.Context) (*chunk.Gaps, error) { return &chunk.Gaps{}, n.err }
+
 var (
 	cluster = uuid.MustParse("00000000-0000-4000-8000-0000000000aa")
 	nodeOne = uuid.MustParse("00000000-0000-4000-8000-000000000001")
