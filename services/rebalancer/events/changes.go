@@ -69,7 +69,7 @@ func nodes(before, after State) (all []*adminv1.Event) {
 		all = append(all, presence(b, n)...)
 		if n.GetAlive() {
 			all = append(all, condition(b, n)...)
-			all = append(all, Tasks(n.GetId(), name(n), b.GetTasks(), n.GetTasks(), seen)...)
+			all = append(all, tasks(n.GetId(), name(n), statuses(b), statuses(n), seen)...)
 		}
 	}
 	return all
@@ -188,9 +188,9 @@ func count(n int64, one, many string) string {
 	return strconv.FormatInt(n, 10) + " " + many
 }
 
-// Tasks are what has begun, ended or failed of a node's tasks. A round that began and ended in between counts; where nothing was seen before,
+// tasks are what has begun, ended or failed of a node's tasks. A round that began and ended in between counts; where nothing was seen before,
 // only what is stuck does. Rounds that come by themselves and found nothing to do are no events.
-func Tasks(node, name string, before, after []*chunknodev1.TaskStatus, seen bool) (all []*adminv1.Event) {
+func tasks(node, name string, before, after []*chunknodev1.TaskStatus, seen bool) (all []*adminv1.Event) {
 	was := map[chunknodev1.Task]*chunknodev1.TaskStatus{}
 	for _, st := range before {
 		was[st.GetTask()] = st
@@ -235,6 +235,13 @@ func Tasks(node, name string, before, after []*chunknodev1.TaskStatus, seen bool
 				say(info, "has ended")
 			}
 		}
+	}
+	return all
+}
+
+func statuses(n *adminv1.Node) (all []*chunknodev1.TaskStatus) {
+	for _, t := range n.GetTasks() {
+		all = append(all, t.GetStatus())
 	}
 	return all
 }

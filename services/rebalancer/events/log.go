@@ -42,7 +42,8 @@ type Deps struct {
 	Logger *slog.Logger
 }
 
-// Log is the durable log of one rebalancer. It is safe for concurrent use. What is noted is written while Run runs, and after it at once.
+// Log is the durable log of one rebalancer. It is safe for concurrent use. While Run runs it writes what is noted;
+// before and after it, who notes does so.
 type Log struct {
 	deps    Deps
 	journal *journal.Journal
@@ -54,7 +55,7 @@ type Log struct {
 	mu      sync.Mutex
 	waiting []entry
 	lost    int // events that found the queue full or the disk failing
-	ended   bool
+	running bool
 }
 
 type entry struct {
@@ -79,13 +80,16 @@ func Open(c Config, d Deps) (*Log, error) {
 
 // Run writes what is noted until ctx ends, and then what is left.
 func (l *Log) Run(ctx context.Context) {
+	l.mu.Lock()
+	l.running = true
+	l.mu.Unlock()
 	for {
 		select {
 		case <-l.work:
 			l.write()
 		case <-ctx.Done():
 			l.mu.Lock()
-			l.ended = true
+			l.running = false
 			l.mu.Unlock()
 			l.write()
 			return
@@ -129,7 +133,7 @@ func (l *Log) put(e *adminv1.Event, done chan<- error) {
 		return
 	}
 	l.mu.Lock()
-	full, ended := len(l.waiting) >= queued, l.ended
+	full, running := len(l.waiting) >= queued, l.running
 	if full {
 		l.lost++
 	} else {
@@ -140,7 +144,7 @@ func (l *Log) put(e *adminv1.Event, done chan<- error) {
 	case full && done != nil:
 		done <- errors.Newf(errors.Overloaded, "%d events wait for the disk", queued)
 	case full:
-	case ended:
+	case !running:
 		l.write()
 	default:
 		select {

@@ -117,7 +117,9 @@ func (b broken) Truncate(size int64) error {
 	return b.File.Truncate(size)
 }
 
-func (b broken) Close() error { return errors.Join(b.File.Close(), map[bool]error{true: os.ErrClosed}[b.fails()]) }
+func (b broken) Close() error {
+	return errors.Join(b.File.Close(), map[bool]error{true: os.ErrClosed}[b.fails()])
+}
 
 func TestADiskThatFailsAtAnyStepLosesNothingThatWasAcknowledged(t *testing.T) {
 	for n := 1; n <= 14; n++ {
