@@ -41,7 +41,7 @@ func newSnapshotJSON(s *metadatav1.Snapshot) snapshotJSON {
 func newMetadata() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{
-		Use: "metadata", Short: "Snapshots of all metadata: take, list, verify, restore", Args: cobra.NoArgs, RunE: showHelp,
+		Use: "metadata", Short: "Snapshots of all metadata: take, list, verify, restore", Args: onlyCommands, RunE: showHelp,
 		Long: `Snapshots of all metadata: take, list, verify, restore.
 
 These commands speak to the server that keeps the metadata: a standalone one, or a metadata service (--data, --admin).
@@ -149,7 +149,7 @@ func source(cmd *cobra.Command) func(args []string) (*metadatav1.SnapshotSource,
 	cmd.Args = cobra.MaximumNArgs(1)
 	return func(args []string) (*metadatav1.SnapshotSource, error) {
 		if (len(args) == 1) == (*code != "") {
-			return nil, fmt.Errorf("give either the name of a snapshot, as \"garage metadata snapshots\" lists them, or --code")
+			return nil, wrong("give either the name of a snapshot, as \"garage metadata snapshots\" lists them, or --code")
 		}
 		if *code != "" {
 			return &metadatav1.SnapshotSource{Code: *code}, nil

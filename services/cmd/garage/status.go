@@ -140,7 +140,7 @@ func newStatus() *cobra.Command {
 		},
 	}
 	c.addFlags(cmd)
-	return cmd
+	return watched(c, cmd)
 }
 
 func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {

@@ -4266,7 +4266,7 @@ var File_garage_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
+	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a\x1egarage/admin/v1/diagnose.proto\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x16\n" +
@@ -4584,7 +4584,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x13NODE_STATE_DRAINING\x10\x04\x12\x14\n" +
 	"\x10NODE_STATE_EMPTY\x10\x05\x12\x16\n" +
 	"\x12NODE_STATE_LEAVING\x10\x06\x12\x13\n" +
-	"\x0fNODE_STATE_LOST\x10\a2\x91\x0f\n" +
+	"\x0fNODE_STATE_LOST\x10\a2\xe2\x0f\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -4612,7 +4612,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponse\x12X\n" +
 	"\vDeclareLost\x12#.garage.admin.v1.DeclareLostRequest\x1a$.garage.admin.v1.DeclareLostResponse\x12[\n" +
 	"\fCommandNodes\x12$.garage.admin.v1.CommandNodesRequest\x1a%.garage.admin.v1.CommandNodesResponse\x12X\n" +
-	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponseB\xb3\x01\n" +
+	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponse\x12O\n" +
+	"\bDiagnose\x12 .garage.admin.v1.DiagnoseRequest\x1a!.garage.admin.v1.DiagnoseResponseB\xb3\x01\n" +
 	"\x13com.garage.admin.v1B\n" +
 	"AdminProtoP\x01Z2deuxfleurs.fr/garage/proto/garage/admin/v1;adminv1\xa2\x02\x03GAX\xaa\x02\x0fGarage.Admin.V1\xca\x02\x0fGarage\\Admin\\V1\xe2\x02\x1bGarage\\Admin\\V1\\GPBMetadata\xea\x02\x11Garage::Admin::V1b\x06proto3"
 
@@ -4699,6 +4700,8 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*v1.TaskStatus)(nil),          // 65: garage.chunknode.v1.TaskStatus
 	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
 	(v1.Task)(0),                   // 67: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),        // 68: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),       // 69: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	64, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
@@ -4775,30 +4778,32 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	55, // 71: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
 	57, // 72: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
 	60, // 73: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	7,  // 74: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	9,  // 75: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	11, // 76: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	13, // 77: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	15, // 78: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	17, // 79: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	19, // 80: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	21, // 81: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	23, // 82: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	25, // 83: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	27, // 84: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	33, // 85: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	39, // 86: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	43, // 87: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	45, // 88: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	47, // 89: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	50, // 90: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	52, // 91: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	54, // 92: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	56, // 93: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	59, // 94: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	63, // 95: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	74, // [74:96] is the sub-list for method output_type
-	52, // [52:74] is the sub-list for method input_type
+	68, // 74: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	7,  // 75: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	9,  // 76: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	11, // 77: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	13, // 78: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	15, // 79: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	17, // 80: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	19, // 81: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	21, // 82: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	23, // 83: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	25, // 84: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	27, // 85: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	33, // 86: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	39, // 87: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	43, // 88: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	45, // 89: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	47, // 90: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	50, // 91: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	52, // 92: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	54, // 93: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	56, // 94: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	59, // 95: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	63, // 96: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	69, // 97: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	75, // [75:98] is the sub-list for method output_type
+	52, // [52:75] is the sub-list for method input_type
 	52, // [52:52] is the sub-list for extension type_name
 	52, // [52:52] is the sub-list for extension extendee
 	0,  // [0:52] is the sub-list for field type_name
@@ -4809,6 +4814,7 @@ func file_garage_admin_v1_admin_proto_init() {
 	if File_garage_admin_v1_admin_proto != nil {
 		return
 	}
+	file_garage_admin_v1_diagnose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -43,6 +43,7 @@ const (
 	AdminService_DeclareLost_FullMethodName    = "/garage.admin.v1.AdminService/DeclareLost"
 	AdminService_CommandNodes_FullMethodName   = "/garage.admin.v1.AdminService/CommandNodes"
 	AdminService_ListDamaged_FullMethodName    = "/garage.admin.v1.AdminService/ListDamaged"
+	AdminService_Diagnose_FullMethodName       = "/garage.admin.v1.AdminService/Diagnose"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -81,6 +82,8 @@ type AdminServiceClient interface {
 	CommandNodes(ctx context.Context, in *CommandNodesRequest, opts ...grpc.CallOption) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
 }
 
 type adminServiceClient struct {
@@ -311,6 +314,16 @@ func (c *adminServiceClient) ListDamaged(ctx context.Context, in *ListDamagedReq
 	return out, nil
 }
 
+func (c *adminServiceClient) Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiagnoseResponse)
+	err := c.cc.Invoke(ctx, AdminService_Diagnose_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -347,6 +360,8 @@ type AdminServiceServer interface {
 	CommandNodes(context.Context, *CommandNodesRequest) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -422,6 +437,9 @@ func (UnimplementedAdminServiceServer) CommandNodes(context.Context, *CommandNod
 }
 func (UnimplementedAdminServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
+}
+func (UnimplementedAdminServiceServer) Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Diagnose not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -840,6 +858,24 @@ func _AdminService_ListDamaged_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Diagnose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiagnoseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Diagnose(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Diagnose_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Diagnose(ctx, req.(*DiagnoseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -934,6 +970,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDamaged",
 			Handler:    _AdminService_ListDamaged_Handler,
+		},
+		{
+			MethodName: "Diagnose",
+			Handler:    _AdminService_Diagnose_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
