@@ -49,6 +49,8 @@ var callers = map[string][]string{
 	"/garage.chunknode.v1.ChunkNodeService/ListDamaged":      {ServiceRebalancer},
 
 	"/garage.cluster.v1.ClusterService/*": {ServiceChunkNode},
+	// What only a program itself can see is gathered for the operator.
+	"/garage.cluster.v1.DiagnoseService/*": {ServiceRebalancer},
 	// A rebalancer that stands by hands the operator's commands to the active one.
 	"/garage.admin.v1.AdminService/*": {ServiceRebalancer},
 

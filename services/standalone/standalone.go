@@ -34,6 +34,8 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
+	p.Diagnosis.AddFolder(node.Folders()...)
+	p.Diagnosis.AddFiles("s3.tls", c.S3.TLS)
 	active, err := alone(info.NodeID)
 	if err != nil {
 		return err
@@ -51,6 +53,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("metadata", metadataService)
+	metadataService.AddTo(p.Diagnosis)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
 	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
@@ -90,9 +93,10 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
 		Store: store, ClusterID: info.ClusterID, Layouts: active,
-		Node:    func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
-		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
+		Node:      func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
+		Peers:     []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
+		Diagnosis: p.Diagnosis.Diagnose,
+		Version:   p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})
 	if err != nil {
 		return err

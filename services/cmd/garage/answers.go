@@ -19,6 +19,7 @@ var answers = map[string]any{
 	"bucket info":        bucketInfoJSON{},
 	"bucket list":        []bucketJSON{},
 	"collect":            []nodeTaskJSON{},
+	"doctor":             doctorJSON{},
 	"key create":         keyJSON{},
 	"key delete":         deletedJSON{},
 	"key import":         keyJSON{},
@@ -62,6 +63,8 @@ func pathOf(cmd *cobra.Command) string {
 type field struct {
 	path string // such as nodes[].tasks[].done
 	kind string // such as "number"
+	// always is that an answer has it, if the lists around it are not empty.
+	always bool
 }
 
 // fieldsOf lists what a command may answer, or nothing for one that has no answer.
@@ -70,33 +73,34 @@ func fieldsOf(cmd *cobra.Command) []field {
 	if !ok {
 		return nil
 	}
-	return appendFields(nil, "", reflect.TypeOf(v))
+	return appendFields(nil, "", reflect.TypeOf(v), true)
 }
 
-func appendFields(all []field, path string, t reflect.Type) []field {
+func appendFields(all []field, path string, t reflect.Type, always bool) []field {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
-		return append(all, field{path, "time"})
+		return append(all, field{path, "time", always})
 	case t.Kind() == reflect.Pointer:
-		return appendFields(all, path, t.Elem())
+		return appendFields(all, path, t.Elem(), false)
 	case t.Kind() == reflect.Slice:
-		return appendFields(all, path+"[]", t.Elem())
+		return appendFields(all, path+"[]", t.Elem(), always)
 	case t.Kind() == reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
+			always := always && option == ""
 			switch {
 			case f.Anonymous && name == "":
-				all = appendFields(all, path, f.Type)
+				all = appendFields(all, path, f.Type, always)
 			case path == "":
-				all = appendFields(all, name, f.Type)
+				all = appendFields(all, name, f.Type, always)
 			default:
-				all = appendFields(all, path+"."+name, f.Type)
+				all = appendFields(all, path+"."+name, f.Type, always)
 			}
 		}
 		return all
 	}
-	return append(all, field{path, kindText(t.Kind())})
+	return append(all, field{path, kindText(t.Kind()), always})
 }
 
 func kindText(k reflect.Kind) string {

@@ -79,7 +79,9 @@ func (c *connection) watch(ctx context.Context, cmd *cobra.Command, every time.D
 }
 
 // mayPass tells whether a failure may be over when the call is repeated.
-func mayPass(err error) bool { return exitStatus(err) == exitUnavailable || gerrors.Is(err, gerrors.Canceled) }
+func mayPass(err error) bool {
+	return exitStatus(err) == exitUnavailable || gerrors.Is(err, gerrors.Canceled)
+}
 
 // screen shows texts, of which each replaces the one before in a terminal, and follows it elsewhere.
 type screen struct {
@@ -120,4 +122,3 @@ func height(out io.Writer) int {
 	}
 	return int(size.Row)
 }
-

@@ -59,6 +59,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	service.Register(server.GRPC())
 	service.RegisterSnapshots(p.Admin.GRPC(), service.Store())
 	p.Add("metadata", service)
+	service.AddTo(p.Diagnosis)
 	p.Add("gRPC server", server)
 	return p.Announce(consul.Service{Name: consul.ServiceMetadata}, "rpc.listen", server.Addr())
 }

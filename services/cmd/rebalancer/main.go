@@ -55,9 +55,12 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	deps.Node = func(id chunk.NodeID) (rebalancer.Node, error) { return node(members, id) }
+	deps.Diagnosis = p.Diagnosis.Diagnose
 	if p.Consul != nil {
+		deps.Parts = reach.Parts
 		return s.join(p, reach, identity, deps)
 	}
+	deps.Parts = func() []rebalancer.Part { return reach.NamedParts(members, s.MetadataAddress, s.Peers) }
 	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
 	view, _ := members.Current()
 	deps.Layouts = view.Layouts

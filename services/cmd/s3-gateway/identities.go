@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/identity/ldap"
@@ -28,6 +30,7 @@ func (s *settings) identities(ctx context.Context, p *program.Program, store met
 		return nil, err
 	}
 	p.OnClose(directory.Close)
+	p.Diagnosis.AddLink(diagnose.Link{Name: "ldap", Peer: strings.Join(s.Identity.LDAP.URL, " "), Check: directory.Check})
 	if err := directory.Check(ctx); err != nil {
 		p.Log.Error("LDAP cannot be asked; starting without it, and trying again at each request that needs it", "error", err)
 	} else {

@@ -77,5 +77,6 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("s3-gateway", service)
+	p.Diagnosis.AddFiles("s3.tls", s.S3.TLS)
 	return p.Announce(consul.Service{Name: consul.ServiceGateway}, "s3.listen", service.Addr())
 }
