@@ -18,8 +18,11 @@ var answers = map[string]any{
 	"bucket deny":        grantJSON{},
 	"bucket info":        bucketInfoJSON{},
 	"bucket list":        []bucketJSON{},
+	"bucket usage":       usageJSON{},
 	"collect":            []nodeTaskJSON{},
 	"doctor":             doctorJSON{},
+	"events":             eventsJSON{},
+	"explain":            explainJSON{},
 	"key create":         keyJSON{},
 	"key delete":         deletedJSON{},
 	"key import":         keyJSON{},
@@ -33,6 +36,7 @@ var answers = map[string]any{
 	"layout plan":        planJSON{},
 	"layout remove":      stagedJSON{},
 	"layout replication": stagedJSON{},
+	"layout revert":      stagedJSON{},
 	"layout show":        layoutShowJSON{},
 	"metadata restore":   snapshotJSON{},
 	"metadata snapshot":  snapshotJSON{},
@@ -61,7 +65,7 @@ func pathOf(cmd *cobra.Command) string {
 
 // field is a value somewhere in an answer.
 type field struct {
-	path string // such as nodes[].tasks[].done
+	path string // such as nodes[].tasks[].done; * stands for any name
 	kind string // such as "number"
 	// always is that an answer has it, if the lists around it are not empty.
 	always bool
@@ -82,6 +86,8 @@ func appendFields(all []field, path string, t reflect.Type, always bool) []field
 		return append(all, field{path, "time", always})
 	case t.Kind() == reflect.Pointer:
 		return appendFields(all, path, t.Elem(), false)
+	case t.Kind() == reflect.Map:
+		return appendFields(all, path+".*", t.Elem(), always)
 	case t.Kind() == reflect.Slice:
 		return appendFields(all, path+"[]", t.Elem(), always)
 	case t.Kind() == reflect.Struct:

@@ -18,6 +18,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
+// anyName is the name of a value in maps, where any name may be.
+const anyName = "any-name"
+
 // silent are the commands that have no answer: what they run or write is no answer of a server.
 var silent = []string{"man", "nodes", "standalone"}
 
@@ -25,7 +28,7 @@ var silent = []string{"man", "nodes", "standalone"}
 var lines = map[string]string{
 	"bucket allow": "photos --read --key laptop", "bucket create": "photos", "bucket delete": "photos", "bucket deny": "photos --read --group staff",
 	"bucket info": "photos", "key create": "laptop", "key delete": "laptop", "key import": "laptop GKX abcdefgh12345678", "key info": "laptop",
-	"layout assign": "node", "layout lost": "node --yes", "layout remove": "node", "layout replication": "3",
+	"explain": "laptop GET photos/cat.jpg", "layout assign": "node", "layout lost": "node --yes", "layout remove": "node", "layout replication": "3", "layout revert": "2",
 	"metadata restore": "snapshot", "metadata verify": "snapshot",
 }
 
@@ -78,6 +81,9 @@ func walk(said map[field]bool, path string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, value := range v {
+			if name == anyName {
+				name = "*"
+			}
 			walk(said, strings.TrimPrefix(path+"."+name, "."), value)
 		}
 	case []any:
@@ -132,7 +138,7 @@ func fill(m protoreflect.Message, depth int) {
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		switch {
-		case depth > 6 || f.Name() == "more": // there is one page
+		case depth > 6 || f.Name() == "more" || f.Name() == "next": // there is one page
 		case f.IsList():
 			list := m.Mutable(f).List()
 			if f.Message() == nil {
@@ -141,7 +147,7 @@ func fill(m protoreflect.Message, depth int) {
 			}
 			fill(list.AppendMutable().Message(), depth+1)
 		case f.IsMap():
-			panic("a map")
+			m.Mutable(f).Map().Set(scalar(f.MapKey()).MapKey(), scalar(f.MapValue()))
 		case f.Message() != nil:
 			fill(m.Mutable(f).Message(), depth+1)
 		default:
@@ -155,6 +161,9 @@ func scalar(f protoreflect.FieldDescriptor) protoreflect.Value {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(true)
 	case protoreflect.StringKind:
+		if f.ContainingMessage().IsMapEntry() && f.Number() == 1 {
+			return protoreflect.ValueOfString(anyName)
+		}
 		return protoreflect.ValueOfString("text")
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte("0123456789abcdef"))

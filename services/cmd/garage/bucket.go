@@ -60,7 +60,7 @@ func newBucket() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: onlyCommands, RunE: showHelp}
 	c.addFlags(cmd)
-	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c))
+	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c), bucketUsage(c))
 	return cmd
 }
 

@@ -23,7 +23,7 @@ Changes are staged with assign, remove and replication, looked at with plan, and
 NODE is the ID of a node, the beginning of one that no other has, or the name of its machine in Consul.`,
 	}
 	c.addFlags(cmd)
-	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c), layoutLost(c), layoutHistory(c))
+	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c), layoutLost(c), layoutHistory(c), layoutRevert(c))
 	return cmd
 }
 

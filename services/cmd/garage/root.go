@@ -27,7 +27,7 @@ writes manual pages, which also list the fields of each answer. The exit status 
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
-	root.AddCommand(newKey(), newBucket(), newLayout(), newStatus(), newDoctor(), newRebalance(), newRepair(), newScrub(), newCollect(), newMetadata(), newStandalone(), newNodes(), newVersion(), newMan())
+	root.AddCommand(newKey(), newBucket(), newLayout(), newStatus(), newDoctor(), newEvents(), newExplain(), newRebalance(), newRepair(), newScrub(), newCollect(), newMetadata(), newStandalone(), newNodes(), newVersion(), newMan())
 	completes(root)
 	return root
 }
