@@ -113,6 +113,8 @@ func explain(err error, address, data string) error {
 		return fmt.Errorf("no server answers at %s: start one with \"garage standalone\", or give its address with --admin (%w)", address, err)
 	case gerrors.Is(err, gerrors.Deadline):
 		return fmt.Errorf("the server at %s did not answer in time; look at its log (%w)", address, err)
+	case gerrors.Is(err, gerrors.NotImplemented):
+		return fmt.Errorf("the server at %s does not know this command: it is of another version, or another service; most are for a rebalancer, and garage metadata is for a metadata service (%w)", address, err)
 	case gerrors.Is(err, gerrors.Unauthenticated):
 		return fmt.Errorf("the server at %s does not accept the token: check --data (now %s) or %s (%w)", address, data, adminserver.TokenEnv, err)
 	}

@@ -35,7 +35,7 @@ type findingJSON struct {
 type checkJSON struct {
 	Name  string `json:"name"`
 	What  string `json:"what"`
-	State string `json:"state"` // the worst that it found, or fine
+	State string `json:"state"` // the worst that it found, fine, or not seen: there was nothing to look at
 }
 
 func newDoctor() *cobra.Command {
@@ -134,7 +134,15 @@ func newDoctorJSON(f *doctor.Facts, found []doctor.Finding) *doctorJSON {
 		}
 	}
 	for _, c := range doctor.Checks {
-		v.Checks = append(v.Checks, checkJSON{c.Name, c.What, firstOf(states[c.Name], "fine")})
+		state := states[c.Name]
+		switch {
+		case state != "":
+		case c.Can(f):
+			state = "fine"
+		default:
+			state = "not seen"
+		}
+		v.Checks = append(v.Checks, checkJSON{c.Name, c.What, state})
 	}
 	return v
 }

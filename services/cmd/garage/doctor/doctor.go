@@ -7,6 +7,7 @@ import (
 	"time"
 
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 )
 
 // Facts are what was learned. What is nil was not.
@@ -46,24 +47,57 @@ type Check struct {
 	Name string
 	What string // for people
 	look func(*Facts, add)
+	// can tells whether there is something to look at.
+	can func(*Facts) bool
 }
+
+// Can tells whether there was something for the check to look at.
+func (c Check) Can(f *Facts) bool { return c.can(f) }
 
 // add takes a finding of a check.
 type add func(level Level, subject, advice, problem string, args ...any)
 
 // Checks are all, the most important first.
 var Checks = []Check{
-	{"reachability", "every part answers, and reaches what it needs", reachability},
-	{"damage", "every chunk has a good copy", damage},
-	{"layout", "the layout keeps copies apart, is carried out, and fills nodes evenly", layouts},
-	{"disks", "disks have room, can be written, and keep what is written", disks},
-	{"database", "the database syncs what it acknowledges, and is repaired", database},
-	{"clocks", "clocks agree", clocks},
-	{"certificates", "certificates are valid for some time", certificates},
-	{"access", "Consul denies certificates to who has no token", access},
-	{"sync", "disks are quick to make durable what is written", syncs},
-	{"files", "programs may open enough files", openFiles},
-	{"versions", "all parts are of one version", versions},
+	{"reachability", "every part answers, and reaches what it needs", reachability, always},
+	{"damage", "every chunk has a good copy", damage, status},
+	{"layout", "the layout keeps copies apart, is carried out, and fills nodes evenly", layouts, status},
+	{"disks", "disks have room, can be written, and keep what is written", disks, examined},
+	{"database", "the database syncs what it acknowledges, and is repaired", database, hasDatabase},
+	{"clocks", "clocks agree", clocks, examined},
+	{"certificates", "certificates are valid for some time", certificates, hasCertificates},
+	{"access", "Consul denies certificates to who has no token", access, hasConsul},
+	{"sync", "disks are quick to make durable what is written", syncs, examined},
+	{"files", "programs may open enough files", openFiles, examined},
+	{"versions", "all parts are of one version", versions, examined},
+}
+
+func always(*Facts) bool   { return true }
+func status(f *Facts) bool { return f.Status != nil }
+
+// any tells whether a program was examined of which that is true.
+func (f *Facts) any(is func(*clusterv1.DiagnoseResponse) bool) bool {
+	return slices.ContainsFunc(f.Parts, func(p *adminv1.Part) bool { return p.GetDiagnosis() != nil && is(p.GetDiagnosis()) })
+}
+
+func examined(f *Facts) bool {
+	return f.any(func(*clusterv1.DiagnoseResponse) bool { return true })
+}
+
+func hasCertificates(f *Facts) bool {
+	return f.any(func(d *clusterv1.DiagnoseResponse) bool { return len(d.GetCertificates()) > 0 })
+}
+
+func hasSetting(f *Facts, name string) bool {
+	return f.any(func(d *clusterv1.DiagnoseResponse) bool {
+		return slices.ContainsFunc(d.GetSettings(), func(s *clusterv1.Setting) bool { return s.GetName() == name })
+	})
+}
+
+func hasConsul(f *Facts) bool { return hasSetting(f, "consul.acl") }
+
+func hasDatabase(f *Facts) bool {
+	return hasSetting(f, "database.commitlog_sync") || len(f.Status.GetDatabase()) > 0
 }
 
 // Examine has all checks look at the facts, and returns what they found: the worst first, then in the order of the checks.

@@ -52,6 +52,14 @@ func TestNothingIsFoundWhereAllIsWell(t *testing.T) {
 	require.Empty(t, Examine(well()))
 	one := part("chunk-node", "n")
 	require.Empty(t, Examine(&Facts{Now: now, Parts: []*adminv1.Part{one}}), "a program that is examined alone")
+	var seen []string
+	for _, c := range Checks {
+		if c.Can(&Facts{Now: now}) {
+			seen = append(seen, c.Name)
+		}
+		require.True(t, c.Can(well()), c.Name)
+	}
+	require.Equal(t, []string{"reachability"}, seen, "where nothing was learned, nothing is called fine")
 	file := well()
 	file.Layout = nil
 	require.Empty(t, Examine(file), "a layout that is a file")
