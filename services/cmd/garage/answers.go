@@ -93,6 +93,9 @@ func appendFields(all []field, path string, t reflect.Type, always bool) []field
 	case t.Kind() == reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
+			if !f.IsExported() && !f.Anonymous {
+				continue
+			}
 			name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 			always := always && option == ""
 			switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,11 +26,11 @@ const (
 type names func(ctx context.Context, conn *grpc.ClientConn) ([]cobra.Completion, error)
 
 // nameable is what the words in the usage of commands, and the flags, stand for.
-var nameable = map[string]names{"BUCKET": bucketNames, "KEY": keyNames, "NODE": nodeNames, "SNAPSHOT": snapshotNames}
+var nameable = map[string]names{"BUCKET": bucketNames, "KEY": keyNames, "SUBJECT": keyNames, "NODE": nodeNames, "LAYOUT": layoutNumbers, "SNAPSHOT": snapshotNames}
 
 var flagNames = map[string]names{"key": keyNames, "node": nodeNames}
 
-var usageWord = regexp.MustCompile(`^\[?([A-Z]+)\]?$`)
+var usageWord = regexp.MustCompile(`^\[?([A-Z]+)(\[/KEY\])?\]?$`)
 
 // completes has the shell complete arguments and flags of all commands by what the server knows.
 func completes(root *cobra.Command) {
@@ -110,6 +111,17 @@ func nodeNames(ctx context.Context, conn *grpc.ClientConn) (found []cobra.Comple
 	for _, n := range answer.GetNodes() {
 		about := slices.DeleteFunc([]string{n.GetMachine(), n.GetZone(), stateOf(n)}, func(s string) bool { return s == "" })
 		found = append(found, cobra.CompletionWithDesc(n.GetId(), strings.Join(about, ", ")))
+	}
+	return found, err
+}
+
+// layoutNumbers are those of earlier layouts.
+func layoutNumbers(ctx context.Context, conn *grpc.ClientConn) (found []cobra.Completion, err error) {
+	answer, err := adminv1.NewAdminServiceClient(conn).GetLayout(ctx, &adminv1.GetLayoutRequest{})
+	for _, number := range answer.GetHistory() {
+		if number != answer.GetCurrent().GetNumber() {
+			found = append(found, strconv.FormatUint(number, 10))
+		}
 	}
 	return found, err
 }

@@ -27,7 +27,7 @@ const (
 
 	eventsShown = 50
 	followEvery = 2 * time.Second
-	// followBack is how far behind the newest event a follower looks: rebalancers note events by clocks of their own.
+	// followBack is how far behind the newest event a follower looks: each rebalancer notes events by its own clock.
 	followBack = 5 * time.Minute
 )
 
@@ -41,6 +41,8 @@ type eventJSON struct {
 	Subject  string            `json:"subject"`
 	Details  map[string]string `json:"details"`
 	Audit    *auditJSON        `json:"audit"` // of the kind audit
+
+	at time.Time
 }
 
 type auditJSON struct {
@@ -59,7 +61,7 @@ type eventsJSON struct {
 
 func newEventJSON(e *adminv1.Event) eventJSON {
 	v := eventJSON{ID: e.GetId(), Time: timeText(e.GetTime()), Kind: lowerEnum(e.GetKind().String(), "EVENT_KIND_"), Severity: lowerEnum(e.GetSeverity().String(), "SEVERITY_"),
-		Text: e.GetText(), Subject: e.GetSubject(), Details: e.GetDetails()}
+		Text: e.GetText(), Subject: e.GetSubject(), Details: e.GetDetails(), at: e.GetTime().AsTime()}
 	if a := e.GetAudit(); a != nil {
 		v.Audit = &auditJSON{a.GetActor(), a.GetFrom(), a.GetMethod(), a.GetArguments(), a.GetError()}
 	}
@@ -79,11 +81,12 @@ type eventsQuery struct {
 	subject    string
 	least      string
 	limit      int
+	every      time.Duration // between two looks of a follower
 	request    adminv1.ListEventsRequest
 }
 
 func newEvents() *cobra.Command {
-	q := &eventsQuery{connection: &connection{}}
+	q := &eventsQuery{connection: &connection{}, every: followEvery}
 	cmd := &cobra.Command{
 		Use: "events [--follow] [--since TIME]", Short: "Tell what happened, and who changed what", Args: cobra.NoArgs,
 		Long: `Tell what happened, and who changed what: the last events, the newest at the end.
@@ -229,11 +232,14 @@ func (q *eventsQuery) run(cmd *cobra.Command) error {
 			if err := q.tell(cmd, events, known); err != nil {
 				return err
 			}
-			newest := time.Now().Add(-followBack)
-			q.request.Since = timestamppb.New(newest)
-			maps.DeleteFunc(known, func(_ string, at time.Time) bool { return at.Before(newest.Add(-followBack)) })
+			if len(events) > 0 {
+				// By the clock of who notes events, which may not be the one here.
+				since := latest(known).Add(-followBack)
+				q.request.Since = timestamppb.New(since)
+				maps.DeleteFunc(known, func(_ string, at time.Time) bool { return at.Before(since) })
+			}
 		}
-		if clock.Sleep(ctx, clock.System{}, followEvery) != nil {
+		if clock.Sleep(ctx, clock.System{}, q.every) != nil {
 			return nil
 		}
 	}
@@ -246,7 +252,7 @@ func (q *eventsQuery) tell(cmd *cobra.Command, events []eventJSON, known map[str
 		if _, told := known[e.ID]; told {
 			continue
 		}
-		known[e.ID] = time.Now()
+		known[e.ID] = e.at
 		if !q.connection.json {
 			e.row(w)
 			continue
@@ -256,6 +262,15 @@ func (q *eventsQuery) tell(cmd *cobra.Command, events []eventJSON, known map[str
 		}
 	}
 	return w.Flush()
+}
+
+func latest(known map[string]time.Time) (at time.Time) {
+	for _, one := range known {
+		if one.After(at) {
+			at = one
+		}
+	}
+	return at
 }
 
 // parseTime reads a time: how long ago, a day, or a moment.

@@ -168,14 +168,22 @@ func taskStatus(c *connection, task chunknodev1.Task, short string) *cobra.Comma
 }
 
 func writeTasks(w io.Writer, nodes []nodeTaskJSON) {
-	row(w, "NODE", "STATE", "DONE", "BYTES", "RATE", "LEFT", "PROBLEMS", "BEGAN", "ENDED", "")
+	row(w, "NODE", "STATE", "DONE", "", "BYTES", "RATE", "LEFT", "PROBLEMS", "BEGAN", "ENDED", "")
 	for _, n := range nodes {
 		if t := n.taskJSON; t != nil {
-			row(w, n.Node, t.State, t.share(), bytesText(t.Bytes), rateText(t.Rate), t.left(), t.Problems, t.Began, t.Ended, t.Note)
+			row(w, n.Node, t.State, t.share(), t.bar(), bytesText(t.Bytes), rateText(t.Rate), t.left(), t.Problems, t.Began, t.Ended, t.Note)
 			continue
 		}
-		row(w, n.Node, "-", "-", "-", "-", "-", "-", "-", "-", n.Problem)
+		row(w, n.Node, "-", "-", "", "-", "-", "-", "-", "-", "-", n.Problem)
 	}
+}
+
+// bar is how much is done of what is under way.
+func (t *taskJSON) bar() string {
+	if t.State != "running" || t.Total <= 0 {
+		return ""
+	}
+	return bar(t.Done, t.Total)
 }
 
 // share is how much is done.
