@@ -34,7 +34,7 @@ func TestAProgramMeasuresWhatItWasGiven(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "chunk-node", d.GetService())
 	require.Equal(t, node.String(), d.GetNodeId())
-	require.Less(t, d.GetReceived().AsTime().Sub(time.Now()).Abs(), time.Minute)
+	require.Less(t, time.Since(d.GetReceived().AsTime()).Abs(), time.Minute)
 	require.False(t, d.GetAnswered().AsTime().Before(d.GetReceived().AsTime()))
 	require.Positive(t, d.GetOpenFiles())
 	require.GreaterOrEqual(t, d.GetMaxFiles(), d.GetOpenFiles())

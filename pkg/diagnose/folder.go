@@ -67,7 +67,7 @@ func read(f *clusterv1.Folder) error {
 	unit := int64(st.Bsize) //nolint:unconvert // it has another type on other machines
 	f.FileSystem, f.Size, f.Free = fileSystem(int64(st.Type)), int64(st.Blocks)*unit, int64(st.Bavail)*unit
 	f.Inodes, f.FreeInodes = int64(st.Files), int64(st.Ffree)
-	if f.ReadOnly = int64(st.Flags)&unix.ST_RDONLY != 0; f.ReadOnly {
+	if f.ReadOnly = st.Flags&unix.ST_RDONLY != 0; f.ReadOnly {
 		return nil
 	}
 	took, err := syncTimes(f.GetPath())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,11 +26,11 @@ type doctorJSON struct {
 }
 
 type findingJSON struct {
-	Level   string `json:"level"` // error, warning or note
-	Check   string `json:"check"`
-	Subject string `json:"subject"`
-	Problem string `json:"problem"`
-	Advice  string `json:"advice"`
+	Level    string   `json:"level"` // error, warning or note
+	Check    string   `json:"check"`
+	Subjects []string `json:"subjects"` // nodes, services or folders
+	Problem  string   `json:"problem"`
+	Advice   string   `json:"advice"`
 }
 
 type checkJSON struct {
@@ -128,7 +129,7 @@ func newDoctorJSON(f *doctor.Facts, found []doctor.Finding) *doctorJSON {
 	}
 	states := map[string]string{}
 	for _, one := range found {
-		v.Findings = append(v.Findings, findingJSON{one.Level.String(), one.Check, one.Subject, one.Problem, one.Advice})
+		v.Findings = append(v.Findings, findingJSON{one.Level.String(), one.Check, append([]string{}, one.Subjects...), one.Problem, one.Advice})
 		if states[one.Check] == "" { // the worst comes first
 			states[one.Check] = one.Level.String()
 		}
@@ -150,8 +151,13 @@ func newDoctorJSON(f *doctor.Facts, found []doctor.Finding) *doctorJSON {
 func (v *doctorJSON) write(w io.Writer) {
 	for _, f := range v.Findings {
 		text := f.Problem
-		if f.Subject != "" {
-			text = f.Subject + ": " + text
+		if n := len(f.Subjects); n > 0 {
+			const most = 3
+			names := strings.Join(f.Subjects[:min(n, most)], "; ")
+			if n > most {
+				names += fmt.Sprintf(" and %d more", n-most)
+			}
+			text = names + ": " + text
 		}
 		// Cells of a table would make all lines as long as the longest.
 		_, _ = fmt.Fprintf(w, "%-7s  %s\n         → %s\n\n", f.Level, text, f.Advice)

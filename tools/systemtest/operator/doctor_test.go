@@ -13,7 +13,7 @@ import (
 )
 
 type diagnosis struct {
-	Findings []struct{ Level, Check, Subject, Problem, Advice string }
+	Findings []struct{ Level, Check, Problem, Advice string }
 	Checks   []struct{ Name, State string }
 	Examined int
 }

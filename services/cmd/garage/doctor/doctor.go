@@ -35,11 +35,11 @@ func (l Level) String() string { return [...]string{"note", "warning", "error"}[
 
 // Finding is something that is not as it should be.
 type Finding struct {
-	Level   Level
-	Check   string // the name of the check that found it
-	Subject string // the node, service or folder; may be empty
-	Problem string
-	Advice  string
+	Level    Level
+	Check    string   // the name of the check that found it
+	Subjects []string // the nodes, services or folders that it is about; may be empty
+	Problem  string
+	Advice   string
 }
 
 // Check is one subject that is looked at.
@@ -100,12 +100,22 @@ func hasDatabase(f *Facts) bool {
 	return hasSetting(f, "database.commitlog_sync") || len(f.Status.GetDatabase()) > 0
 }
 
-// Examine has all checks look at the facts, and returns what they found: the worst first, then in the order of the checks.
+// Examine has all checks look at the facts, and returns what they found: the worst first, then in the order of the checks. What is the same of
+// several subjects is one finding.
 func Examine(f *Facts) []Finding {
 	var all []Finding
 	for _, c := range Checks {
 		c.look(f, func(level Level, subject, advice, problem string, args ...any) {
-			all = append(all, Finding{Level: level, Check: c.Name, Subject: subject, Problem: fmt.Sprintf(problem, args...), Advice: advice})
+			one := Finding{Level: level, Check: c.Name, Problem: fmt.Sprintf(problem, args...), Advice: advice}
+			at := slices.IndexFunc(all, func(o Finding) bool {
+				return o.Level == one.Level && o.Check == one.Check && o.Problem == one.Problem && o.Advice == one.Advice
+			})
+			if at < 0 {
+				at, all = len(all), append(all, one)
+			}
+			if subject != "" {
+				all[at].Subjects = append(all[at].Subjects, subject)
+			}
 		})
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(b.Level, a.Level) })

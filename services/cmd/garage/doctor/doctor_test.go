@@ -171,7 +171,7 @@ func TestEachCheckFindsWhatIsWrong(t *testing.T) {
 			}
 			require.Len(t, of, 1, "one cause is one finding: %v", Examine(f))
 			require.Equal(t, c.level, of[0].Level)
-			require.Contains(t, strings.TrimPrefix(of[0].Subject+": "+of[0].Problem, ": "), c.says)
+			require.Contains(t, strings.TrimPrefix(strings.Join(of[0].Subjects, ", ")+": "+of[0].Problem, ": "), c.says)
 			require.Contains(t, of[0].Advice, c.advice)
 		})
 	}
@@ -208,6 +208,24 @@ func TestWhatFollowsFromAnotherFindingIsNotToldAgain(t *testing.T) {
 		p.Diagnosis.Links[1].Problem = "refused"
 	}
 	require.Len(t, Examine(f), 1, "a node that is away: %v", Examine(f))
+}
+
+func TestWhatIsTheSameOfSeveralIsOneFinding(t *testing.T) {
+	f := well()
+	for _, p := range f.Parts[:2] {
+		p.Diagnosis.Links[0].Problem = "refused"
+	}
+	found := Examine(f)
+	require.Len(t, found, 1)
+	require.Equal(t, []string{"chunk-node home-node", "chunk-node office-node"}, found[0].Subjects)
+}
+
+func TestAServiceThatDoesNotServeIsToldOnceAndANodeThatNobodyNeedsNotAtAll(t *testing.T) {
+	f := well()
+	f.Status.Services[1].Healthy, f.Status.Services[1].Address, f.Parts[4].Address, f.Parts[4].Problem = false, "192.0.2.1:3902", "192.0.2.1:3902", "refused"
+	f.Status.Nodes = append(f.Status.Nodes, &adminv1.Node{Id: "taken-out"})
+	f.Parts = append(f.Parts, &adminv1.Part{Service: "chunk-node", NodeId: "taken-out", Problem: "refused"})
+	require.Len(t, Examine(f), 1, "%v", Examine(f))
 }
 
 func TestAClockThatCannotBeReadExactlyIsNotAccused(t *testing.T) {

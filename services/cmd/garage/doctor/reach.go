@@ -19,16 +19,20 @@ func reachability(f *Facts, found add) {
 	if p := f.Status.GetProblem(); p != "" {
 		found(Error, "", "the message says what to do; if it is about a service, look at its log", "%s", p)
 	}
-	var away []string
+	// away are the IDs and addresses of what was said to be away, and spare those of nodes that no layout has.
+	var away, spare []string
 	for _, n := range f.Status.GetNodes() {
 		if !n.GetAlive() && n.GetState() != adminv1.NodeState_NODE_STATE_UNSPECIFIED || f.Layout == nil && !n.GetAlive() {
 			away = append(away, n.GetId())
 			found(Error, "chunk-node "+n.GetId(), "start it, and look at its log and its network; if it will not come back: garage layout lost, then garage layout remove",
 				"it is away: %s", orUnknown(n.GetProblem()))
+		} else if !n.GetAlive() {
+			spare = append(spare, n.GetId())
 		}
 	}
 	for _, s := range f.Status.GetServices() {
 		if !s.GetHealthy() {
+			away = append(away, s.GetAddress())
 			found(Error, strings.TrimSpace(s.GetName()+" "+s.GetAddress()), "start it, and look at its log", "it does not serve: %s", orUnknown(s.GetProblem()))
 		}
 	}
@@ -36,7 +40,8 @@ func reachability(f *Facts, found add) {
 		switch {
 		case p.GetProblem() == "":
 			links(p, away, found)
-		case slices.Contains(away, p.GetNodeId()): // said already
+		case slices.Contains(away, p.GetNodeId()), p.GetAddress() != "" && slices.Contains(away, p.GetAddress()): // said already
+		case slices.Contains(spare, p.GetNodeId()): // nobody needs it
 		case p.GetService() == "s3-gateway":
 			found(Note, nameOf(p), "make its administration port reachable, or run garage doctor on its machine", "it could not be examined: %s", p.GetProblem())
 		default:
