@@ -261,6 +261,9 @@ func (q *eventsQuery) tell(cmd *cobra.Command, events []eventJSON, known map[str
 			return err
 		}
 	}
+	if q.connection.json {
+		return nil
+	}
 	return w.Flush()
 }
 
