@@ -107,6 +107,9 @@ func (s *Server) SetServing(serving bool) {
 	s.health.SetServingStatus("", state)
 }
 
+// Token is what administrators present, for calls that the program makes in their name to another one.
+func (s *Server) Token() string { return s.token }
+
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 

@@ -3,6 +3,7 @@ package standalone
 import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/program"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
@@ -18,6 +19,7 @@ type Config struct {
 	Chunk            chunknode.Config  `conf:"chunk"`
 	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Identity         sources.Config    `conf:"identity"`
 }
 
 // DefaultConfig is what suits a small machine.
@@ -29,6 +31,7 @@ func DefaultConfig() *Config {
 		Chunk:      chunknode.DefaultConfig(),
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
+		Identity:   sources.DefaultConfig(),
 	}
 	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time
 	return c

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
-	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/cached"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/telemetry"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
@@ -22,7 +25,7 @@ import (
 )
 
 // Build adds the four services to a program.
-func (c *Config) Build(_ context.Context, p *program.Program) error {
+func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	info := p.Folder.Info()
 	pool := buffer.NewPool(int(c.Memory), clock.System{})
 	p.Add("memory", pool)
@@ -56,18 +59,24 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	metadataService.AddTo(p.Diagnosis)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
-	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
+	identities, err := sources.New(ctx, c.Identity, sources.Deps{Keys: store, Logger: p.Log, Registry: p.Registry})
+	if err != nil {
 		return err
 	}
+	p.OnClose(identities.Close)
+	identities.AddTo(p.Diagnosis)
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
 	if err != nil {
 		return err
 	}
 	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
-		Meta: store, Chunks: node.Node(), Identities: keys.New(store, clock.System{}, 0), Pool: pool,
+		Meta: store, Chunks: node.Node(), Identities: identities, Pool: pool,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.addRebalancer(p, metadataService, store, identities, node.Node(), active, gateway); err != nil {
 		return err
 	}
 	p.Add("s3-gateway", gateway)
@@ -88,16 +97,24 @@ func alone(id chunk.NodeID) (*layout.Active, error) {
 	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node rebalancer.Node, active *layout.Active) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, identities sources.Sources, node rebalancer.Node, active *layout.Active, gateway *s3gateway.Service) error {
 	info := p.Folder.Info()
+	process := uuid.New()
+	count := func(context.Context) (*clusterv1.GetCountersResponse, error) {
+		return &clusterv1.GetCountersResponse{Process: process[:], Counters: gateway.Counters()}, nil
+	}
 	well := func(context.Context) error { return nil } // a service that fails ends this process
-	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: store, ClusterID: info.ClusterID, Layouts: active,
+	deps := rebalancer.Deps{
+		Store: store, Folder: p.Folder.Path(), Identities: identities, Token: p.Admin.Token(), ClusterID: info.ClusterID, Layouts: active,
 		Node:      func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
-		Peers:     []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
+		Peers:     []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well, Counters: count}, {Name: "metadata", Check: md.Check}},
 		Diagnosis: p.Diagnosis.Diagnose,
 		Version:   p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
-	})
+	}
+	if identities.Directory != nil {
+		deps.Directory = identities.Directory
+	}
+	service, err := rebalancer.New(c.Rebalancer, deps)
 	if err != nil {
 		return err
 	}
