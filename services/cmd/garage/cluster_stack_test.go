@@ -74,7 +74,7 @@ func runCluster(t *testing.T, script string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": c.start, "terminate": c.signal(syscall.SIGTERM), "crash": c.signal(syscall.SIGKILL), "ended": c.ended, "until": until, "within": within,
-			"running": c.isRunning, "logged": c.logged, "together": together, "status": status,
+			"running": c.isRunning, "logged": c.logged, "together": together, "status": status, "call": c.call, "count": c.count,
 		},
 	})
 }
