@@ -220,18 +220,35 @@ const probe = "garage-access-probe"
 
 // checkPolicy warns once if who has no token gets the certificate of a service, which then proves nothing.
 func (s *Certificates) checkPolicy() {
-	const anonymous = "anonymous" // the token of who has none, which Consul knows by this name
 	_ = s.client.persist(s.client.ctx, "its access rules", func(ctx context.Context) error {
-		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
-		_, _, err := s.client.api.Agent().ConnectCALeaf(probe, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
-		switch {
-		case err == nil:
+		policy, err := s.client.AccessPolicy(ctx)
+		switch policy {
+		case PolicyAllow:
 			s.client.log.Warn("Consul gives service certificates to anybody who asks: they prove nothing about who calls until Consul's ACLs deny by default (acl.enabled and acl.default_policy = \"deny\")")
-		case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusUnauthorized):
+		case PolicyDeny:
 			s.client.log.Info("Consul denies certificates to who has no token, as it should")
-			return nil
 		}
 		return err
 	})
+}
+
+// What AccessPolicy tells.
+const (
+	PolicyAllow = "allow"
+	PolicyDeny  = "deny"
+)
+
+// AccessPolicy tells whether Consul denies the certificate of a service to who has no token. Kinds: Unavailable.
+func (c *Client) AccessPolicy(ctx context.Context) (string, error) {
+	const anonymous = "anonymous" // the token of who has none, which Consul knows by this name
+	attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, _, err := c.api.Agent().ConnectCALeaf(probe, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
+	switch {
+	case err == nil:
+		return PolicyAllow, nil
+	case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusUnauthorized):
+		return PolicyDeny, nil
+	}
+	return "", failed(err, "asking for its access rules")
 }

@@ -94,6 +94,17 @@ func (c *Client) Up() bool {
 	return c.up
 }
 
+// Check returns nil if Consul answers, and its servers have a leader. Kinds: Unavailable.
+func (c *Client) Check(ctx context.Context) error {
+	return c.ask(ctx, func(o *api.QueryOptions) error {
+		leader, err := c.api.Status().LeaderWithQueryOptions(o)
+		if err == nil && leader == "" {
+			err = errors.Newf(errors.Unavailable, "Consul's servers have no leader")
+		}
+		return err
+	})
+}
+
 func (c *Client) gauge() float64 {
 	if c.Up() {
 		return 1

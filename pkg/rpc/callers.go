@@ -54,6 +54,8 @@ var callers = map[string][]string{
 	"/garage.cluster.v1.ClusterService/ReportCounters": {ServiceGateway},
 	// It is asked at administration servers, with the operator's token.
 	"/garage.cluster.v1.CountersService/*": {},
+	// What only a program itself can see is gathered for the operator.
+	"/garage.cluster.v1.DiagnoseService/*": {ServiceRebalancer},
 	// A rebalancer that stands by hands the operator's commands to the active one.
 	"/garage.admin.v1.AdminService/*": {ServiceRebalancer},
 

@@ -151,3 +151,12 @@ func (c *Certificate) read() (*tls.Certificate, error) {
 	}
 	return &pair, nil
 }
+
+// Expires is when the certificate in the files ends to be valid.
+func Expires(files Config) (time.Time, error) {
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("TLS files %s and %s: %w", files.Cert, files.Key, err)
+	}
+	return pair.Leaf.NotAfter, nil
+}

@@ -58,6 +58,7 @@ type Service struct {
 	config   Config
 	deps     Deps
 	store    *disk.Store
+	disks    []disk.Disk
 	peers    *adopt.Peers
 	healing  *heal.Engine
 	tasks    *tasks.Runner
@@ -92,7 +93,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &Service{config: c, deps: d, store: store, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
+	s := &Service{config: c, deps: d, store: store, disks: disks, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
 	if err := errors.Join(s.openTasks(), s.openReporter()); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -119,6 +120,17 @@ func (s *Service) collection() *clusterv1.Collection {
 // Node is the store and its tasks, for direct calls. After Run returned its calls
 // fail with kind Unavailable.
 func (s *Service) Node() *Node { return &Node{Store: s.store, service: s} }
+
+// Folders are those that the disks' chunks and indexes are in.
+func (s *Service) Folders() (all []string) {
+	for _, d := range s.disks {
+		all = append(all, d.Path)
+		if d.Index != "" {
+			all = append(all, d.Index)
+		}
+	}
+	return all
+}
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {

@@ -13,6 +13,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/services/metadata/server"
@@ -74,6 +75,18 @@ func (s *Service) Check(context.Context) error { return s.database.Problem() }
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { server.Register(r, s.store) }
+
+// AddTo has diagnoses of the program see the database, where it is a program of its own.
+func (s *Service) AddTo(p *diagnose.Program) {
+	remote, ok := s.database.(interface {
+		Reach(ctx context.Context) error
+		CommitLogSync(ctx context.Context) (string, error)
+	})
+	if ok {
+		p.AddLink(diagnose.Link{Name: "database", Check: remote.Reach})
+		p.AddSetting("database.commitlog_sync", remote.CommitLogSync)
+	}
+}
 
 // Run sweeps and takes snapshots until ctx ends; then it waits for the calls under way and closes the database.
 func (s *Service) Run(ctx context.Context) error {

@@ -77,13 +77,16 @@ type Deps struct {
 	Peers   []Peer
 	// Consul, if set, is where layouts, nodes and services are found instead; Self is how others reach this
 	// instance, and Dial reaches another one.
-	Consul  *consul.Client
-	Self    Self
-	Dial    leader.Dial
-	Version string // of this program
-	Clock   clock.Clock
-	Random  clock.Random
-	Logger  *slog.Logger
+	Consul *consul.Client
+	Self   Self
+	Dial   leader.Dial
+	// Diagnosis measures this program, and Parts are the others that can be; each may be nil.
+	Diagnosis func(context.Context, *clusterv1.DiagnoseRequest) (*clusterv1.DiagnoseResponse, error)
+	Parts     func() []Part
+	Version   string // of this program
+	Clock     clock.Clock
+	Random    clock.Random
+	Logger    *slog.Logger
 }
 
 // Directory is LDAP: package ldap has it.

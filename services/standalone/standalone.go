@@ -40,6 +40,8 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("chunk-node", node)
+	p.Diagnosis.AddFolder(node.Folders()...)
+	p.Diagnosis.AddFiles("s3.tls", c.S3.TLS)
 	active, err := alone(info.NodeID)
 	if err != nil {
 		return err
@@ -58,6 +60,7 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	}
 	known.Store = metadataService.Store()
 	p.Add("metadata", metadataService)
+	metadataService.AddTo(p.Diagnosis)
 	gate, err := move.NewGate(p.Folder, clock.System{})
 	if err != nil {
 		return err
@@ -71,6 +74,7 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.OnClose(identities.Close)
+	identities.AddTo(p.Diagnosis)
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
 	if err != nil {
 		return err
@@ -122,9 +126,10 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	deps := rebalancer.Deps{
 		Store: store, Folder: p.Folder.Path(), Identities: identities, Token: p.Admin.Token(), ClusterID: info.ClusterID, Layouts: active,
-		Node:    func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
-		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well, Counters: count}, {Name: "metadata", Check: md.Check}},
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
+		Node:      func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
+		Peers:     []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well, Counters: count}, {Name: "metadata", Check: md.Check}},
+		Diagnosis: p.Diagnosis.Diagnose,
+		Version:   p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	}
 	if identities.Directory != nil {
 		deps.Directory = identities.Directory

@@ -5,11 +5,13 @@ package sources
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/identity/ldap"
@@ -37,6 +39,7 @@ type Sources struct {
 	identity.Source
 	// Directory is LDAP; nil: there is none.
 	Directory *ldap.Source
+	url       string // of the directory's servers
 }
 
 // New makes sources. A directory that is away keeps nothing from starting: built-in keys work without it. Kinds: Invalid. Close them.
@@ -54,7 +57,14 @@ func New(ctx context.Context, c Config, d Deps) (Sources, error) {
 	} else {
 		d.Logger.Info("LDAP can be asked", "url", c.LDAP.URL)
 	}
-	return Sources{Source: identity.Combine(builtIn, directory, clock.System{}, d.KeyCache), Directory: directory}, nil
+	return Sources{Source: identity.Combine(builtIn, directory, clock.System{}, d.KeyCache), Directory: directory, url: strings.Join(c.LDAP.URL, " ")}, nil
+}
+
+// AddTo has diagnoses of a program try to reach the directory, if there is one.
+func (s Sources) AddTo(p *diagnose.Program) {
+	if s.Directory != nil {
+		p.AddLink(diagnose.Link{Name: "ldap", Peer: s.url, Check: s.Directory.Check})
+	}
 }
 
 // Close ends what it asks LDAP for.

@@ -60,6 +60,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	p.BeforeStop(service.Leave)
 	p.Add("chunk store", service)
+	p.Diagnosis.AddFolder(service.Folders()...)
 	telemetry.RegisterPool(p.Registry, pool)
 	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)

@@ -14,7 +14,7 @@ import (
 func newScrub() *cobra.Command {
 	const task = chunknodev1.Task_TASK_SCRUB
 	c := &connection{}
-	cmd := &cobra.Command{Use: "scrub", Short: "Read all that nodes hold, and find what has gone bad", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "scrub", Short: "Read all that nodes hold, and find what has gone bad", Args: onlyCommands, RunE: showHelp}
 	c.addFlags(cmd)
 	cmd.AddCommand((&taskCommand{task: task, start: true, use: "start [--rate SIZE|none]", short: "Begin a round now, or go on with one", takesRate: true}).make(c),
 		(&taskCommand{task: task, use: "stop", short: "Stop, until it is started again"}).make(c), taskStatus(c, task, "Tell how far each node is"))
@@ -25,7 +25,7 @@ func newRebalance() *cobra.Command {
 	const task = chunknodev1.Task_TASK_REBALANCE
 	c := &connection{}
 	cmd := &cobra.Command{
-		Use: "rebalance", Short: "Hand over what the layout gives to other nodes", Args: cobra.NoArgs, RunE: showHelp,
+		Use: "rebalance", Short: "Hand over what the layout gives to other nodes", Args: onlyCommands, RunE: showHelp,
 		Long: `Hand over what the layout gives to other nodes.
 
 Nodes begin by themselves when a layout is put in force; it can be stopped, started again, and given another

@@ -18,6 +18,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line against a server of its own for each script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "watch": watch}})
 }
 
 // node is a chunk-node that answers as its fields say. A task that it is told to begin runs for two looks at its status.
@@ -189,7 +191,8 @@ func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 		nodeTwo: &node{err: errors.Newf(errors.Unavailable, "the office has no power")},
 	}
 	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
-		Store: store, Folder: folder, Identities: keys.New(store, clock.System{}, 0), ClusterID: cluster, Layouts: active, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
+		Store: store, Folder: folder, Identities: keys.New(store, clock.System{}, 0), ClusterID: cluster, Layouts: active, Diagnosis: diagnose.New("rebalancer", "v-test", nodeOne, clock.System{}).Diagnose,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
 		Node:  func(id chunk.NodeID) (rebalancer.Node, error) { return nodes[id], nil },
 		Peers: []rebalancer.Peer{{Name: "metadata", Address: "192.0.2.1:3902", Check: func(context.Context) error { return nil }}},
 	})

@@ -73,7 +73,7 @@ type damageJSON struct {
 }
 
 func repairReport(c *connection) *cobra.Command {
-	return &cobra.Command{
+	return watched(c, &cobra.Command{
 		Use: "report", Short: "List chunks without a good copy, and the objects that they belong to", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
@@ -84,7 +84,7 @@ func repairReport(c *connection) *cobra.Command {
 				return c.show(cmd, v, v.write)
 			})
 		},
-	}
+	})
 }
 
 func damage(ctx context.Context, admin adminv1.AdminServiceClient) (*damageJSON, error) {

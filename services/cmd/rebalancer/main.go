@@ -56,6 +56,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.OnClose(identities.Close)
+	identities.AddTo(p.Diagnosis)
 	deps := rebalancer.Deps{Store: store, Identities: identities, Folder: p.Folder.Path(), Token: p.Admin.Token(), ClusterID: p.Folder.Info().ClusterID,
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
 	if identities.Directory != nil {
@@ -66,9 +67,12 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	deps.Node = func(id chunk.NodeID) (rebalancer.Node, error) { return node(members, id) }
+	deps.Diagnosis = p.Diagnosis.Diagnose
 	if p.Consul != nil {
+		deps.Parts = reach.Parts
 		return s.join(p, reach, identity, deps)
 	}
+	deps.Parts = func() []rebalancer.Part { return reach.NamedParts(members, s.MetadataAddress, s.Peers) }
 	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
 	view, _ := members.Current()
 	deps.Layouts = view.Layouts

@@ -72,6 +72,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.OnClose(identities.Close)
+	identities.AddTo(p.Diagnosis)
 	service, err := s3gateway.New(s.S3, s3gateway.Deps{
 		Meta: store, Chunks: chunks, Identities: identities, Pool: pool,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
@@ -80,6 +81,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("s3-gateway", service)
+	p.Diagnosis.AddFiles("s3.tls", s.S3.TLS)
 	counters := &s3gateway.Counting{NodeID: p.Folder.Info().NodeID, Process: uuid.New(), Counters: service.Counters, Clock: clock.System{}, Logger: p.Log}
 	counters.Register(p.Admin.GRPC())
 	if p.Consul != nil {

@@ -6200,7 +6200,7 @@ var File_garage_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n" +
+	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a\x1egarage/admin/v1/diagnose.proto\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
 	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x1b\n" +
@@ -6681,7 +6681,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x18PARTITION_STATE_COMPLETE\x10\x01\x12\x1a\n" +
 	"\x16PARTITION_STATE_MOVING\x10\x02\x12$\n" +
 	" PARTITION_STATE_UNDER_REPLICATED\x10\x03\x12\x1e\n" +
-	"\x1aPARTITION_STATE_UNREADABLE\x10\x042\xc8\x13\n" +
+	"\x1aPARTITION_STATE_UNREADABLE\x10\x042\x99\x14\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -6709,7 +6709,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponse\x12X\n" +
 	"\vDeclareLost\x12#.garage.admin.v1.DeclareLostRequest\x1a$.garage.admin.v1.DeclareLostResponse\x12[\n" +
 	"\fCommandNodes\x12$.garage.admin.v1.CommandNodesRequest\x1a%.garage.admin.v1.CommandNodesResponse\x12X\n" +
-	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponse\x12X\n" +
+	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponse\x12O\n" +
+	"\bDiagnose\x12 .garage.admin.v1.DiagnoseRequest\x1a!.garage.admin.v1.DiagnoseResponse\x12X\n" +
 	"\vStageLayout\x12#.garage.admin.v1.StageLayoutRequest\x1a$.garage.admin.v1.StageLayoutResponse\x12U\n" +
 	"\n" +
 	"ListEvents\x12\".garage.admin.v1.ListEventsRequest\x1a#.garage.admin.v1.ListEventsResponse\x12^\n" +
@@ -6831,6 +6832,8 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*v1.TaskStatus)(nil),              // 92: garage.chunknode.v1.TaskStatus
 	(*durationpb.Duration)(nil),        // 93: google.protobuf.Duration
 	(v1.Task)(0),                       // 94: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 95: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 96: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	91,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
@@ -6935,42 +6938,44 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	60,  // 99: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
 	62,  // 100: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
 	65,  // 101: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	69,  // 102: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
-	73,  // 103: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
-	75,  // 104: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
-	78,  // 105: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
-	81,  // 106: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
-	85,  // 107: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
-	11,  // 108: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	13,  // 109: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	15,  // 110: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	17,  // 111: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	19,  // 112: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	21,  // 113: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	23,  // 114: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	25,  // 115: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	27,  // 116: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	29,  // 117: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	31,  // 118: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	38,  // 119: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	44,  // 120: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	48,  // 121: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	50,  // 122: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	52,  // 123: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	55,  // 124: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	57,  // 125: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	59,  // 126: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	61,  // 127: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	64,  // 128: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	68,  // 129: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	70,  // 130: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
-	74,  // 131: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
-	77,  // 132: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
-	80,  // 133: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
-	84,  // 134: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
-	89,  // 135: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
-	108, // [108:136] is the sub-list for method output_type
-	80,  // [80:108] is the sub-list for method input_type
+	95,  // 102: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	69,  // 103: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	73,  // 104: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	75,  // 105: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	78,  // 106: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	81,  // 107: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	85,  // 108: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	11,  // 109: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	13,  // 110: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	15,  // 111: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	17,  // 112: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	19,  // 113: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	21,  // 114: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	23,  // 115: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	25,  // 116: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	27,  // 117: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	29,  // 118: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	31,  // 119: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	38,  // 120: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	44,  // 121: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	48,  // 122: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	50,  // 123: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	52,  // 124: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	55,  // 125: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	57,  // 126: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	59,  // 127: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	61,  // 128: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	64,  // 129: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	68,  // 130: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	96,  // 131: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	70,  // 132: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	74,  // 133: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	77,  // 134: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	80,  // 135: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	84,  // 136: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	89,  // 137: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	109, // [109:138] is the sub-list for method output_type
+	80,  // [80:109] is the sub-list for method input_type
 	80,  // [80:80] is the sub-list for extension type_name
 	80,  // [80:80] is the sub-list for extension extendee
 	0,   // [0:80] is the sub-list for field type_name
@@ -6981,6 +6986,7 @@ func file_garage_admin_v1_admin_proto_init() {
 	if File_garage_admin_v1_admin_proto != nil {
 		return
 	}
+	file_garage_admin_v1_diagnose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

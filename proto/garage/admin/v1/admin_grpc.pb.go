@@ -43,6 +43,7 @@ const (
 	AdminService_DeclareLost_FullMethodName        = "/garage.admin.v1.AdminService/DeclareLost"
 	AdminService_CommandNodes_FullMethodName       = "/garage.admin.v1.AdminService/CommandNodes"
 	AdminService_ListDamaged_FullMethodName        = "/garage.admin.v1.AdminService/ListDamaged"
+	AdminService_Diagnose_FullMethodName           = "/garage.admin.v1.AdminService/Diagnose"
 	AdminService_StageLayout_FullMethodName        = "/garage.admin.v1.AdminService/StageLayout"
 	AdminService_ListEvents_FullMethodName         = "/garage.admin.v1.AdminService/ListEvents"
 	AdminService_ExplainAccess_FullMethodName      = "/garage.admin.v1.AdminService/ExplainAccess"
@@ -87,6 +88,8 @@ type AdminServiceClient interface {
 	CommandNodes(ctx context.Context, in *CommandNodesRequest, opts ...grpc.CallOption) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
 	// StageLayout stages what makes the nodes and the number of copies those of an earlier layout.
 	// What was staged before is dropped.
 	StageLayout(ctx context.Context, in *StageLayoutRequest, opts ...grpc.CallOption) (*StageLayoutResponse, error)
@@ -330,6 +333,16 @@ func (c *adminServiceClient) ListDamaged(ctx context.Context, in *ListDamagedReq
 	return out, nil
 }
 
+func (c *adminServiceClient) Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiagnoseResponse)
+	err := c.cc.Invoke(ctx, AdminService_Diagnose_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) StageLayout(ctx context.Context, in *StageLayoutRequest, opts ...grpc.CallOption) (*StageLayoutResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StageLayoutResponse)
@@ -426,6 +439,8 @@ type AdminServiceServer interface {
 	CommandNodes(context.Context, *CommandNodesRequest) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
 	// StageLayout stages what makes the nodes and the number of copies those of an earlier layout.
 	// What was staged before is dropped.
 	StageLayout(context.Context, *StageLayoutRequest) (*StageLayoutResponse, error)
@@ -514,6 +529,9 @@ func (UnimplementedAdminServiceServer) CommandNodes(context.Context, *CommandNod
 }
 func (UnimplementedAdminServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
+}
+func (UnimplementedAdminServiceServer) Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Diagnose not implemented")
 }
 func (UnimplementedAdminServiceServer) StageLayout(context.Context, *StageLayoutRequest) (*StageLayoutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StageLayout not implemented")
@@ -950,6 +968,24 @@ func _AdminService_ListDamaged_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Diagnose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiagnoseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Diagnose(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Diagnose_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Diagnose(ctx, req.(*DiagnoseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_StageLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StageLayoutRequest)
 	if err := dec(in); err != nil {
@@ -1152,6 +1188,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDamaged",
 			Handler:    _AdminService_ListDamaged_Handler,
+		},
+		{
+			MethodName: "Diagnose",
+			Handler:    _AdminService_Diagnose_Handler,
 		},
 		{
 			MethodName: "StageLayout",

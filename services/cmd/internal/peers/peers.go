@@ -59,6 +59,7 @@ func (r Reach) Members(pool *buffer.Pool) *membership.Members {
 	members := membership.New(membership.Deps{ClusterID: cluster, Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
 		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial(), Alive: r.alive()})
 	p.OnClose(members.Close)
+	r.diagnoseNodes(members)
 	return members
 }
 
@@ -144,5 +145,6 @@ func (r Reach) metadata(target string) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	r.program.OnClose(conn.Close)
+	r.diagnoseMetadata(target, conn)
 	return conn, nil
 }
