@@ -28,7 +28,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	p.Add("memory", pool)
 	node, err := chunknode.New(c.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry,
 	})
 	if err != nil {
 		return err
@@ -42,7 +42,6 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, node.Node().Status)
 	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
 		Folder: p.Folder.Path(), ClusterID: info.ClusterID, NodeID: info.NodeID, Chunks: node.Node(),
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,

@@ -41,7 +41,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	deps := chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry,
 	}
 	reach := peers.New(p, s.RPC.TLS, identity)
 	if deps.Members = reach.Members(pool); p.Consul != nil {
@@ -54,7 +54,6 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	p.BeforeStop(service.Leave)
 	p.Add("chunk store", service)
 	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)
 	if err != nil {
 		return err
