@@ -22,7 +22,7 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 		return nil, err
 	}
 	return rpc.NewServer(rpc.ServerConfig{
-		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: options,
+		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: append(p.Tracing.ServerOptions(), options...),
 	}), nil
 }
 
@@ -30,7 +30,7 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 // certificates it waits until ctx ends for a Consul that is away, unless it kept one from before.
 func (p *Program) Identity(ctx context.Context, service string, s rpc.Security) (rpc.Identity, error) {
 	if !s.FromConsul() {
-		return s.Identity(p.Log)
+		return s.Identity(p.Log, p.Registry)
 	}
 	if p.Consul == nil {
 		return rpc.Identity{}, errors.E(errors.Invalid, errors.Setting, "rpc.tls.source", "certificates from Consul need consul.enabled")

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -34,19 +35,35 @@ func StartSpan(ctx context.Context, name string) (context.Context, trace.Span) {
 // noSpan is a span that does nothing.
 var noSpan = trace.SpanFromContext(context.Background())
 
+// Spanned records a span that has ended already, below that of the context.
+func Spanned(ctx context.Context, name string, began, ended time.Time, err error) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return
+	}
+	_, span := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithTimestamp(began))
+	fail(span, err)
+	span.End(trace.WithTimestamp(ended))
+}
+
 // EndSpan ends a span with the error of what it is about. That something is not there, or that the caller went away, is no failure.
 func EndSpan(span trace.Span, err error) {
 	if !span.IsRecording() {
 		return
 	}
-	if err != nil {
-		kind := errors.KindOf(err)
-		span.SetAttributes(attribute.String("error.type", kind.String()))
-		if kind != errors.NotFound && kind != errors.Canceled {
-			span.SetStatus(codes.Error, err.Error())
-		}
-	}
+	fail(span, err)
 	span.End()
+}
+
+func fail(span trace.Span, err error) {
+	if err == nil {
+		return
+	}
+	kind := errors.KindOf(err)
+	span.SetAttributes(attribute.String("error.type", kind.String()))
+	if kind != errors.NotFound && kind != errors.Canceled {
+		span.SetStatus(codes.Error, err.Error())
+	}
 }
 
 // StartRequest begins the span of an HTTP request, as a part of the caller's trace if it sends one (W3C trace context). The context
@@ -60,8 +77,8 @@ func (t *Tracing) StartRequest(ctx context.Context, name string, h http.Header) 
 		trace.WithAttributes(requestIDAttribute.String(RequestID(ctx))))
 }
 
-// traceID is that of the context's trace in hexadecimal digits, or empty.
-func traceID(ctx context.Context) string {
+// TraceID is that of the context's trace in hexadecimal digits, or empty.
+func TraceID(ctx context.Context) string {
 	if c := trace.SpanContextFromContext(ctx); c.HasTraceID() {
 		return c.TraceID().String()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -66,9 +67,11 @@ type Deps struct {
 	Self    Self
 	Dial    leader.Dial
 	Version string // of this program
-	Clock   clock.Clock
-	Random  clock.Random
-	Logger  *slog.Logger
+	// Registry takes the metrics; nil: they are not published.
+	Registry prometheus.Registerer
+	Clock    clock.Clock
+	Random   clock.Random
+	Logger   *slog.Logger
 }
 
 // Service answers the admin API.
@@ -97,6 +100,9 @@ func New(c Config, d Deps) (*Service, error) {
 			return nil, errors.Newf(errors.Invalid, "with Consul the rebalancer needs its node ID and a way to reach other rebalancers")
 		}
 		s.cluster = newCluster(d)
+	}
+	if d.Registry != nil {
+		d.Registry.MustRegister(&collector{s})
 	}
 	return s, nil
 }

@@ -50,7 +50,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("metadata", metadataService)
-	store := cached.New(metadataService.Store()) // all changes of this process go through it
+	store := cached.New(metadataService.Store(), p.Registry) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
 	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	}
 	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
 		Meta: store, Chunks: node.Node(), Identities: keys.New(store, clock.System{}, 0), Pool: pool,
-		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Tracing: p.Tracing, Listener: listener,
 	})
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 		Store: store, ClusterID: info.ClusterID, Layouts: active,
 		Node:    func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
 		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
+		Version: p.Version, Registry: p.Registry, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})
 	if err != nil {
 		return err

@@ -30,8 +30,8 @@ type volume struct {
 
 	metrics diskMetrics
 	log     *slog.Logger
-	fs    vfs.FS
-	disk  Disk
+	fs      vfs.FS
+	disk    Disk
 	identity
 
 	blobs, temporary, quarantine string // folders

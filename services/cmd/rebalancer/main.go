@@ -49,7 +49,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	deps := rebalancer.Deps{Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID,
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+		Version: p.Version, Registry: p.Registry, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity/ldap"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/program"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // identitySettings say where identities come from, besides the built-in keys.
@@ -20,6 +21,7 @@ type identitySettings struct {
 // nothing from starting: built-in keys work without it.
 func (s *settings) identities(ctx context.Context, p *program.Program, store meta.Keys) (identity.Source, error) {
 	builtIn := keys.New(store, clock.System{}, s.KeyCache)
+	telemetry.RegisterCache(p.Registry, "key", builtIn.CacheCounts)
 	if !s.Identity.LDAP.Enabled() {
 		return builtIn, nil
 	}
