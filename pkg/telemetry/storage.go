@@ -70,14 +70,14 @@ var (
 
 	taskState    = nodeDesc("task_state", "1 for what the task is doing: idle, running, stopped by an operator, or stuck.", "task", "state")
 	taskDone     = nodeDesc("task_done", "How much of its round the task has done: partitions of rebalance and repair, chunks of the others.", "task")
-	taskTotal    = nodeDesc("task_total", "How much the round has; 0 if that is not known.", "task")
+	taskExpected = nodeDesc("task_expected", "How much the round has; 0 if that is not known.", "task")
 	taskBytes    = nodeDesc("task_bytes", "Bytes that the task has sent, fetched or read in its round.", "task")
 	taskProblems = nodeDesc("task_problems", "Problems that the task has met in its round.", "task")
 	taskRate     = nodeDesc("task_rate_bytes_per_second", "Bytes a second that the task may use; 0 if there is no limit.", "task")
 	taskBegan    = nodeDesc("task_began_timestamp_seconds", "When the round began or, of an idle task, the last one; 0 if there was none.", "task")
 	taskEnded    = nodeDesc("task_ended_timestamp_seconds", "When the last round ended; 0 while one goes on.", "task")
 
-	nodeDescs = []*prometheus.Desc{diskCapacity, diskFree, diskFailed, taskState, taskDone, taskTotal, taskBytes, taskProblems, taskRate, taskBegan, taskEnded}
+	nodeDescs = []*prometheus.Desc{diskCapacity, diskFree, diskFailed, taskState, taskDone, taskExpected, taskBytes, taskProblems, taskRate, taskBegan, taskEnded}
 )
 
 func diskDesc(name, help string) *prometheus.Desc {
@@ -131,7 +131,7 @@ func (c *nodeCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(taskState, truth(t.State == state), name, text)
 		}
 		gauge(taskDone, float64(t.Done), name)
-		gauge(taskTotal, float64(t.Total), name)
+		gauge(taskExpected, float64(t.Total), name)
 		gauge(taskBytes, float64(t.Bytes), name)
 		gauge(taskProblems, float64(t.Problems), name)
 		gauge(taskRate, float64(t.Rate), name)

@@ -20,7 +20,7 @@ func TestCollectorCountsWhatHappened(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	require.NoError(t, r.Register(Collector(func() *Store { return w.Store })))
 	values := telemetrytest.Values(t, r)
-	away, well := w.nodeLabels(0), w.nodeLabels(1)
+	away, well := nodeLabels(0), nodeLabels(1)
 	require.Equal(t, 3.0, values["garage_chunk_cluster_owed_total"])
 	require.Equal(t, 1.0, values["garage_chunk_cluster_node_avoided{"+away+"}"])
 	require.Contains(t, values, "garage_chunk_cluster_node_read_seconds{"+well+"}")
@@ -29,6 +29,6 @@ func TestCollectorCountsWhatHappened(t *testing.T) {
 	require.GreaterOrEqual(t, values["garage_chunk_cluster_node_calls_total{"+well+`,result="ok"}`], 3.0, "each chunk, and what is owed")
 }
 
-func (w *world) nodeLabels(i int) string {
-	return fmt.Sprintf("node=%q,zone=%q", w.ids[i], w.zone(i))
+func nodeLabels(i int) string {
+	return fmt.Sprintf("node=%q,zone=%q", nodeID(i), fmt.Sprint("zone ", i))
 }

@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -79,13 +80,15 @@ func (l *Log) Write(e Entry) {
 	if l == nil {
 		return
 	}
-	line, err := json.Marshal(e)
-	if err != nil { // no entry is so
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(e) != nil { // no entry is so
 		l.dropped.Inc()
 		return
 	}
 	select {
-	case l.lines <- append(line, '\n'):
+	case l.lines <- line.Bytes():
 	default:
 		l.dropped.Inc()
 	}
