@@ -16,6 +16,7 @@ import (
 
 	"deuxfleurs.fr/garage/tools/deploy"
 	"deuxfleurs.fr/garage/tools/s3client"
+	"deuxfleurs.fr/garage/tools/systemtest/alerts"
 )
 
 const (
@@ -55,6 +56,9 @@ func run(m *testing.M) (code int, err error) {
 	accessLog = filepath.Join(dir, "access.log")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	if err := alerts.Install(ctx, os.Stderr); err != nil {
+		return 0, err
+	}
 	deployment, err = deploy.Start(ctx, deploy.Options{Kind: deploy.Kind(), Dir: dir, Env: []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=" + url, "OTEL_BSP_SCHEDULE_DELAY=100", "GARAGE_S3_ACCESS_LOG=" + accessLog}})
 	if err != nil {

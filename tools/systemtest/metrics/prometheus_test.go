@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/systemtest/alerts"
 )
 
 // panel is a part of a dashboard.
@@ -88,7 +89,9 @@ func expressions(t *testing.T) map[string]string {
 			all[strings.ReplaceAll(target.Expr, "$__rate_interval", "30s")] = "panel " + p.Title
 		}
 	}
-	for _, r := range alerts(t) {
+	rules, err := alerts.Read(root(t))
+	require.NoError(t, err)
+	for _, r := range rules {
 		all[r.Expr] = "alert " + r.Alert
 	}
 	return all
@@ -112,7 +115,7 @@ scrape_configs:
   - job_name: garage
     authorization: {credentials: %s}
     static_configs: [{targets: [%s]}]
-`, filepath.Join(root(t), "nomad", "prometheus", "garage.rules.yml"), token(t), strings.Join(targets, ", "))
+`, alerts.Path(root(t)), token(t), strings.Join(targets, ", "))
 	path := filepath.Join(dir, "prometheus.yml")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -224,5 +227,7 @@ func TestDashboardAndAlertsAreEvaluatedOnScrapedMetrics(t *testing.T) {
 		}
 		return true
 	}, patience, 200*time.Millisecond, "%v", rules)
-	require.Len(t, rules.Groups[0].Rules, len(alerts(t)))
+	written, err := alerts.Read(root(t))
+	require.NoError(t, err)
+	require.Len(t, rules.Groups[0].Rules, len(written))
 }

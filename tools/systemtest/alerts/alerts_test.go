@@ -1,6 +1,8 @@
-package metrics
+package alerts
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,40 +10,30 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
+
+	"deuxfleurs.fr/garage/tools/repo"
 )
 
-// rule is one of the alerts.
-type rule struct {
-	Alert       string
-	Expr        string
-	Labels      map[string]string
-	Annotations map[string]string
-}
-
-func parseYAML(t *testing.T, path string, into any) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.NoError(t, yaml.Unmarshal(text, into))
-}
-
-func alerts(t *testing.T) []rule {
-	t.Helper()
-	var file struct{ Groups []struct{ Rules []rule } }
-	parseYAML(t, filepath.Join(root(t), "nomad", "prometheus", "garage.rules.yml"), &file)
-	var all []rule
-	for _, g := range file.Groups {
-		all = append(all, g.Rules...)
+func TestMain(m *testing.M) {
+	if err := Install(context.Background(), os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	require.NotEmpty(t, all)
-	return all
+	os.Exit(m.Run())
+}
+
+// folder is where the rules are.
+func folder(t *testing.T) string {
+	t.Helper()
+	root, err := repo.Root()
+	require.NoError(t, err)
+	return filepath.Dir(Path(root))
 }
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "promtool", args...)
-	cmd.Dir = filepath.Join(root(t), "nomad", "prometheus")
+	cmd.Dir = folder(t)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "promtool %s:\n%s", strings.Join(args, " "), out)
 }
@@ -64,7 +56,7 @@ func TestEachAlertIsTestedBothWaysAndHasARunbook(t *testing.T) {
 				} `yaml:"promql_expr_test"`
 			}
 		}
-		parseYAML(t, filepath.Join(root(t), "nomad", "prometheus", name), &file)
+		require.NoError(t, parse(filepath.Join(folder(t), name), &file))
 		for _, test := range file.Tests {
 			for _, q := range test.PromQL {
 				if len(q.Samples) > 0 {
@@ -75,9 +67,13 @@ func TestEachAlertIsTestedBothWaysAndHasARunbook(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(root(t), "nomad", "metrics.md"))
+	root, err := repo.Root()
 	require.NoError(t, err)
-	for _, r := range alerts(t) {
+	text, err := os.ReadFile(filepath.Join(root, "nomad", "metrics.md"))
+	require.NoError(t, err)
+	rules, err := Read(root)
+	require.NoError(t, err)
+	for _, r := range rules {
 		expr := `count(ALERTS{alertname="` + r.Alert + `",alertstate="firing"})`
 		require.True(t, fires[expr], "no test in which %s fires", r.Alert)
 		require.True(t, quiet[expr], "no test in which %s does not fire", r.Alert)
