@@ -76,6 +76,7 @@ func New(c Config, d Deps) (*Server, error) {
 		if err != nil {
 			return nil, errors.Wrap(errors.Invalid, err, "setting admin.tls")
 		}
+		telemetry.RegisterCertificate(d.Registry, "admin", certificate.Current)
 		s.tls = certificate.Server("h2", "http/1.1")
 	} else if !c.Insecure && !rpc.IsLoopback(d.Listener.Addr().String()) {
 		return nil, errors.E(errors.Invalid, errors.Setting, "admin.listen",

@@ -14,6 +14,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // CertificateFile is where a data folder keeps the last certificate, for a Consul that is away at the next start.
@@ -59,6 +60,7 @@ func (c *Client) Certificates(ctx context.Context, service, path string) (*Certi
 	if err != nil {
 		return nil, failed(err, "the certificate of "+service)
 	}
+	telemetry.RegisterCertificate(c.registry, "consul", func() *tls.Certificate { return s.Certificate() })
 	c.work.Go(func() { s.followLeaf() })
 	c.work.Go(func() { s.followRoots() })
 	c.work.Go(func() { s.checkPolicy() })

@@ -51,6 +51,8 @@ type Program struct {
 	Admin    *adminserver.Server
 	// Diagnosis is what others may measure of the program; it answers on its administration port and on each Server.
 	Diagnosis *diagnose.Program
+	// Tracing is nil where nobody asked for traces.
+	Tracing *telemetry.Tracing
 	// Consul is nil where the program does without.
 	Consul *consul.Client
 	// Out is where people read what the program has to say to them.
@@ -122,6 +124,10 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 			err = errors.Join(err, p.closers[i]())
 		}
 	}()
+	if p.Tracing, err = telemetry.NewTracing(ctx, name, p.Version, p.Log); err != nil {
+		return err
+	}
+	p.OnClose(p.Tracing.Close)
 	if err := p.openConsul(s); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 		return nil, err
 	}
 	server := rpc.NewServer(rpc.ServerConfig{
-		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: options,
+		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: append(p.Tracing.ServerOptions(), options...),
 	})
 	p.Diagnosis.Register(server.GRPC())
 	return server, nil
@@ -34,7 +34,7 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 func (p *Program) Identity(ctx context.Context, service string, s rpc.Security) (rpc.Identity, error) {
 	if !s.FromConsul() {
 		p.Diagnosis.AddFiles("rpc.tls", s.Config)
-		return s.Identity(p.Log)
+		return s.Identity(p.Log, p.Registry)
 	}
 	if p.Consul == nil {
 		return rpc.Identity{}, errors.E(errors.Invalid, errors.Setting, "rpc.tls.source", "certificates from Consul need consul.enabled")

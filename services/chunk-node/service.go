@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/measured"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	"deuxfleurs.fr/garage/services/chunk-node/adopt"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
@@ -40,6 +43,8 @@ type Deps struct {
 	Random clock.Random
 	Pool   *buffer.Pool // memory of the process for bodies
 	Logger *slog.Logger
+	// Registry takes the metrics; nil: they are not published.
+	Registry prometheus.Registerer
 
 	// Members reach the other nodes of the adopted layouts, and are applied by the service alone; nil: there are no others.
 	Members *membership.Members
@@ -62,6 +67,7 @@ type Service struct {
 	peers    *adopt.Peers
 	healing  *heal.Engine
 	tasks    *tasks.Runner
+	meter    *measured.Meter
 	traffic  traffic
 	reporter *report.Reporter // nil: there is nobody to report to
 
@@ -81,7 +87,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	store, err := disk.Open(disk.Options{
 		Disks: disks, NodeID: d.NodeID, ClusterID: d.ClusterID, Version: d.Version,
-		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger,
+		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger, Registry: d.Registry,
 		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones},
 		InlineBelow: int(c.InlineBelow), Compression: c.Compression, NoSync: !c.Fsync, Direct: c.Direct, Separate: c.Separate,
 		Cache: int64(c.IndexCache), MemTable: int64(c.IndexBuffer), Reserve: int64(c.Reserve),
@@ -93,9 +99,16 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &Service{config: c, deps: d, store: store, disks: disks, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
+	s := &Service{config: c, deps: d, store: store, disks: disks, peers: adopt.NewPeers(gate, d.Members, d.Logger),
+		meter: measured.NewMeter(d.Registry, "chunk_node", "node")}
 	if err := errors.Join(s.openTasks(), s.openReporter()); err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	if d.Registry != nil {
+		telemetry.RegisterNode(d.Registry, s.Node().Status)
+		d.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: "node",
+			Name: "collected_chunks_total", Help: "Chunks that were collected, as nothing had referred to them for long enough."},
+			func() float64 { return float64(s.collected.Load()) }))
 	}
 	return s, nil
 }

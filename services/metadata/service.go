@@ -16,6 +16,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/metadata/measured"
 	"deuxfleurs.fr/garage/services/metadata/server"
 )
 
@@ -42,6 +43,8 @@ type Service struct {
 	database  database
 	sweeper   *sweeper
 	snapshots *snapshots
+
+	operations *operations
 }
 
 // New opens the database. Kinds: Invalid if something it cannot do without is
@@ -51,15 +54,15 @@ func New(c Config, d Deps) (*Service, error) {
 	if d.Folder == "" || d.ClusterID == uuid.Nil || d.Chunks == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
 		return nil, errors.Newf(errors.Invalid, "the metadata service needs a folder, the cluster's ID, a chunk store, a clock, a source of randomness and a logger")
 	}
-	s := &Service{sweeper: newSweeper(c.Sweep, d)}
+	s := &Service{sweeper: newSweeper(c.Sweep, d), operations: newOperations()}
 	store, db, err := open(c, d, s.sweeper.poke)
 	if err != nil {
 		return nil, err
 	}
 	s.sweeper.leaser, _ = db.(leaser)
 	guard := newGuarded(store, db, s.sweeper.leaser != nil, d.Clock)
-	s.store, s.database, s.sweeper.store = guard, db, store
-	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser}
+	s.store, s.database, s.sweeper.store = measured.New(guard, s.operations), db, store
+	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser, taken: newTaken()}
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}

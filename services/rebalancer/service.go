@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -84,9 +85,11 @@ type Deps struct {
 	Diagnosis func(context.Context, *clusterv1.DiagnoseRequest) (*clusterv1.DiagnoseResponse, error)
 	Parts     func() []Part
 	Version   string // of this program
-	Clock     clock.Clock
-	Random    clock.Random
-	Logger    *slog.Logger
+	// Registry takes the metrics; nil: they are not published.
+	Registry prometheus.Registerer
+	Clock    clock.Clock
+	Random   clock.Random
+	Logger   *slog.Logger
 }
 
 // Directory is LDAP: package ldap has it.
@@ -140,6 +143,9 @@ func New(c Config, d Deps) (*Service, error) {
 	s.events, err = events.Open(c.Events, events.Deps{Folder: filepath.Join(d.Folder, "events"), Self: self, Clock: d.Clock, Logger: d.Logger})
 	if err != nil {
 		return nil, err
+	}
+	if d.Registry != nil {
+		d.Registry.MustRegister(&collector{s})
 	}
 	s.usage, err = usage.Open(filepath.Join(d.Folder, "usage"))
 	return s, err

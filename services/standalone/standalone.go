@@ -34,7 +34,7 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	known := &struct{ meta.Store }{} // set below, before anything runs: the metadata needs the node to be made
 	node, err := chunknode.New(c.Chunk, chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Metadata: known,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry, Metadata: known,
 	})
 	if err != nil {
 		return err
@@ -50,7 +50,6 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 		return err
 	}
 	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, node.Node().Status)
 	metadataService, err := metadata.New(c.Metadata, metadata.Deps{
 		Folder: p.Folder.Path(), ClusterID: info.ClusterID, NodeID: info.NodeID, Chunks: node.Node(),
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry,
@@ -65,7 +64,7 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	store := gate.Store(cached.New(metadataService.Store())) // all changes of this process go through it
+	store := gate.Store(cached.New(metadataService.Store(), p.Registry)) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
 	server.Register(p.Admin.GRPC(), move.ReadOnly(store))
 	move.Source{Gate: gate, Chunks: node.Node(), ClusterID: info.ClusterID, Clock: clock.System{}}.Register(p.Admin.GRPC())
@@ -81,7 +80,7 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	}
 	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
 		Meta: store, Chunks: node.Node(), Identities: identities, Pool: pool,
-		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener, Wrap: gate.Handler(p.Log),
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Tracing: p.Tracing, Listener: listener, Wrap: gate.Handler(p.Log),
 	})
 	if err != nil {
 		return err
@@ -129,7 +128,7 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 		Node:      func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
 		Peers:     []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well, Counters: count}, {Name: "metadata", Check: md.Check}},
 		Diagnosis: p.Diagnosis.Diagnose,
-		Version:   p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
+		Version:   p.Version, Registry: p.Registry, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	}
 	if identities.Directory != nil {
 		deps.Directory = identities.Directory

@@ -115,6 +115,12 @@ func parts() []part {
 		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
 			suite("operator", "standalone", 14*time.Minute),
 		}},
+		{"alerts", "the alert rules, with figures that make them fire and others that do not", 10 * time.Minute, false, []step{
+			goTest("tools", "-count=1", "-timeout", "9m", "./systemtest/alerts"),
+		}},
+		{"metrics", "metrics, dashboard, traces and access log of real processes, on both deployments", 12 * time.Minute, false, []step{
+			suite("metrics", "standalone", 5*time.Minute), suite("metrics", "nodes", 5*time.Minute),
+		}},
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},

@@ -22,7 +22,8 @@ type pool struct {
 	clock  clock.Clock
 	roots  *x509.CertPool // nil: those of the system
 	slots  chan struct{}  // one for each connection that is lent
-	queue  chan struct{}  // one for each lookup that has a slot or waits for one
+	took   func(operation string, began time.Time, err error)
+	queue  chan struct{} // one for each lookup that has a slot or waits for one
 
 	mu   sync.Mutex
 	idle []*connection // the one used last is last
@@ -39,7 +40,7 @@ type connection struct {
 const maxIdle = time.Minute
 
 func newPool(c *Config, clk clock.Clock) (*pool, error) {
-	p := &pool{config: c, clock: clk, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
+	p := &pool{config: c, clock: clk, took: func(string, time.Time, error) {}, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
 	if c.CA == "" {
 		return p, nil
 	}
@@ -76,12 +77,16 @@ func (p *pool) do(ctx context.Context, use func(*ldap.Conn) error) error {
 		c := p.take()
 		reused := c != nil
 		if !reused {
+			began := time.Now()
 			var err error
-			if c, err = p.dial(ctx); err != nil {
+			c, err = p.dial(ctx)
+			if p.took(binding, began, err); err != nil {
 				return err
 			}
 		}
+		began := time.Now()
 		err := p.run(ctx, c, use)
+		p.took(searching, began, err)
 		if reused && broken(err) && ctx.Err() == nil {
 			continue
 		}

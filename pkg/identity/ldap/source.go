@@ -13,6 +13,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // Deps are what a Source works with.
@@ -56,6 +57,7 @@ func New(c Config, d Deps) (*Source, error) {
 	s := &Source{config: c, clock: d.Clock, log: newComplaints(d.Logger, d.Clock), pool: p, kept: newKept(&c)}
 	p.config = &s.config
 	s.metrics = newMetrics(d.Registry, p)
+	p.took = s.metrics.took
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -91,6 +93,7 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	v, id := s.kept.decide(accessKey, s.clock.Now())
 	away := s.kept.down
 	s.mu.Unlock()
+	s.metrics.cache.Asked(v != ask)
 	if away && (v == serve || v == serveAndAsk) {
 		s.metrics.servedWhileAway()
 	}
@@ -105,6 +108,14 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	case unavailable:
 		return identity.Identity{}, errors.Newf(errors.Unavailable, "LDAP cannot be asked just now whose access key %q is", accessKey)
 	}
+	ctx, span := telemetry.StartSpan(ctx, "ldap.lookup")
+	id, err := s.wait(ctx, accessKey)
+	telemetry.EndSpan(span, err)
+	return id, err
+}
+
+// wait looks an access key up and waits for the answer until ctx ends.
+func (s *Source) wait(ctx context.Context, accessKey string) (identity.Identity, error) {
 	select {
 	case r := <-s.look(accessKey):
 		id, _ := r.Val.(identity.Identity)

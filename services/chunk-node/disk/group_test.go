@@ -65,7 +65,7 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 				if o.kind == opPut || o.kind == opRepair {
 					o.offered = s.contentOf(k.data)
 					if o.offered.Place == state.InFile {
-						o.temporary, err = s.volumes[0].writeTemporary(o.offered)
+						o.temporary, err = s.volumes[0].writeTemporary(t.Context(), o.offered)
 						require.NoError(t, err)
 					}
 				}
@@ -164,7 +164,7 @@ func TestAChunkCollectedAndPutAgainInOneGroupIsThere(t *testing.T) {
 		require.NoError(t, err)
 		put := &op{kind: opPut, hash: h, ref: chunktest.Ref(2), offered: s.contentOf(b)}
 		if put.offered.Place == state.InFile {
-			put.temporary, err = v.writeTemporary(put.offered)
+			put.temporary, err = v.writeTemporary(t.Context(), put.offered)
 			require.NoError(t, err)
 		}
 		v.writerOf(h).process([]*op{{kind: opCollect, hash: h, since: c.Unreferenced}, put})

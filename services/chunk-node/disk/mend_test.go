@@ -349,7 +349,7 @@ func TestAChunkDroppedAndPutAgainInOneGroupIsThere(t *testing.T) {
 		put := &op{kind: opPut, hash: h, ref: ref, offered: s.contentOf(b)}
 		if put.offered.Place == state.InFile {
 			var err error
-			put.temporary, err = v.writeTemporary(put.offered)
+			put.temporary, err = v.writeTemporary(t.Context(), put.offered)
 			require.NoError(t, err)
 		}
 		drop := &op{kind: opDrop, hash: h, refs: []chunk.Ref{ref}, still: yes}

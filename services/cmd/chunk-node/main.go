@@ -43,7 +43,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	deps := chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry,
 	}
 	reach := peers.New(p, s.RPC.TLS, identity)
 	conn, err := reach.Metadata(s.MetadataAddress)
@@ -62,7 +62,6 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	p.Add("chunk store", service)
 	p.Diagnosis.AddFolder(service.Folders()...)
 	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)
 	if err != nil {
 		return err

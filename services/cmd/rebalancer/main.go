@@ -58,7 +58,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	p.OnClose(identities.Close)
 	identities.AddTo(p.Diagnosis)
 	deps := rebalancer.Deps{Store: store, Identities: identities, Folder: p.Folder.Path(), Token: p.Admin.Token(), ClusterID: p.Folder.Info().ClusterID,
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+		Version: p.Version, Registry: p.Registry, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
 	if identities.Directory != nil {
 		deps.Directory = identities.Directory
 	}

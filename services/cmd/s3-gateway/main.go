@@ -75,7 +75,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	identities.AddTo(p.Diagnosis)
 	service, err := s3gateway.New(s.S3, s3gateway.Deps{
 		Meta: store, Chunks: chunks, Identities: identities, Pool: pool,
-		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Tracing: p.Tracing, Listener: listener,
 	})
 	if err != nil {
 		return err

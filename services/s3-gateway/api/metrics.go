@@ -48,7 +48,7 @@ type opMetrics struct {
 	statuses       sync.Map // status → prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, slots chan struct{}) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: "s3", Name: name, Help: help}, labels)
 	}
@@ -59,8 +59,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: "s3",
 			Name: "request_duration_seconds", Help: "Duration of S3 requests.", Buckets: telemetry.LatencyBuckets}, []string{"operation"}),
 	}
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: "s3", Name: name, Help: help},
+			func() float64 { return float64(value()) })
+	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.sent, m.received)
+		reg.MustRegister(m.requests, m.seconds, m.sent, m.received,
+			gauge("requests_in_progress", "S3 requests being served.", func() int { return len(slots) }),
+			gauge("requests_limit", "S3 requests that may be served at the same time; more are told to slow down.", func() int { return cap(slots) }))
 	}
 	return m
 }
