@@ -46,9 +46,7 @@ type Sources struct {
 // New makes sources. A directory that is away keeps nothing from starting: built-in keys work without it. Kinds: Invalid. Close them.
 func New(ctx context.Context, c Config, d Deps) (Sources, error) {
 	builtIn := keys.New(d.Keys, clock.System{}, d.KeyCache)
-	if d.Registry != nil {
-		telemetry.RegisterCache(d.Registry, "key", builtIn.CacheCounts)
-	}
+	telemetry.RegisterCache(d.Registry, "key", builtIn.CacheCounts)
 	if !c.LDAP.Enabled() {
 		return Sources{Source: builtIn}, nil
 	}
