@@ -165,7 +165,7 @@ func changing(method string, request proto.Message) bool {
 		return r.GetShowSecret()
 	case *adminv1.DeclareLostRequest:
 		return r.GetConfirmed()
-	case *adminv1.BucketUsageHistoryRequest:
+	case *adminv1.BucketUsageHistoryRequest, *adminv1.DiagnoseRequest:
 		return false
 	}
 	for _, reads := range []string{"Get", "List", "Plan", "Explain"} {

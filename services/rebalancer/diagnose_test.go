@@ -56,3 +56,8 @@ func TestADiagnosisHasEveryPartAndSaysWhichDidNotAnswer(t *testing.T) {
 	require.Equal(t, []string{"chunk-node", other.String(), "attic", "no power"}, []string{away.GetService(), away.GetNodeId(), away.GetMachine(), away.GetProblem()})
 	require.Nil(t, away.GetDiagnosis())
 }
+
+func TestADiagnosisIsNoChange(t *testing.T) {
+	require.False(t, changing("Diagnose", &adminv1.DiagnoseRequest{}))
+	require.True(t, changing("ApplyLayout", &adminv1.ApplyLayoutRequest{}))
+}
