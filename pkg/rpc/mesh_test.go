@@ -142,7 +142,7 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 	known := map[string]bool{}
 	for _, file := range []protoreflect.FileDescriptor{
 		metadatav1.File_garage_metadata_v1_metadata_proto, chunknodev1.File_garage_chunknode_v1_chunk_node_proto,
-		clusterv1.File_garage_cluster_v1_cluster_proto, adminv1.File_garage_admin_v1_admin_proto, healthv1.File_grpc_health_v1_health_proto,
+		clusterv1.File_garage_cluster_v1_cluster_proto, clusterv1.File_garage_cluster_v1_diagnose_proto, adminv1.File_garage_admin_v1_admin_proto, healthv1.File_grpc_health_v1_health_proto,
 	} {
 		services := file.Services()
 		for i := range services.Len() {

@@ -29,7 +29,7 @@ var lines = map[string]string{
 	"bucket allow": "photos --read --key laptop", "bucket create": "photos", "bucket delete": "photos", "bucket deny": "photos --read --group staff",
 	"bucket info": "photos", "key create": "laptop", "key delete": "laptop", "key import": "laptop GKX abcdefgh12345678", "key info": "laptop",
 	"explain": "laptop GET photos/cat.jpg", "layout assign": "node", "layout lost": "node --yes", "layout remove": "node", "layout replication": "3", "layout revert": "2",
-	"metadata restore": "snapshot", "metadata verify": "snapshot",
+	"metadata restore": "snapshot", "metadata verify": "snapshot", "migrate": "--from 127.0.0.1:1 --endpoint http://127.0.0.1:2",
 }
 
 // TestEveryCommandAnswersInJSON runs each command against a server whose answers have a value in each field. A new command without --json fails it,
@@ -38,6 +38,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) {
 	address := answering(t)
 	t.Setenv("GARAGE_ADMIN", address)
 	t.Setenv("GARAGE_ADMIN_TOKEN", "token-of-the-tests")
+	t.Setenv(sourceTokenEnv, "token-of-the-source")
 	known := map[string]bool{}
 	for _, cmd := range allCommands(newRoot(&bytes.Buffer{}, &bytes.Buffer{})) {
 		path := pathOf(cmd)
