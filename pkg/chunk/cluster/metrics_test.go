@@ -25,10 +25,14 @@ func TestCollectorCountsWhatHappened(t *testing.T) {
 	require.Equal(t, 1.0, values["garage_chunk_cluster_node_avoided{"+away+"}"])
 	require.Contains(t, values, "garage_chunk_cluster_node_read_seconds{"+well+"}")
 	require.Zero(t, values["garage_chunk_cluster_late_writes"])
-	require.GreaterOrEqual(t, values["garage_chunk_cluster_node_calls_total{"+away+`,result="failed"}`], 1.0)
-	require.GreaterOrEqual(t, values["garage_chunk_cluster_node_calls_total{"+well+`,result="ok"}`], 3.0, "each chunk, and what is owed")
+	require.GreaterOrEqual(t, values[callsTo(0, "failed")], 1.0)
+	require.GreaterOrEqual(t, values[callsTo(1, "ok")], 3.0, "each chunk, and what is owed")
 }
 
 func nodeLabels(i int) string {
 	return fmt.Sprintf("node=%q,zone=%q", nodeID(i), fmt.Sprint("zone ", i))
+}
+
+func callsTo(i int, result string) string {
+	return fmt.Sprintf("garage_chunk_cluster_node_calls_total{node=%q,result=%q,zone=%q}", nodeID(i), result, fmt.Sprint("zone ", i))
 }
