@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"regexp"
@@ -19,8 +20,8 @@ func status(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	code := 0
 	if err != nil {
-		exit, ok := err.(*exec.ExitError)
-		if !ok {
+		exit := (*exec.ExitError)(nil)
+		if !errors.As(err, &exit) {
 			ts.Fatalf("%v: %v", args[1:], err)
 		}
 		code = exit.ExitCode()
