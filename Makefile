@@ -23,8 +23,8 @@ ZONES     ?= 3
 CQL_NODES ?= 1
 
 # The programs are static, so that they run on any machine of their kind, and know nothing of where they were built.
-STAMP := -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION) -X deuxfleurs.fr/garage/pkg/version.commit=$(COMMIT)
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(STRIP) $(STAMP)'
+STAMP = -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION) -X deuxfleurs.fr/garage/pkg/version.commit=$(COMMIT)
+BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(STRIP) $(STAMP)'
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -73,6 +73,10 @@ soak: ## simulate clusters that lose, move and heal chunks, one for each of SEED
 gen: ## make the Go code of proto/ again
 	cd proto && GOWORK=off go run $(BUF) generate
 
+.PHONY: handbook
+handbook: ## write the table of S3 operations in nomad/handbook again, by asking a running Garage
+	cd tools && go test -count=1 ./systemtest/s3 -run TestTheTableOfCompatibilityIsTrue -args -update
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; }
@@ -80,6 +84,7 @@ lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
 	cd proto && GOWORK=off go run $(BUF) lint
 	cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=$(PROTO_BASE),subdir=proto"
 	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(GOLANGCI_LINT) run --config ../tools/lint/golangci.yml ./...) || exit 1; done
+	cd tools/package && GOWORK=off $(GOLANGCI_LINT) run --config ../lint/golangci.yml ./...
 
 # Built once, outside the checkout, from a module of its own: it has hundreds of dependencies that are not ours.
 $(GOLANGCI_LINT):
