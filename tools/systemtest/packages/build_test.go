@@ -26,7 +26,7 @@ const (
 	version     = "v7.0.0"
 	nextVersion = "v7.1.0-2-gabcdef0"
 	commit      = "0123456789abcdef0123456789abcdef01234567"
-	commitTime  = "1800000000"
+	commitTime  = "1700000000"
 )
 
 // work is a folder for the tests of this package.
