@@ -83,6 +83,8 @@ func parts() []part {
 	generated.unchanged = "proto"
 	strict := suite("s3", "standalone", 5*time.Minute, "-strict", "-test.run", "Region|Object|Presigned")
 	strict.env = []string{"GARAGE_S3_STRICT_REGION=true"}
+	packaging := goTest("tools/package", "-count=1", "./...")
+	packaging.env = []string{"GOWORK=off"} // it is a module of its own
 	return []part{
 		{"lint", "formatting and rules of the code", 25 * time.Minute, false, []step{command("make", "lint")}},
 		{"generated", "generated code is what its sources say", 15 * time.Minute, false, []step{generated}},
@@ -163,7 +165,9 @@ func parts() []part {
 		{"cluster", "updates, kills and slow clients of a whole cluster", 15 * time.Minute, false, []step{suite("cluster", "cluster", 14*time.Minute, "-test.parallel", "8")}},
 		{"people-cluster", "who LDAP knows, over S3, on the same", 8 * time.Minute, false, []step{suite("people", "cluster", 7*time.Minute)}},
 		{"clients-cluster", "real clients on real files, on the same", 25 * time.Minute, false, []step{suite("clients", "cluster", 24*time.Minute)}},
-		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
+		{"packages", "archives, Debian packages and an image for every platform: the same each time, installed, run, upgraded, removed", 15 * time.Minute, false, []step{
+			packaging, goTest("tools", "-count=1", "-timeout", "14m", "./systemtest/packages"),
+		}},
 	}
 }
 
