@@ -2317,6 +2317,159 @@ func (x *ListDamagedResponse) GetDamaged() []*Damage {
 	return nil
 }
 
+type GetGapsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGapsRequest) Reset() {
+	*x = GetGapsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGapsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGapsRequest) ProtoMessage() {}
+
+func (x *GetGapsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGapsRequest.ProtoReflect.Descriptor instead.
+func (*GetGapsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{36}
+}
+
+// Gaps are partitions: 512 bytes, the first bit of the first byte (the most significant) is partition 0.
+type GetGapsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// wanted are those with a chunk of which the node lacks a good copy and looks for one.
+	Wanted []byte      `protobuf:"bytes,1,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Owed   []*OwedGaps `protobuf:"bytes,2,rep,name=owed,proto3" json:"owed,omitempty"`
+	// failed are those that are on a disk which is out of use.
+	Failed        []byte `protobuf:"bytes,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGapsResponse) Reset() {
+	*x = GetGapsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGapsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGapsResponse) ProtoMessage() {}
+
+func (x *GetGapsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGapsResponse.ProtoReflect.Descriptor instead.
+func (*GetGapsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetGapsResponse) GetWanted() []byte {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *GetGapsResponse) GetOwed() []*OwedGaps {
+	if x != nil {
+		return x.Owed
+	}
+	return nil
+}
+
+func (x *GetGapsResponse) GetFailed() []byte {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+// OwedGaps are the partitions with a chunk that the node owes to another.
+type OwedGaps struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owner is the ID (16 bytes) of the node that lacks it.
+	Owner         []byte `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Partitions    []byte `protobuf:"bytes,2,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwedGaps) Reset() {
+	*x = OwedGaps{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwedGaps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwedGaps) ProtoMessage() {}
+
+func (x *OwedGaps) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwedGaps.ProtoReflect.Descriptor instead.
+func (*OwedGaps) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *OwedGaps) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *OwedGaps) GetPartitions() []byte {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
 var File_garage_chunknode_v1_chunk_node_proto protoreflect.FileDescriptor
 
 const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
@@ -2470,7 +2623,17 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x05tries\x18\x04 \x01(\x05R\x05tries\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\"L\n" +
 	"\x13ListDamagedResponse\x125\n" +
-	"\adamaged\x18\x01 \x03(\v2\x1b.garage.chunknode.v1.DamageR\adamaged*_\n" +
+	"\adamaged\x18\x01 \x03(\v2\x1b.garage.chunknode.v1.DamageR\adamaged\"\x10\n" +
+	"\x0eGetGapsRequest\"t\n" +
+	"\x0fGetGapsResponse\x12\x16\n" +
+	"\x06wanted\x18\x01 \x01(\fR\x06wanted\x121\n" +
+	"\x04owed\x18\x02 \x03(\v2\x1d.garage.chunknode.v1.OwedGapsR\x04owed\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\fR\x06failed\"@\n" +
+	"\bOwedGaps\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x01(\fR\n" +
+	"partitions*_\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eOUTCOME_STORED\x10\x01\x12\x15\n" +
@@ -2489,7 +2652,8 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x0fTASK_STATE_IDLE\x10\x01\x12\x16\n" +
 	"\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n" +
 	"\x12TASK_STATE_STOPPED\x10\x03\x12\x14\n" +
-	"\x10TASK_STATE_STUCK\x10\x042\xf9\t\n" +
+	"\x10TASK_STATE_STUCK\x10\x042\xcf\n" +
+	"\n" +
 	"\x10ChunkNodeService\x12J\n" +
 	"\x03Get\x12\x1f.garage.chunknode.v1.GetRequest\x1a .garage.chunknode.v1.GetResponse0\x01\x12J\n" +
 	"\x03Put\x12\x1f.garage.chunknode.v1.PutRequest\x1a .garage.chunknode.v1.PutResponse(\x01\x12Q\n" +
@@ -2505,7 +2669,8 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\rGetBucketSums\x12).garage.chunknode.v1.GetBucketSumsRequest\x1a*.garage.chunknode.v1.GetBucketSumsResponse\x12`\n" +
 	"\vListEntries\x12'.garage.chunknode.v1.ListEntriesRequest\x1a(.garage.chunknode.v1.ListEntriesResponse\x12T\n" +
 	"\aCommand\x12#.garage.chunknode.v1.CommandRequest\x1a$.garage.chunknode.v1.CommandResponse\x12`\n" +
-	"\vListDamaged\x12'.garage.chunknode.v1.ListDamagedRequest\x1a(.garage.chunknode.v1.ListDamagedResponseB\xd3\x01\n" +
+	"\vListDamaged\x12'.garage.chunknode.v1.ListDamagedRequest\x1a(.garage.chunknode.v1.ListDamagedResponse\x12T\n" +
+	"\aGetGaps\x12#.garage.chunknode.v1.GetGapsRequest\x1a$.garage.chunknode.v1.GetGapsResponseB\xd3\x01\n" +
 	"\x17com.garage.chunknode.v1B\x0eChunkNodeProtoP\x01Z:deuxfleurs.fr/garage/proto/garage/chunknode/v1;chunknodev1\xa2\x02\x03GCX\xaa\x02\x13Garage.Chunknode.V1\xca\x02\x13Garage\\Chunknode\\V1\xe2\x02\x1fGarage\\Chunknode\\V1\\GPBMetadata\xea\x02\x15Garage::Chunknode::V1b\x06proto3"
 
 var (
@@ -2521,7 +2686,7 @@ func file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_chunknode_v1_chunk_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_garage_chunknode_v1_chunk_node_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: garage.chunknode.v1.Outcome
 	(Task)(0),                        // 1: garage.chunknode.v1.Task
@@ -2562,7 +2727,10 @@ var file_garage_chunknode_v1_chunk_node_proto_goTypes = []any{
 	(*ListDamagedRequest)(nil),       // 36: garage.chunknode.v1.ListDamagedRequest
 	(*Damage)(nil),                   // 37: garage.chunknode.v1.Damage
 	(*ListDamagedResponse)(nil),      // 38: garage.chunknode.v1.ListDamagedResponse
-	(*timestamppb.Timestamp)(nil),    // 39: google.protobuf.Timestamp
+	(*GetGapsRequest)(nil),           // 39: garage.chunknode.v1.GetGapsRequest
+	(*GetGapsResponse)(nil),          // 40: garage.chunknode.v1.GetGapsResponse
+	(*OwedGaps)(nil),                 // 41: garage.chunknode.v1.OwedGaps
+	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
 }
 var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
 	5,  // 0: garage.chunknode.v1.GetResponse.header:type_name -> garage.chunknode.v1.GetHeader
@@ -2581,46 +2749,49 @@ var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
 	31, // 13: garage.chunknode.v1.ListEntriesResponse.entries:type_name -> garage.chunknode.v1.Entry
 	1,  // 14: garage.chunknode.v1.TaskStatus.task:type_name -> garage.chunknode.v1.Task
 	2,  // 15: garage.chunknode.v1.TaskStatus.state:type_name -> garage.chunknode.v1.TaskState
-	39, // 16: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
-	39, // 17: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
+	42, // 16: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
+	42, // 17: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
 	1,  // 18: garage.chunknode.v1.CommandRequest.task:type_name -> garage.chunknode.v1.Task
 	33, // 19: garage.chunknode.v1.CommandResponse.status:type_name -> garage.chunknode.v1.TaskStatus
 	3,  // 20: garage.chunknode.v1.Damage.refs:type_name -> garage.chunknode.v1.Ref
-	39, // 21: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
+	42, // 21: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
 	37, // 22: garage.chunknode.v1.ListDamagedResponse.damaged:type_name -> garage.chunknode.v1.Damage
-	4,  // 23: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
-	8,  // 24: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
-	10, // 25: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
-	12, // 26: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
-	14, // 27: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
-	17, // 28: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
-	19, // 29: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
-	22, // 30: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
-	24, // 31: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
-	26, // 32: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
-	28, // 33: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
-	30, // 34: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
-	34, // 35: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
-	36, // 36: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
-	6,  // 37: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
-	9,  // 38: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
-	11, // 39: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
-	13, // 40: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
-	15, // 41: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
-	18, // 42: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
-	20, // 43: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
-	23, // 44: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
-	25, // 45: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
-	27, // 46: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
-	29, // 47: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
-	32, // 48: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
-	35, // 49: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
-	38, // 50: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
-	37, // [37:51] is the sub-list for method output_type
-	23, // [23:37] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	41, // 23: garage.chunknode.v1.GetGapsResponse.owed:type_name -> garage.chunknode.v1.OwedGaps
+	4,  // 24: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
+	8,  // 25: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
+	10, // 26: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
+	12, // 27: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
+	14, // 28: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
+	17, // 29: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
+	19, // 30: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
+	22, // 31: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
+	24, // 32: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
+	26, // 33: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
+	28, // 34: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
+	30, // 35: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
+	34, // 36: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
+	36, // 37: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
+	39, // 38: garage.chunknode.v1.ChunkNodeService.GetGaps:input_type -> garage.chunknode.v1.GetGapsRequest
+	6,  // 39: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
+	9,  // 40: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
+	11, // 41: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
+	13, // 42: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
+	15, // 43: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
+	18, // 44: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
+	20, // 45: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
+	23, // 46: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
+	25, // 47: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
+	27, // 48: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
+	29, // 49: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
+	32, // 50: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
+	35, // 51: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
+	38, // 52: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
+	40, // 53: garage.chunknode.v1.ChunkNodeService.GetGaps:output_type -> garage.chunknode.v1.GetGapsResponse
+	39, // [39:54] is the sub-list for method output_type
+	24, // [24:39] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_garage_chunknode_v1_chunk_node_proto_init() }
@@ -2634,7 +2805,7 @@ func file_garage_chunknode_v1_chunk_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_chunknode_v1_chunk_node_proto_rawDesc), len(file_garage_chunknode_v1_chunk_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   36,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
