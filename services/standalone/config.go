@@ -7,6 +7,7 @@ import (
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 )
 
@@ -18,6 +19,7 @@ type Config struct {
 	Chunk            chunknode.Config  `conf:"chunk"`
 	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Console          console.Config    `conf:"console"`
 }
 
 // DefaultConfig is what suits a small machine.
@@ -29,6 +31,7 @@ func DefaultConfig() *Config {
 		Chunk:      chunknode.DefaultConfig(),
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
+		Console:    console.DefaultConfig(),
 	}
 	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time
 	return c

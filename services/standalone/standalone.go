@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -17,6 +19,7 @@ import (
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 	"deuxfleurs.fr/garage/services/standalone/credentials"
 )
@@ -53,7 +56,8 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
-	if err := c.addRebalancer(p, metadataService, store, node.Node(), active); err != nil {
+	api, err := c.addRebalancer(p, metadataService, store, node.Node(), active)
+	if err != nil {
 		return err
 	}
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
@@ -68,6 +72,9 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 		return err
 	}
 	p.Add("s3-gateway", gateway)
+	if err := c.addConsole(p, api, gateway.Addr()); err != nil {
+		return err
+	}
 	p.OnReady = func(ctx context.Context) error { return c.welcome(ctx, p, store, gateway.Addr().String()) }
 	return nil
 }
@@ -85,7 +92,7 @@ func alone(id chunk.NodeID) (*layout.Active, error) {
 	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node rebalancer.Node, active *layout.Active) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node rebalancer.Node, active *layout.Active) (*rebalancer.Service, error) {
 	info := p.Folder.Info()
 	well := func(context.Context) error { return nil } // a service that fails ends this process
 	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
@@ -95,17 +102,33 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
+	return service, nil
+}
+
+// addConsole serves the operator's pages; objects are browsed through the S3 server of this process.
+func (c *Config) addConsole(p *program.Program, api *rebalancer.Service, s3 net.Addr) error {
+	c.Console.S3Region = c.S3.Region
+	pages, err := console.New(c.Console, console.Deps{API: api, Admin: p.Admin,
+		S3: func(context.Context) (*url.URL, error) {
+			return url.Parse(credentials.EndpointURL(s3.String(), c.S3.TLS.Enabled()))
+		},
+		Audit: console.LogAudit{Logger: p.Log}, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log})
+	if err != nil {
+		return err
+	}
+	pages.Register(p.Admin.HandleOpen)
+	p.Add("console", pages)
 	return nil
 }
 
 // welcome makes the first key and tells a person what to do with it.
 func (c *Config) welcome(ctx context.Context, p *program.Program, store meta.Store, address string) error {
-	url := credentials.EndpointURL(address, c.S3.TLS.Enabled())
-	made, err := credentials.Ensure(ctx, p.Folder.Path(), credentials.Endpoint{URL: url, Region: c.S3.Region}, credentials.Deps{
+	s3 := credentials.EndpointURL(address, c.S3.TLS.Enabled())
+	made, err := credentials.Ensure(ctx, p.Folder.Path(), credentials.Endpoint{URL: s3, Region: c.S3.Region}, credentials.Deps{
 		HasKeys: func(ctx context.Context) (bool, error) {
 			page, err := store.ListKeys(ctx, "", 1)
 			return len(page.Keys) > 0, err
@@ -116,6 +139,7 @@ func (c *Config) welcome(ctx context.Context, p *program.Program, store meta.Sto
 	if err != nil {
 		return fmt.Errorf("the first access key: %w", err)
 	}
-	_, err = io.WriteString(p.Out, credentials.Welcome(p.Folder.Path(), url, p.Admin.Addr().String(), made))
+	pages := credentials.EndpointURL(p.Admin.Addr().String(), c.Admin.TLS.Enabled()) + console.Path
+	_, err = io.WriteString(p.Out, credentials.Welcome(p.Folder.Path(), s3, p.Admin.Addr().String(), pages, made))
 	return err
 }
