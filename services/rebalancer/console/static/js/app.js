@@ -62,7 +62,7 @@ const app = {
 };
 
 function open(focus) {
-  const [name, ...rest] = decodeURI(location.hash.replace(/^#\/?/, '')).split('?')[0].split('/');
+  const [name, ...rest] = location.hash.replace(/^#\/?/, '').split('?')[0].split('/');
   const query = new URLSearchParams(location.hash.split('?')[1] || '');
   app.page?.leave?.();
   app.name = pages[name] ? name : 'overview';

@@ -25,9 +25,10 @@ export function figure(name, value, more) {
   return h('div', { class: 'figure' }, h('dt', null, name), h('dd', null, h('strong', null, value), more && h('span', { class: 'more' }, more)));
 }
 
-// table shows rows; each column has a title and says what a row has in it. On narrow screens a row becomes a card.
+// table shows rows; each column has a title and says what a row has in it; one that is optional is left out if it has nothing. On narrow screens a row becomes a card.
 export function table(caption, columns, rows, { empty = 'There is nothing here.', key } = {}) {
   if (!rows.length) return h('p', { class: 'empty' }, empty);
+  columns = columns.filter(c => !c.optional || rows.some(row => c.cell(row)));
   return h('div', { class: 'table' }, h('table', { role: 'table' },
     h('caption', { class: 'unseen' }, caption),
     h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map(c =>

@@ -55,7 +55,7 @@ function background(s) {
     { title: 'State', cell: t => badge(...taskState(t.state)) },
     { title: 'Progress', cell: progress },
     { title: 'Moved', number: true, cell: t => f.bytes(t.bytes) },
-    { title: 'Remark', wide: true, cell: t => t.note },
+    { title: 'Remark', optional: true, wide: true, cell: t => t.note },
   ], busy, { empty: 'Nothing is going on: all nodes are at rest.', key: t => t.node.id + t.task }),
   s.waiting.length > 0 && h('ul', null, s.waiting.map(w => h('li', null, `Layout ${w.layout} waits for the node ${f.short(w.node)}: ${w.reason}`))));
 }
@@ -75,9 +75,9 @@ function services(s) {
   return card('Services', table('Services', [
     { title: 'Service', cell: v => v.name },
     { title: 'State', cell: v => badge(v.healthy ? 'good' : 'danger', v.healthy ? v.active ? 'healthy, active' : 'healthy' : 'cannot serve') },
-    { title: 'Address', cell: v => v.address },
-    { title: 'Machine', cell: v => [v.machine, v.zone].filter(Boolean).join(', ') },
-    { title: 'Version', cell: v => v.version },
-    { title: 'Problem', wide: true, cell: v => v.problem },
+    { title: 'Address', optional: true, cell: v => v.address },
+    { title: 'Machine', optional: true, cell: v => [v.machine, v.zone].filter(Boolean).join(', ') },
+    { title: 'Version', optional: true, cell: v => v.version },
+    { title: 'Problem', optional: true, wide: true, cell: v => v.problem },
   ], s.services));
 }
