@@ -108,12 +108,6 @@ func (s *Server) HandleOpen(pattern string, h http.Handler) { s.open.Handle(patt
 // [Server.HandleOpen], which guard themselves.
 func (s *Server) Knows(token string) bool { return sameToken(token, s.token) }
 
-// AsOperator is ctx as it would be in a call of the admin API with the token, so that the call may be sent on to another server.
-// It is for pages of [Server.HandleOpen] that have found out by themselves that an operator asks.
-func (s *Server) AsOperator(ctx context.Context) context.Context {
-	return metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+s.token))
-}
-
 // SetServing decides what /healthz and the gRPC health service answer. It starts as false.
 func (s *Server) SetServing(serving bool) {
 	state := healthv1.HealthCheckResponse_NOT_SERVING
@@ -122,6 +116,9 @@ func (s *Server) SetServing(serving bool) {
 	}
 	s.health.SetServingStatus("", state)
 }
+
+// Token is what administrators present, for calls that the program makes in their name to another one.
+func (s *Server) Token() string { return s.token }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

@@ -111,6 +111,7 @@ type Command struct {
 
 // Controlled is a node that obeys the rebalancer.
 type Controlled interface {
+	GapTeller
 	// Command starts or stops a task. It is durable: a node that starts again goes on as it was told. Kinds: Conflict if the term
 	// is over; NotImplemented for a task that the node does not have.
 	Command(ctx context.Context, c Command) (TaskStatus, error)

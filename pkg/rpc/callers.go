@@ -47,8 +47,12 @@ var callers = map[string][]string{
 	"/garage.chunknode.v1.ChunkNodeService/ListEntries":      {ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Command":          {ServiceRebalancer},
 	"/garage.chunknode.v1.ChunkNodeService/ListDamaged":      {ServiceRebalancer},
+	"/garage.chunknode.v1.ChunkNodeService/GetGaps":          {ServiceRebalancer},
 
-	"/garage.cluster.v1.ClusterService/*": {ServiceChunkNode},
+	"/garage.cluster.v1.ClusterService/*":              {ServiceChunkNode},
+	"/garage.cluster.v1.ClusterService/ReportCounters": {ServiceGateway},
+	// It is asked at administration servers, with the operator's token.
+	"/garage.cluster.v1.CountersService/*": {},
 	// A rebalancer that stands by hands the operator's commands to the active one.
 	"/garage.admin.v1.AdminService/*": {ServiceRebalancer},
 

@@ -18,6 +18,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	"deuxfleurs.fr/garage/services/s3-gateway/api"
 	"deuxfleurs.fr/garage/services/s3-gateway/body"
 	"deuxfleurs.fr/garage/services/s3-gateway/checksum"
@@ -48,6 +49,7 @@ type Service struct {
 	deps     Deps
 	hashers  *checksum.Hashers
 	handler  http.Handler
+	counters *api.Counters
 	listener net.Listener
 	tls      *tls.Config
 	ready    chan struct{}
@@ -78,7 +80,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.handler = handler.Handler()
+	s.handler, s.counters = handler.Handler(), handler.Counters()
 	if c.TLS.Enabled() {
 		cert, err := tlsfiles.Load(c.TLS, d.Logger, nil)
 		if err != nil {
@@ -96,6 +98,12 @@ func New(c Config, d Deps) (*Service, error) {
 
 // Handler serves S3 over HTTP without Run, for tests.
 func (s *Service) Handler() http.Handler { return s.handler }
+
+// Counters is what the service has counted since its start.
+func (s *Service) Counters() *clusterv1.Counters {
+	c := s.counters
+	return &clusterv1.Counters{Requests: c.Requests.Load(), Errors: c.Errors.Load(), Refused: c.Refused.Load(), BytesReceived: c.BytesReceived.Load(), BytesSent: c.BytesSent.Load()}
+}
 
 // Addr is the address that the service listens on.
 func (s *Service) Addr() net.Addr { return s.listener.Addr() }

@@ -3,6 +3,7 @@ package standalone
 import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/program"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
@@ -20,6 +21,7 @@ type Config struct {
 	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
 	Console          console.Config    `conf:"console"`
+	Identity         sources.Config    `conf:"identity"`
 }
 
 // DefaultConfig is what suits a small machine.
@@ -32,6 +34,7 @@ func DefaultConfig() *Config {
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
 		Console:    console.DefaultConfig(),
+		Identity:   sources.DefaultConfig(),
 	}
 	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time
 	return c

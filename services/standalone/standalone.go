@@ -7,15 +7,18 @@ import (
 	"net"
 	"net/url"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
-	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/cached"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/telemetry"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
@@ -25,7 +28,7 @@ import (
 )
 
 // Build adds the four services to a program.
-func (c *Config) Build(_ context.Context, p *program.Program) error {
+func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	info := p.Folder.Info()
 	pool := buffer.NewPool(int(c.Memory), clock.System{})
 	p.Add("memory", pool)
@@ -56,18 +59,23 @@ func (c *Config) Build(_ context.Context, p *program.Program) error {
 	p.Add("metadata", metadataService)
 	store := cached.New(metadataService.Store()) // all changes of this process go through it
 	metadataService.RegisterSnapshots(p.Admin.GRPC(), store)
-	api, err := c.addRebalancer(p, metadataService, store, node.Node(), active)
+	identities, err := sources.New(ctx, c.Identity, sources.Deps{Keys: store, Logger: p.Log, Registry: p.Registry})
 	if err != nil {
 		return err
 	}
+	p.OnClose(identities.Close)
 	listener, err := p.Listen("s3.listen", c.S3.Listen)
 	if err != nil {
 		return err
 	}
 	gateway, err := s3gateway.New(c.S3, s3gateway.Deps{
-		Meta: store, Chunks: node.Node(), Identities: keys.New(store, clock.System{}, 0), Pool: pool,
+		Meta: store, Chunks: node.Node(), Identities: identities, Pool: pool,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Registry: p.Registry, Listener: listener,
 	})
+	if err != nil {
+		return err
+	}
+	api, err := c.addRebalancer(p, metadataService, store, identities, node.Node(), active, gateway)
 	if err != nil {
 		return err
 	}
@@ -92,15 +100,23 @@ func alone(id chunk.NodeID) (*layout.Active, error) {
 	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, node rebalancer.Node, active *layout.Active) (*rebalancer.Service, error) {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, identities sources.Sources, node rebalancer.Node, active *layout.Active, gateway *s3gateway.Service) (*rebalancer.Service, error) {
 	info := p.Folder.Info()
+	process := uuid.New()
+	count := func(context.Context) (*clusterv1.GetCountersResponse, error) {
+		return &clusterv1.GetCountersResponse{Process: process[:], Counters: gateway.Counters()}, nil
+	}
 	well := func(context.Context) error { return nil } // a service that fails ends this process
-	service, err := rebalancer.New(c.Rebalancer, rebalancer.Deps{
-		Store: store, ClusterID: info.ClusterID, Layouts: active,
+	deps := rebalancer.Deps{
+		Store: store, Folder: p.Folder.Path(), Identities: identities, Token: p.Admin.Token(), ClusterID: info.ClusterID, Layouts: active,
 		Node:    func(chunk.NodeID) (rebalancer.Node, error) { return node, nil },
-		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well}, {Name: "metadata", Check: md.Check}},
+		Peers:   []rebalancer.Peer{{Name: "s3-gateway", Address: c.S3.Listen, Check: well, Counters: count}, {Name: "metadata", Check: md.Check}},
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log,
-	})
+	}
+	if identities.Directory != nil {
+		deps.Directory = identities.Directory
+	}
+	service, err := rebalancer.New(c.Rebalancer, deps)
 	if err != nil {
 		return nil, err
 	}
@@ -112,11 +128,9 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 // addConsole serves the operator's pages; objects are browsed through the S3 server of this process.
 func (c *Config) addConsole(p *program.Program, api *rebalancer.Service, s3 net.Addr) error {
 	c.Console.S3Region = c.S3.Region
-	pages, err := console.New(c.Console, console.Deps{API: api, Admin: p.Admin,
-		S3: func(context.Context) (*url.URL, error) {
-			return url.Parse(credentials.EndpointURL(s3.String(), c.S3.TLS.Enabled()))
-		},
-		Audit: console.LogAudit{Logger: p.Log}, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log})
+	pages, err := api.Console(c.Console, p.Admin, func(context.Context) (*url.URL, error) {
+		return url.Parse(credentials.EndpointURL(s3.String(), c.S3.TLS.Enabled()))
+	})
 	if err != nil {
 		return err
 	}

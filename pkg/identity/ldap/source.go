@@ -114,6 +114,30 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	}
 }
 
+// FindPerson asks the directory for the person or machine with the name, and its groups, for an operator who wants to know what it may do:
+// nothing of it is kept, nor answered from what is. Kinds: NotFound, with what is wrong with the entry; Unavailable, Deadline, Canceled; Overloaded.
+func (s *Source) FindPerson(ctx context.Context, name string) (identity.Identity, error) {
+	if name == "" || len(name) > maxName {
+		return identity.Identity{}, errors.Newf(errors.NotFound, "a name in LDAP has 1 to %d bytes", maxName)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	var id identity.Identity
+	var problems []problem
+	err := s.pool.do(ctx, func(conn *ldap.Conn) (err error) {
+		nobody := errors.Newf(errors.NotFound, "LDAP has no person or machine with the name %q that may sign", name)
+		id, problems, err = s.config.findBy(conn, s.config.People.Name, name, nobody)
+		return err
+	})
+	if err != nil && !errors.Is(err, errors.NotFound) && !errors.Is(err, errors.Overloaded) {
+		err = errors.Wrap(errors.Unavailable, err, "LDAP")
+	}
+	if err != nil && len(problems) > 0 {
+		err = errors.Annotate(err, "%s: %v", problems[0].dn, problems[0].err)
+	}
+	return id, err
+}
+
 // look asks the directory for an access key, once however many want to know. The lookup does not
 // end with the request that began it: others may wait for it.
 func (s *Source) look(accessKey string) <-chan singleflight.Result {

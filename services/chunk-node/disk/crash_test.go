@@ -263,7 +263,9 @@ func requireConsistent(t *testing.T, s *Store) {
 			return true
 		}))
 		require.NoError(t, v.each([]byte{keyOwed}, func(_, _ []byte) bool { sum.Owed++; return true }))
-		require.Equal(t, sum, v.totals())
+		kept := v.totals()
+		kept.Damaged, kept.Mended = 0, 0 // of which no key tells
+		require.Equal(t, sum, kept)
 		partitions, err := v.fs.List(v.blobs)
 		require.NoError(t, err)
 		found := 0

@@ -184,6 +184,11 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 	r.Chunk = next
 	c.totals.count(before, -1)
 	c.totals.count(next, 1)
+	if next.Bad && !before.Bad {
+		c.totals.Damaged++
+	} else if before.Bad && next.Place != state.Nowhere {
+		c.totals.Mended++
+	}
 	if !next.Known() {
 		return c.batch.Delete(hashKey(keyEntry, o.hash), nil)
 	}

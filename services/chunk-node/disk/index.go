@@ -232,6 +232,8 @@ const leastTotals = 6
 // totals are the sums over the chunks of one writer.
 type totals struct {
 	Chunks, Bytes, Stored, Uncollected, Owed, Quarantined, Wanted, Trashed int64
+	// Damaged and Mended count since the start, and are not kept on disk.
+	Damaged, Mended int64
 }
 
 func (t *totals) add(o totals) {
@@ -243,6 +245,8 @@ func (t *totals) add(o totals) {
 	t.Quarantined += o.Quarantined
 	t.Wanted += o.Wanted
 	t.Trashed += o.Trashed
+	t.Damaged += o.Damaged
+	t.Mended += o.Mended
 }
 
 // count adds a chunk n times: 1 or -1.

@@ -283,6 +283,7 @@ func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
 	st.Chunks, st.Bytes, st.StoredBytes = t.Chunks, t.Bytes, t.Stored
 	st.Uncollected, st.Owed, st.Quarantined = t.Uncollected, t.Owed, t.Quarantined
 	st.Wanted, st.Trashed = t.Wanted, t.Trashed
+	st.Damaged, st.Mended = t.Damaged, t.Mended
 	return st, nil
 }
 

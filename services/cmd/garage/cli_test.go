@@ -19,6 +19,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
@@ -90,6 +91,8 @@ func (n *node) Damaged(_ context.Context, after chunk.Hash, limit int) ([]chunk.
 	return list, n.err
 }
 
+func (n *node) Gaps(context.Context) (*chunk.Gaps, error) { return &chunk.Gaps{}, n.err }
+
 var (
 	cluster = uuid.MustParse("00000000-0000-4000-8000-0000000000aa")
 	nodeOne = uuid.MustParse("00000000-0000-4000-8000-000000000001")
@@ -134,7 +137,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	service, err := newService(log)
+	service, err := newService(log, filepath.Join(data, "rebalancer"))
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,7 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-func newService(log *slog.Logger) (*rebalancer.Service, error) {
+func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 	store, err := metamemory.New(clock.System{}, clock.SystemRandom)
 	if err != nil {
 		return nil, err
@@ -183,7 +186,7 @@ func newService(log *slog.Logger) (*rebalancer.Service, error) {
 		nodeTwo: &node{err: errors.Newf(errors.Unavailable, "the office has no power")},
 	}
 	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
-		Store: store, ClusterID: cluster, Layouts: active, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
+		Store: store, Folder: folder, Identities: keys.New(store, clock.System{}, 0), ClusterID: cluster, Layouts: active, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
 		Node:  func(id chunk.NodeID) (rebalancer.Node, error) { return nodes[id], nil },
 		Peers: []rebalancer.Peer{{Name: "metadata", Address: "192.0.2.1:3902", Check: func(context.Context) error { return nil }}},
 	})

@@ -10,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
@@ -31,11 +32,12 @@ type settings struct {
 	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address; without Consul"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
 	Console          console.Config    `conf:"console"`
+	Identity         sources.Config    `conf:"identity"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"), Join: program.DefaultJoin(),
-		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig(), Console: console.DefaultConfig()}
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig(), Console: console.DefaultConfig(), Identity: sources.DefaultConfig()}
 	s.Settings.Join = &s.Join
 	program.Main(program.Command("rebalancer", "Manage keys, buckets and the layout, and tell how the cluster is", s, &s.Settings, s.build))
 }
@@ -50,8 +52,17 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	deps := rebalancer.Deps{Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID,
+	store := remote.New(conn)
+	identities, err := sources.New(ctx, s.Identity, sources.Deps{Keys: store, Logger: p.Log, Registry: p.Registry})
+	if err != nil {
+		return err
+	}
+	p.OnClose(identities.Close)
+	deps := rebalancer.Deps{Store: store, Identities: identities, Folder: p.Folder.Path(), Token: p.Admin.Token(), ClusterID: p.Folder.Info().ClusterID,
 		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+	if identities.Directory != nil {
+		deps.Directory = identities.Directory
+	}
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
@@ -63,7 +74,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
 	view, _ := members.Current()
 	deps.Layouts = view.Layouts
-	others, closeOthers, err := rebalancer.DialPeers(s.Peers)
+	others, closeOthers, err := rebalancer.DialPeers(s.Peers, p.Admin.Token())
 	if err != nil {
 		return err
 	}
@@ -116,8 +127,7 @@ func (s *settings) add(p *program.Program, deps rebalancer.Deps) (*rebalancer.Se
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
-	pages, err := console.New(s.Console, console.Deps{API: service, Admin: p.Admin, S3: service.Gateway,
-		Audit: console.LogAudit{Logger: p.Log}, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log})
+	pages, err := service.Console(s.Console, p.Admin, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -14,19 +16,22 @@ import (
 
 const maxCall = 1 << 20
 
+// service describes the admin API.
+var service = adminv1.File_garage_admin_v1_admin_proto.Services().ByName("AdminService")
+
+// inJSON gives every field, also those that are zero.
+var inJSON = protojson.MarshalOptions{EmitUnpopulated: true}
+
 // call hands a call on to the admin API.
 func (c *Console) call(w http.ResponseWriter, r *http.Request, s *session) {
-	method := r.PathValue("method")
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall))
 	if err != nil {
 		fail(w, errors.Wrap(errors.Invalid, err, "the request cannot be read"))
 		return
 	}
-	reply, err := c.invoke(r.Context(), method, body, func(request proto.Message, result error) {
-		if audited(method, request) {
-			c.record(r.Context(), Entry{Operator: s.operator.Name, From: remote(r), Action: method, Request: withoutSecrets(request)}, result)
-		}
-	})
+	ctx, cancel := context.WithTimeout(c.inItsName(r, s), callTimeout)
+	defer cancel()
+	content, err := c.invoke(ctx, r.PathValue("method"), body)
 	if errors.Is(err, errors.Unauthenticated) {
 		// It is not the session that is refused, but this server by another.
 		err = errors.Wrap(errors.PermissionDenied, err, "this server was refused")
@@ -35,44 +40,38 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, err)
 		return
 	}
-	content, err := inJSON.Marshal(reply)
-	if err != nil {
-		fail(w, errors.Wrap(errors.Internal, err, "the answer cannot be written"))
-		return
-	}
 	send(w, http.StatusOK, content)
 }
 
-// inJSON gives every field, also those that are zero.
-var inJSON = protojson.MarshalOptions{EmitUnpopulated: true}
+// invoke calls the method of that name. Request and answer are JSON.
+func (c *Console) invoke(ctx context.Context, name string, body []byte) ([]byte, error) {
+	method := service.Methods().ByName(protoreflect.Name(name))
+	if method == nil || effects[name] == 0 {
+		return nil, errors.Newf(errors.NotFound, "the admin API has no method %q", name)
+	}
+	request, err := message(method.Input())
+	if err != nil {
+		return nil, err
+	}
+	reply, err := message(method.Output())
+	if err != nil {
+		return nil, err
+	}
+	if err := protojson.Unmarshal(body, request); err != nil {
+		return nil, errors.Wrap(errors.Invalid, err, "%s", name)
+	}
+	if err := c.deps.API.Invoke(ctx, "/"+string(service.FullName())+"/"+name, request, reply); err != nil {
+		return nil, err
+	}
+	content, err := inJSON.Marshal(reply)
+	return content, errors.Wrap(errors.Internal, err, "the answer of %s", name)
+}
 
-// invoke calls the method of that name with a request in JSON. done is told of every request that was understood, and how it ended.
-func (c *Console) invoke(ctx context.Context, method string, body []byte, done func(request proto.Message, result error)) (proto.Message, error) {
-	if effects[method] == 0 {
-		return nil, errors.Newf(errors.NotFound, "the admin API has no method %q", method)
+// message makes an empty message of a type.
+func message(d protoreflect.MessageDescriptor) (proto.Message, error) {
+	kind, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
+	if err != nil {
+		return nil, errors.Wrap(errors.Internal, err, "the admin API")
 	}
-	for _, m := range adminv1.AdminService_ServiceDesc.Methods {
-		if m.MethodName != method {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(c.deps.Admin.AsOperator(ctx), callTimeout)
-		defer cancel()
-		var request proto.Message
-		reply, err := m.Handler(c.deps.API, ctx, func(into any) error {
-			message := into.(proto.Message)
-			if err := protojson.Unmarshal(body, message); err != nil {
-				return errors.Wrap(errors.Invalid, err, "%s", method)
-			}
-			request = message
-			return nil
-		}, nil)
-		if request != nil {
-			done(request, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return reply.(proto.Message), nil
-	}
-	return nil, errors.Newf(errors.NotFound, "the admin API has no method %q", method)
+	return kind.New().Interface(), nil
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -63,19 +65,21 @@ type Operator struct {
 type Admin interface {
 	// Knows reports whether that is the operator's token.
 	Knows(token string) bool
-	// AsOperator is ctx as in a call with the operator's token.
-	AsOperator(ctx context.Context) context.Context
 }
 
 // Deps are what the console works with.
 type Deps struct {
-	API   adminv1.AdminServiceServer
+	// API answers the admin API, and notes by itself what changes something. As makes the context of a call in the name of somebody,
+	// who asks from an address.
+	API   grpc.ClientConnInterface
+	As    func(ctx context.Context, name, from string) context.Context
 	Admin Admin
 	// SignIn finds out who a person is and whether they are an operator; nil: there is only the token. Kinds: Unauthenticated,
 	// PermissionDenied, Unavailable.
 	SignIn func(ctx context.Context, user, password string) (Operator, error)
 	// S3 is where objects are browsed if the setting does not say; nil: nowhere.
-	S3     func(ctx context.Context) (*url.URL, error)
+	S3 func(ctx context.Context) (*url.URL, error)
+	// Audit keeps what operators do beside the admin API: to objects, and to sign in and out.
 	Audit  Audit
 	Clock  clock.Clock
 	Random clock.Random
@@ -86,6 +90,7 @@ type Deps struct {
 type Console struct {
 	config   Config
 	deps     Deps
+	api      adminv1.AdminServiceClient
 	sessions *sessions
 	attempts *attempts
 	feed     *feed
@@ -97,7 +102,7 @@ type Console struct {
 
 // New makes a console. Kinds: Invalid.
 func New(c Config, d Deps) (*Console, error) {
-	if d.API == nil || d.Admin == nil || d.Audit == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+	if d.API == nil || d.As == nil || d.Admin == nil || d.Audit == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
 		return nil, errors.Newf(errors.Invalid, "the console needs the admin API, the administration server, an audit log, a clock, a source of randomness and a logger")
 	}
 	if err := c.Validate(); err != nil {
@@ -105,7 +110,7 @@ func New(c Config, d Deps) (*Console, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout, transport.DisableCompression, transport.Proxy = s3Patience, true, nil
-	console := &Console{config: c, deps: d, sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
+	console := &Console{config: c, deps: d, api: adminv1.NewAdminServiceClient(d.API), sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
 		mux: http.NewServeMux(), stopped: make(chan struct{}),
 		s3: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	console.feed = newFeed(console.look, d.Clock)
@@ -148,6 +153,11 @@ func (c *Console) Register(handle func(pattern string, h http.Handler)) {
 	handle("GET /{$}", http.RedirectHandler(Path, http.StatusSeeOther))
 }
 
+// inItsName is the context of what is asked for by who has that session.
+func (c *Console) inItsName(r *http.Request, s *session) context.Context {
+	return c.deps.As(r.Context(), s.operator.Name, remote(r))
+}
+
 // Run looks after those who follow the status, until ctx ends.
 func (c *Console) Run(ctx context.Context) error {
 	defer c.s3.CloseIdleConnections()
@@ -170,4 +180,6 @@ func protect(h http.Header) {
 const (
 	callTimeout = time.Minute
 	s3Patience  = time.Minute
+	// ownName is in whose name the console asks by itself, which changes nothing.
+	ownName = "console"
 )

@@ -17,8 +17,9 @@
 //   - Nothing but the pages is answered without a session. A session is known by 256 random bits in a cookie that scripts cannot
 //     read; only their hash is kept, in memory, bounded in number and time.
 //   - What is not a GET comes from the same origin, and from somebody who has read the token of the session: a page of another site can do neither.
-//   - Every method of the admin API is classified in methods.go; what changes something, or reveals a secret, goes to the audit log
-//     with who, from where, what and how it ended, and never with a secret.
+//   - Every method of the admin API is classified in methods.go. What changes something, or lays a secret open, is in the audit log
+//     with who, from where, what and how it ended, and never with a secret: calls of the admin API are noted there by the rebalancer, what is done to
+//     objects, and signing in and out, by the console.
 //   - No script, style, image or connection of another origin (Content-Security-Policy); what comes out of a bucket is
 //     handed over as a download, never shown as a page of this origin.
 //   - The status is looked up at most once a second however many follow it, and not at all while nobody does.

@@ -22,7 +22,7 @@ const (
 
 // look asks how the cluster is, and returns that as JSON.
 func (c *Console) look(ctx context.Context) []byte {
-	ctx, cancel := context.WithTimeout(c.deps.Admin.AsOperator(ctx), lookTimeout)
+	ctx, cancel := context.WithTimeout(c.deps.As(ctx, ownName, ""), lookTimeout)
 	defer cancel()
 	c.sessions.check()
 	var seen struct {
@@ -33,7 +33,7 @@ func (c *Console) look(ctx context.Context) []byte {
 		Partitions uint64   `json:"partitions,omitempty"`
 		Verdict    Verdict  `json:"verdict"`
 	}
-	status, err := c.deps.API.GetStatus(ctx, &adminv1.GetStatusRequest{})
+	status, err := c.api.GetStatus(ctx, &adminv1.GetStatusRequest{})
 	if err == nil {
 		seen.Status, err = inJSON.Marshal(status)
 	}
@@ -44,7 +44,7 @@ func (c *Console) look(ctx context.Context) []byte {
 		seen.Verdict = Judge(status, c.seen)
 		seen.Copies, seen.Partitions = c.seen.GetByCopies(), c.seen.GetRevision()
 		// Where it is not known how much there is to do, nothing is shown of it.
-		if traffic, err := c.deps.API.GetTraffic(ctx, &adminv1.GetTrafficRequest{}); err == nil {
+		if traffic, err := c.api.GetTraffic(ctx, &adminv1.GetTrafficRequest{}); err == nil {
 			seen.Traffic, err = inJSON.Marshal(traffic)
 			if err != nil {
 				seen.Traffic = nil
@@ -60,7 +60,7 @@ func (c *Console) look(ctx context.Context) []byte {
 
 // partitions brings c.seen up to date. It is only called by the feed's loop.
 func (c *Console) partitions(ctx context.Context) {
-	p, err := c.deps.API.GetPartitions(ctx, &adminv1.GetPartitionsRequest{Revision: c.seen.GetRevision()})
+	p, err := c.api.GetPartitions(ctx, &adminv1.GetPartitionsRequest{Revision: c.seen.GetRevision()})
 	switch {
 	case err != nil:
 		c.deps.Logger.DebugContext(ctx, "the partitions are not known", "error", err)

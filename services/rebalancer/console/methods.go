@@ -1,39 +1,31 @@
 package console
 
-import (
-	"google.golang.org/protobuf/proto"
-
-	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
-)
-
 // effect is what a method of the admin API does.
 type effect int
 
 const (
+	// reads: pages may call it by themselves, which is no use of the session by its operator.
 	reads effect = iota + 1
+	// changes, or lays a secret open.
 	changes
-	// reveals may answer with a secret.
-	reveals
 )
 
 // effects has every method of the admin API: one that is not here cannot be called, and a test fails.
 var effects = map[string]effect{
-	"GetStatus":   reads,
-	"GetLayout":   reads,
-	"PlanLayout":  reads,
-	"ListDamaged": reads,
-	"ListKeys":    reads,
-	"ListBuckets": reads,
-	"GetBucket":   reads,
-
+	"GetStatus":          reads,
+	"GetLayout":          reads,
+	"PlanLayout":         reads,
+	"ListDamaged":        reads,
+	"ListKeys":           reads,
+	"ListBuckets":        reads,
+	"GetBucket":          reads,
 	"GetPartitions":      reads,
 	"GetTraffic":         reads,
 	"ListEvents":         reads,
 	"ExplainAccess":      reads,
 	"BucketUsageHistory": reads,
 
-	"GetKey": reveals,
-
+	"GetKey":         changes,
 	"CreateKey":      changes,
 	"ImportKey":      changes,
 	"DeleteKey":      changes,
@@ -49,15 +41,4 @@ var effects = map[string]effect{
 	"StageLayout":    changes,
 	"DeclareLost":    changes,
 	"CommandNodes":   changes,
-}
-
-// audited tells whether the audit log has a call with that request.
-func audited(method string, request proto.Message) bool {
-	if effects[method] == reads {
-		return false
-	}
-	if get, ok := request.(*adminv1.GetKeyRequest); ok {
-		return get.GetShowSecret()
-	}
-	return true
 }

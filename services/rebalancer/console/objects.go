@@ -66,7 +66,7 @@ func (c *Console) action(r *http.Request, s *session, name string, what s3Reques
 }
 
 // listObjects lists what is below a prefix, with all versions if asked for.
-func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, _ *session) {
+func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, s *session) {
 	q, ask := about(r)
 	ask.object, ask.query = "", url.Values{"delimiter": {"/"}, "max-keys": {strconv.Itoa(pageLimit)}}
 	set := func(name, value string) {
@@ -83,7 +83,7 @@ func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, _ *session
 		ask.query.Set("list-type", "2")
 		set("continuation-token", q.Get("after"))
 	}
-	reply, err := c.ask(r.Context(), ask)
+	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
 	if err != nil {
 		fail(w, err)
 		return
@@ -129,7 +129,7 @@ func (c *Console) download(w http.ResponseWriter, r *http.Request, s *session) {
 	if ranged := r.Header.Get("Range"); ranged != "" {
 		ask.header.Set("Range", ranged)
 	}
-	reply, err := c.ask(r.Context(), ask)
+	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
 	c.action(r, s, "GetObject", ask, err)
 	if err != nil {
 		fail(w, err)
@@ -182,7 +182,7 @@ func (c *Console) remove(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 func (c *Console) change(w http.ResponseWriter, r *http.Request, s *session, name string, ask s3Request) {
-	reply, err := c.ask(r.Context(), ask)
+	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
 	c.action(r, s, name, ask, err)
 	if err != nil {
 		fail(w, err)
@@ -201,7 +201,7 @@ func (c *Console) link(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Newf(errors.Invalid, "say which object, and for how many seconds, from 1 to %d", int(maxLink/time.Second)))
 		return
 	}
-	url, err := c.presign(r.Context(), ask, time.Duration(expires)*time.Second)
+	url, err := c.presign(c.deps.As(r.Context(), ownName, remote(r)), ask, time.Duration(expires)*time.Second)
 	c.action(r, s, "PresignGetObject", ask, err)
 	if err != nil {
 		fail(w, err)

@@ -50,7 +50,7 @@ func (c *Console) credentials(ctx context.Context, key string) (aws.Credentials,
 	if key == "" {
 		return aws.Credentials{}, errors.Newf(errors.Invalid, "choose an access key: objects are read and written with its rights")
 	}
-	found, err := c.deps.API.GetKey(c.deps.Admin.AsOperator(ctx), &adminv1.GetKeyRequest{Key: key, ShowSecret: true})
+	found, err := c.api.GetKey(ctx, &adminv1.GetKeyRequest{Key: key, ShowSecret: true})
 	if err != nil {
 		return aws.Credentials{}, err
 	}

@@ -17,14 +17,14 @@ const (
 	unaskedHeader = "X-Garage-Console-Unasked"
 	maxForm       = 16 << 10
 	// tokenUser is what the audit log calls who has signed in by the operator's token.
-	tokenUser = "operator's token"
+	tokenUser = "operator token"
 )
 
 // signedIn answers only who has a session and, to change something, its token.
 func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		used := r.URL.Path != Path+"events" && r.Header.Get(unaskedHeader) == ""
+		used := r.URL.Path != Path+"events" && (r.Header.Get(unaskedHeader) == "" || effects[r.PathValue("method")] == changes)
 		s := c.sessions.find(sessionID(r), used)
 		switch {
 		case s == nil:

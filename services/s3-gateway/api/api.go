@@ -72,6 +72,9 @@ func New(cfg Config, d Deps) (*API, error) {
 	return a, nil
 }
 
+// Counters count the requests of all operations.
+func (a *API) Counters() *Counters { return &a.metrics.total }
+
 // Handler serves the API over HTTP.
 func (a *API) Handler() http.Handler {
 	mux := chi.NewRouter()

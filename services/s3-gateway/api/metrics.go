@@ -3,6 +3,7 @@ package api
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,26 @@ type metrics struct {
 	received *prometheus.CounterVec
 
 	byOp sync.Map // name of the operation → *opMetrics
+
+	total Counters
+}
+
+// Counters count all requests since the start, for who is told no more than that.
+type Counters struct {
+	Requests, Errors, Refused atomic.Int64 // answered; of these with status 5xx, and 4xx
+	BytesReceived, BytesSent  atomic.Int64 // of bodies
+}
+
+func (c *Counters) count(r *Request) {
+	c.Requests.Add(1)
+	switch r.w.status / 100 {
+	case 5:
+		c.Errors.Add(1)
+	case 4:
+		c.Refused.Add(1)
+	}
+	c.BytesSent.Add(r.w.sent)
+	c.BytesReceived.Add(max(0, r.ContentLength))
 }
 
 // opMetrics are the series of one operation, looked up once.
@@ -45,6 +66,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) count(r *Request, took time.Duration) {
+	m.total.count(r)
 	v, ok := m.byOp.Load(r.op)
 	if !ok {
 		name := r.op.name

@@ -2002,11 +2002,14 @@ type Node struct {
 	Walked uint64 `protobuf:"varint,30,opt,name=walked,proto3" json:"walked,omitempty"`
 	// foreign is the chunks in partitions that it does not own, wanted those of which it
 	// lacks a good copy, and trashed the bytes in its trash.
-	Foreign       int64       `protobuf:"varint,31,opt,name=foreign,proto3" json:"foreign,omitempty"`
-	Wanted        int64       `protobuf:"varint,32,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	Trashed       int64       `protobuf:"varint,33,opt,name=trashed,proto3" json:"trashed,omitempty"`
-	Tasks         []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	Disks         []*Disk     `protobuf:"bytes,35,rep,name=disks,proto3" json:"disks,omitempty"`
+	Foreign int64       `protobuf:"varint,31,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted  int64       `protobuf:"varint,32,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed int64       `protobuf:"varint,33,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks   []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Disks   []*Disk     `protobuf:"bytes,35,rep,name=disks,proto3" json:"disks,omitempty"`
+	// damaged is how many copies turned out bad or missing since the node's start, mended how many such were replaced by a good one.
+	Damaged       int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended        int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2284,6 +2287,20 @@ func (x *Node) GetDisks() []*Disk {
 		return x.Disks
 	}
 	return nil
+}
+
+func (x *Node) GetDamaged() int64 {
+	if x != nil {
+		return x.Damaged
+	}
+	return 0
+}
+
+func (x *Node) GetMended() int64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
 }
 
 // Disk is one disk of a node.
@@ -6276,7 +6293,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
 	"\x06active\x18\b \x01(\bR\x06active\x12\x17\n" +
-	"\anode_id\x18\t \x01(\tR\x06nodeId\"\xe9\a\n" +
+	"\anode_id\x18\t \x01(\tR\x06nodeId\"\x9b\b\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -6318,7 +6335,9 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06wanted\x18  \x01(\x03R\x06wanted\x12\x18\n" +
 	"\atrashed\x18! \x01(\x03R\atrashed\x12/\n" +
 	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\x12+\n" +
-	"\x05disks\x18# \x03(\v2\x15.garage.admin.v1.DiskR\x05disks\"b\n" +
+	"\x05disks\x18# \x03(\v2\x15.garage.admin.v1.DiskR\x05disks\x12\x18\n" +
+	"\adamaged\x18$ \x01(\x03R\adamaged\x12\x16\n" +
+	"\x06mended\x18% \x01(\x03R\x06mended\"b\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x12\n" +

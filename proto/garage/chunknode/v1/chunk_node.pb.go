@@ -1055,28 +1055,31 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Incarnation   []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	ClusterId     []byte                 `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	Chunks        int64                  `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Bytes         int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	StoredBytes   int64                  `protobuf:"varint,7,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
-	Uncollected   int64                  `protobuf:"varint,8,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
-	Owed          int64                  `protobuf:"varint,9,opt,name=owed,proto3" json:"owed,omitempty"`
-	Quarantined   int64                  `protobuf:"varint,10,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Capacity      int64                  `protobuf:"varint,11,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	Free          int64                  `protobuf:"varint,12,opt,name=free,proto3" json:"free,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Problem       string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
-	Disks         []*DiskStatus          `protobuf:"bytes,15,rep,name=disks,proto3" json:"disks,omitempty"`
-	Layout        uint64                 `protobuf:"varint,16,opt,name=layout,proto3" json:"layout,omitempty"`
-	Walked        uint64                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`
-	Foreign       int64                  `protobuf:"varint,18,opt,name=foreign,proto3" json:"foreign,omitempty"`
-	Wanted        int64                  `protobuf:"varint,19,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	Trashed       int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
-	Tasks         []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Incarnation []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	ClusterId   []byte                 `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Version     string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Chunks      int64                  `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Bytes       int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	StoredBytes int64                  `protobuf:"varint,7,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	Uncollected int64                  `protobuf:"varint,8,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
+	Owed        int64                  `protobuf:"varint,9,opt,name=owed,proto3" json:"owed,omitempty"`
+	Quarantined int64                  `protobuf:"varint,10,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Capacity    int64                  `protobuf:"varint,11,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Free        int64                  `protobuf:"varint,12,opt,name=free,proto3" json:"free,omitempty"`
+	ReadOnly    bool                   `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Problem     string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
+	Disks       []*DiskStatus          `protobuf:"bytes,15,rep,name=disks,proto3" json:"disks,omitempty"`
+	Layout      uint64                 `protobuf:"varint,16,opt,name=layout,proto3" json:"layout,omitempty"`
+	Walked      uint64                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`
+	Foreign     int64                  `protobuf:"varint,18,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted      int64                  `protobuf:"varint,19,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed     int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks       []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// damaged is how many copies turned out bad or missing since the program was started, mended how many such were replaced by a good one.
+	Damaged       int64 `protobuf:"varint,22,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended        int64 `protobuf:"varint,23,opt,name=mended,proto3" json:"mended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1256,6 +1259,20 @@ func (x *StatusResponse) GetTasks() []*TaskStatus {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetDamaged() int64 {
+	if x != nil {
+		return x.Damaged
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetMended() int64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
 }
 
 type DiskStatus struct {
@@ -2526,7 +2543,7 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2!.garage.chunknode.v1.RepairHeaderR\x06header\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\x10\n" +
 	"\x0eRepairResponse\"\x0f\n" +
-	"\rStatusRequest\"\xf5\x04\n" +
+	"\rStatusRequest\"\xa7\x05\n" +
 	"\x0eStatusResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x1d\n" +
@@ -2550,7 +2567,9 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\aforeign\x18\x12 \x01(\x03R\aforeign\x12\x16\n" +
 	"\x06wanted\x18\x13 \x01(\x03R\x06wanted\x12\x18\n" +
 	"\atrashed\x18\x14 \x01(\x03R\atrashed\x125\n" +
-	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\"h\n" +
+	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\x12\x18\n" +
+	"\adamaged\x18\x16 \x01(\x03R\adamaged\x12\x16\n" +
+	"\x06mended\x18\x17 \x01(\x03R\x06mended\"h\n" +
 	"\n" +
 	"DiskStatus\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +

@@ -67,7 +67,7 @@ export default function layout(app) {
       { title: 'Change', unseen: true, optional: true, cell: n => l && h('div', { class: 'row' },
         !wish(n.id) && n.alive && button(app, 'Add', () => then(`${nodeName(n)} is staged. Look at the plan below.`, call('AssignNode', { node: n.id, zone: n.zone })), { kind: 'small', label: `Add ${nodeName(n)}` }),
         wish(n.id) && button(app, 'Remove', () => then(`The removal of ${nodeName(n)} is staged. Look at the plan below.`, call('RemoveNode', { node: n.id })), { kind: 'small', label: `Remove ${nodeName(n)}` }),
-        stateOf(n)[1] === 'missing' && button(app, 'Declare lost', () => lost(n), { kind: 'small danger', label: `Declare ${nodeName(n)} lost` })) },
+        stateOf(n)[1] === 'missing' && button(app, 'Declare lost', () => lost(n), { kind: 'small danger', label: `Declare lost: ${nodeName(n)}` })) },
     ], nodes, { key: n => n.id, empty: 'No node is known yet. Start a chunk-node: it shows up here by itself.' }));
   }
 
