@@ -71,7 +71,7 @@ gen: ## make the Go code of proto/ again
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; }
-	@! grep -nE '^\s*go ' pkg/quorum/*.go pkg/layout/*.go services/chunk-node/state/*.go services/metadata/sweep/*.go services/rebalancer/leave/*.go services/rebalancer/plan/*.go services/rebalancer/transition/*.go --exclude='*_test.go' || { echo "decisions start no goroutine"; exit 1; }
+	@! grep -nE '^\s*go ' pkg/quorum/*.go pkg/layout/*.go services/chunk-node/state/*.go services/metadata/sweep/*.go services/rebalancer/leave/*.go services/rebalancer/plan/*.go services/rebalancer/transition/*.go services/rebalancer/partitions/*.go services/rebalancer/events/changes.go services/rebalancer/events/merge.go pkg/access/*.go --exclude='*_test.go' || { echo "decisions start no goroutine"; exit 1; }
 	cd proto && GOWORK=off go run $(BUF) lint
 	cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=$(PROTO_BASE),subdir=proto"
 	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(GOLANGCI_LINT) run --config ../tools/lint/golangci.yml ./...) || exit 1; done

@@ -72,7 +72,7 @@ func runCluster(t *testing.T, script string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": c.start, "terminate": c.signal(syscall.SIGTERM), "crash": c.signal(syscall.SIGKILL), "ended": c.ended, "until": until, "within": within,
-			"running": c.isRunning, "logged": c.logged, "together": together,
+			"running": c.isRunning, "logged": c.logged, "together": together, "call": c.call, "count": c.count,
 		},
 	})
 }
