@@ -135,7 +135,7 @@ export default function layout(app) {
   // shares draws what each has before and after; what it says is in words beside it.
   function shares(title, list, label) {
     const most = Math.max(1, ...list.map(s => Math.max(s.partitionsBefore, s.partitionsAfter)));
-    return [h('h3', null, title), h('div', { class: 'plan' }, list.map(s => {
+    return [h('h3', null, title), h('p', { class: 'soft' }, 'Partitions: the upper bar is now, the lower one then.'), h('div', { class: 'plan' }, list.map(s => {
       const before = 100 * s.partitionsBefore / most, after = 100 * s.partitionsAfter / most;
       return h('div', { class: 'share', key: s.name },
         h('span', null, label(s), s.zone && s.zone !== s.name ? h('small', null, s.zone) : null),

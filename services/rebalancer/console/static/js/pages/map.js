@@ -21,6 +21,8 @@ export default function map(app) {
     async load(byItself) {
       const answer = await call('GetPartitions', { revision: map?.revision || '0' }, byItself);
       if (!map || answer.partitions.length || answer.revision !== map.revision) map = answer;
+      // The worst one is what somebody wants to see first.
+      if (at < 0 && map.partitions.length) at = Math.max(0, order.map(s => map.partitions.findIndex(p => p.state === s)).find(i => i >= 0) ?? 0);
       page.redraw();
     },
     changed() {
