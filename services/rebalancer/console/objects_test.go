@@ -81,6 +81,8 @@ func TestChangesOfObjectsAreHandedOnAndNoted(t *testing.T) {
 	e := s.audit.last(t)
 	require.Equal(t, "PutObject", e.Action)
 	require.JSONEq(t, `{"key":"GK1","bucket":"photos","object":"a/b","version":""}`, e.Request)
+	require.Equal(t, 200, s.code("PUT", "object?key=GK1&bucket=photos&object=empty", "", nil))
+	require.Zero(t, fake.last.ContentLength, "also of nothing it is known how long it is: %v", fake.last.TransferEncoding)
 	fake.last = nil
 	require.Equal(t, 403, s.code("DELETE", "object?key=GK1&bucket=photos&object=a", "", func(r *http.Request) { r.Header.Del(tokenHeader) }))
 	require.Nil(t, fake.last)

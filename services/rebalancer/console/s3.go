@@ -70,7 +70,11 @@ func (r s3Request) prepare(ctx context.Context, server *url.URL) (*http.Request,
 	u.RawPath = escape(u.Path)
 	// S3 wants each space as %20, and so does the signature.
 	u.RawQuery = strings.ReplaceAll(r.query.Encode(), "+", "%20")
-	request, err := http.NewRequestWithContext(ctx, r.method, u.String(), r.body)
+	body := r.body
+	if r.length == 0 {
+		body = http.NoBody // so that it is known that nothing comes
+	}
+	request, err := http.NewRequestWithContext(ctx, r.method, u.String(), body)
 	if err != nil {
 		return nil, errors.Wrap(errors.Invalid, err, "the request to S3")
 	}

@@ -147,7 +147,7 @@ export default function map(app) {
       const [level] = stateIn(p);
       c.globalAlpha = mine >= 0 && !p.owners.includes(mine) && !p.former.includes(mine) ? 0.15 : 1;
       c.fillStyle = c.strokeStyle = colours[level];
-      c.lineWidth = Math.max(1, cell * 0.16);
+      c.lineWidth = Math.max(1, cell * (level === 'danger' ? 0.26 : 0.16));
       if (level === 'attention') {
         c.fillRect(x, y + w / 2, w, w / 2);
         c.strokeRect(x + c.lineWidth / 2, y + c.lineWidth / 2, w - c.lineWidth, w - c.lineWidth);
