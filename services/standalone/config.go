@@ -8,6 +8,7 @@ import (
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 )
 
@@ -19,6 +20,7 @@ type Config struct {
 	Chunk            chunknode.Config  `conf:"chunk"`
 	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Console          console.Config    `conf:"console"`
 	Identity         sources.Config    `conf:"identity"`
 }
 
@@ -31,6 +33,7 @@ func DefaultConfig() *Config {
 		Chunk:      chunknode.DefaultConfig(),
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
+		Console:    console.DefaultConfig(),
 		Identity:   sources.DefaultConfig(),
 	}
 	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 
 	"github.com/google/uuid"
 
@@ -21,6 +23,7 @@ import (
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/metadata/server"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 	"deuxfleurs.fr/garage/services/standalone/credentials"
 	"deuxfleurs.fr/garage/services/standalone/move"
@@ -85,10 +88,14 @@ func (c *Config) Build(ctx context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	if err := c.addRebalancer(p, metadataService, store, identities, node.Node(), active, gateway); err != nil {
+	api, err := c.addRebalancer(p, metadataService, store, identities, node.Node(), active, gateway)
+	if err != nil {
 		return err
 	}
 	p.Add("s3-gateway", gateway)
+	if err := c.addConsole(p, api, gateway.Addr()); err != nil {
+		return err
+	}
 	p.OnReady = func(ctx context.Context) error {
 		if m := gate.Moved(); m != nil {
 			what := "where requests are forwarded"
@@ -116,7 +123,7 @@ func alone(id chunk.NodeID) (*layout.Active, error) {
 	return layout.NewActive(layout.Placement{Layout: l, Assignment: a})
 }
 
-func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, identities sources.Sources, node rebalancer.Node, active *layout.Active, gateway *s3gateway.Service) error {
+func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store meta.Store, identities sources.Sources, node rebalancer.Node, active *layout.Active, gateway *s3gateway.Service) (*rebalancer.Service, error) {
 	info := p.Folder.Info()
 	process := uuid.New()
 	count := func(context.Context) (*clusterv1.GetCountersResponse, error) {
@@ -135,17 +142,31 @@ func (c *Config) addRebalancer(p *program.Program, md *metadata.Service, store m
 	}
 	service, err := rebalancer.New(c.Rebalancer, deps)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
+	return service, nil
+}
+
+// addConsole serves the operator's pages; objects are browsed through the S3 server of this process.
+func (c *Config) addConsole(p *program.Program, api *rebalancer.Service, s3 net.Addr) error {
+	c.Console.S3Region = c.S3.Region
+	pages, err := api.Console(c.Console, p.Admin, func(context.Context) (*url.URL, error) {
+		return url.Parse(credentials.EndpointURL(s3.String(), c.S3.TLS.Enabled()))
+	})
+	if err != nil {
+		return err
+	}
+	pages.Register(p.Admin.HandleOpen)
+	p.Add("console", pages)
 	return nil
 }
 
 // welcome makes the first key and tells a person what to do with it.
 func (c *Config) welcome(ctx context.Context, p *program.Program, store meta.Store, address string) error {
-	url := credentials.EndpointURL(address, c.S3.TLS.Enabled())
-	made, err := credentials.Ensure(ctx, p.Folder.Path(), credentials.Endpoint{URL: url, Region: c.S3.Region}, credentials.Deps{
+	s3 := credentials.EndpointURL(address, c.S3.TLS.Enabled())
+	made, err := credentials.Ensure(ctx, p.Folder.Path(), credentials.Endpoint{URL: s3, Region: c.S3.Region}, credentials.Deps{
 		HasKeys: func(ctx context.Context) (bool, error) {
 			page, err := store.ListKeys(ctx, "", 1)
 			return len(page.Keys) > 0, err
@@ -156,6 +177,7 @@ func (c *Config) welcome(ctx context.Context, p *program.Program, store meta.Sto
 	if err != nil {
 		return fmt.Errorf("the first access key: %w", err)
 	}
-	_, err = io.WriteString(p.Out, credentials.Welcome(p.Folder.Path(), url, p.Admin.Addr().String(), made))
+	pages := credentials.EndpointURL(p.Admin.Addr().String(), c.Admin.TLS.Enabled()) + console.Path
+	_, err = io.WriteString(p.Out, credentials.Welcome(p.Folder.Path(), s3, p.Admin.Addr().String(), pages, made))
 	return err
 }

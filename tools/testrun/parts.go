@@ -123,6 +123,12 @@ func parts() []part {
 		{"metrics", "metrics, dashboard, traces and access log of real processes, on both deployments", 12 * time.Minute, false, []step{
 			suite("metrics", "standalone", 5*time.Minute), suite("metrics", "nodes", 5*time.Minute),
 		}},
+		{"console-standalone", "the operator's console in a browser: sign-in, objects, keyboard, narrow screens, axe", 12 * time.Minute, false, []step{
+			suite("console", "standalone", 11*time.Minute),
+		}},
+		{"console-nodes", "the operator's console on separate processes: nodes that stop, damage, work", 15 * time.Minute, false, []step{
+			suite("console", "nodes", 14*time.Minute),
+		}},
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
@@ -146,6 +152,9 @@ func parts() []part {
 		}},
 		{"consul-cluster", "separate processes that find each other through a Consul that fails; a standalone that moves onto Cassandra", 14 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-p", "1", "-timeout", "11m", "./systemtest/consul/...", "./systemtest/migrate"), "consul", "cassandra"),
+		}},
+		{"console-cluster", "the operator's console with a real Consul: layouts staged and applied, a node that stops", 10 * time.Minute, false, []step{
+			onStack(stackTest("tools", "-timeout", "9m", "-run", "Layout", "./systemtest/console"), "consul"),
 		}},
 		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "9m", "./stack", "./stack/parts", "./stack/process"),

@@ -17,6 +17,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 )
 
 // It asks nodes how they are and receives no chunk.
@@ -30,12 +31,13 @@ type settings struct {
 	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
 	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address; without Consul"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Console          console.Config    `conf:"console"`
 	Identity         sources.Config    `conf:"identity"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"), Join: program.DefaultJoin(),
-		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig(), Identity: sources.DefaultConfig()}
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig(), Console: console.DefaultConfig(), Identity: sources.DefaultConfig()}
 	s.Settings.Join = &s.Join
 	program.Main(program.Command("rebalancer", "Manage keys, buckets and the layout, and tell how the cluster is", s, &s.Settings, s.build))
 }
@@ -129,5 +131,11 @@ func (s *settings) add(p *program.Program, deps rebalancer.Deps) (*rebalancer.Se
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
+	pages, err := service.Console(s.Console, p.Admin, nil)
+	if err != nil {
+		return nil, err
+	}
+	pages.Register(p.Admin.HandleOpen)
+	p.Add("console", pages)
 	return service, nil
 }

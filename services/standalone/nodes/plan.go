@@ -65,7 +65,8 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 	}
 	add("metadata", "metadata", metadata, next(), "--layout", folder.Path(layoutFile), "--listen", metadata)
 	gatewayAdmin := next()
-	add("rebalancer", "rebalancer", "", admin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--peers", "s3-gateway="+gatewayAdmin)
+	add("rebalancer", "rebalancer", "", admin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--peers", "s3-gateway="+gatewayAdmin,
+		"--console-s3-endpoint", "http://"+s3, "--console-s3-region", region)
 	add("s3-gateway", "s3-gateway", s3, gatewayAdmin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--s3", s3, "--s3-region", region)
 	return all, writeLayout(folder.Path(layoutFile), members)
 }
