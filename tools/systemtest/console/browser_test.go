@@ -19,7 +19,8 @@ import (
 	"deuxfleurs.fr/garage/tools/repo"
 )
 
-const patience = time.Minute
+// patience is how long one step may take: machines that run tests are busy.
+const patience = 3 * time.Minute
 
 // browser is a Chromium that knows nothing of anybody, with one tab.
 type browser struct {
@@ -45,7 +46,7 @@ func artefacts(t *testing.T) string {
 func open(t *testing.T, admin string, width int64) *browser {
 	t.Helper()
 	const chromium = "/usr/bin/chromium"
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
 	require.NoError(t, install.Installer{Progress: os.Stderr}.Debian(ctx, install.Package{Name: "chromium", File: chromium},
 		install.Package{Name: "fonts-dejavu-core", File: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"}))
