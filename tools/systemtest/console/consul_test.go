@@ -133,7 +133,7 @@ func TestALayoutIsStagedAppliedAndLosesANode(t *testing.T) {
 	b.until("nothing is staged any more", "!document.querySelector('#plan')")
 	b.shot("layout-applied")
 	b.visit("overview")
-	b.shows("all of it has 2 good copies", "2 of 2")
+	b.shows("has 2 good copies", "2 of 2")
 
 	// Another change is drawn and dropped.
 	b.visit("layout")
@@ -151,7 +151,7 @@ func TestALayoutIsStagedAppliedAndLosesANode(t *testing.T) {
 	t.Logf("it showed after %v", time.Since(stopped))
 	b.shot("cluster-node-missing")
 	nodes[1].start()
-	b.within(3*time.Minute, "it is back", "document.body.innerText.includes('2 of 2') && document.body.innerText.includes('all of it has 2 good copies')")
+	b.within(3*time.Minute, "it is back", "document.body.innerText.includes('2 of 2') && document.body.innerText.includes('has 2 good copies')")
 	b.visit("events")
 	b.shows("ApplyLayout", "operator token")
 	b.shot("cluster-events")
