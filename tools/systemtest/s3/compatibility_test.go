@@ -207,8 +207,8 @@ func refusal(t *testing.T, name, bucket string) string {
 		var missing smithy.InvalidParamsError
 		if errors.As(err, &missing) {
 			for _, e := range missing.Errs() {
-				field, ok := e.(smithy.InvalidParamError)
-				require.True(t, ok, "%v", e)
+				var field smithy.InvalidParamError
+				require.ErrorAs(t, e, &field)
 				path := strings.Split(field.Field(), ".")
 				require.NoError(t, fillMember(input.Elem(), path[1:], bucket), field.Field())
 			}
