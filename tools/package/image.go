@@ -24,7 +24,7 @@ const imageUser = 65532
 
 // image writes the image for all platforms as a tarball of OCI's layout: the index of the layout names one image, by its version, which is
 // an index of one image for each platform.
-func (r release) image() error {
+func (r release) image() (err error) {
 	platforms := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range r.platforms {
 		img, err := r.platformImage(p)
@@ -40,7 +40,7 @@ func (r release) image() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if _, err := layout.Write(dir, index); err != nil {
 		return err
 	}
