@@ -91,6 +91,7 @@ type cluster struct {
 
 	calling  sync.Mutex
 	siblings map[uuid.UUID]*grpc.ClientConn // to other instances; made when they are needed
+	hungUp   bool                           // no more are made
 
 	history sync.Mutex
 	placed  map[chunk.NodeID]bool // nodes of the layouts up to read

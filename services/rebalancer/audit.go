@@ -94,6 +94,7 @@ func (s *Service) audit(ctx context.Context, trusted bool, request any, info *gr
 	if !ok || !changing(method, message) || c.sentTo != "" && !unreached(err) {
 		return answer, err
 	}
+	c.actor = Actor{Name: valid(c.actor.Name), From: valid(c.actor.From)}
 	e := &adminv1.Event{Kind: adminv1.EventKind_EVENT_KIND_AUDIT, Severity: adminv1.Severity_SEVERITY_INFO, Subject: c.actor.Name,
 		Audit: &adminv1.Audit{Actor: c.actor.Name, From: c.actor.From, Method: method, Arguments: arguments(message)}}
 	e.Text = c.actor.Name + ": " + method

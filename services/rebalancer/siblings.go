@@ -72,6 +72,9 @@ func (c *cluster) call(id uuid.UUID, dial func(service string, node uuid.UUID) (
 	if conn := c.siblings[id]; conn != nil {
 		return conn, nil
 	}
+	if c.hungUp {
+		return nil, errors.Newf(errors.Unavailable, "this rebalancer is stopping")
+	}
 	if len(c.siblings) >= maxSiblings {
 		c.close()
 	}
@@ -90,6 +93,7 @@ func (c *cluster) call(id uuid.UUID, dial func(service string, node uuid.UUID) (
 func (c *cluster) hangUp() {
 	c.calling.Lock()
 	defer c.calling.Unlock()
+	c.hungUp = true
 	c.close()
 }
 

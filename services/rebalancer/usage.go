@@ -17,18 +17,21 @@ import (
 
 const (
 	// sampleLook is how often it is looked whether a sample is due.
-	sampleLook = time.Minute
+	sampleLook = 10 * time.Second
 	// sampleTimeout bounds the making of one.
 	sampleTimeout = 5 * time.Minute
 )
 
 // sample notes each hour how much there is, while this instance is the active one, until ctx ends.
 func (s *Service) sample(ctx context.Context) {
+	said := false
 	for ctx.Err() == nil {
 		if s.decides() && s.usage.Due(s.deps.Clock.Now()) {
-			if err := s.sampleNow(ctx); err != nil && ctx.Err() == nil {
-				s.deps.Logger.Warn("how much buckets hold was not noted; it is tried again in a minute", "error", err)
+			err := s.sampleNow(ctx)
+			if err != nil && !said && ctx.Err() == nil {
+				s.deps.Logger.Warn("how much buckets hold was not noted; it is tried again until it is", "error", err)
 			}
+			said = err != nil
 		}
 		if clock.Sleep(ctx, s.deps.Clock, sampleLook) != nil {
 			return
