@@ -26,7 +26,7 @@ func documents(t *testing.T) map[string]string {
 	require.NoError(t, err)
 	require.Greater(t, len(pages), 7)
 	all := map[string]string{}
-	for _, path := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "nomad", "README.md")) {
+	for _, path := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "nomad", "README.md"), filepath.Join(root, "nomad", "metrics.md")) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		all[strings.TrimPrefix(path, root+string(filepath.Separator))] = string(text)
@@ -38,9 +38,13 @@ func documents(t *testing.T) map[string]string {
 // its arguments.
 func parse(line string, sentence bool) error {
 	root := newRoot(io.Discard, io.Discard)
+	root.InitDefaultCompletionCmd()
 	var words []string
 	for _, w := range strings.Fields(line) {
-		words = append(words, strings.Trim(w, `"'`))
+		if w = strings.Trim(w, `"'`); w == "N" { // stands for a number
+			w = "1"
+		}
+		words = append(words, w)
 	}
 	cmd, rest, err := root.Find(words[1:])
 	if err != nil {
@@ -94,9 +98,16 @@ func TestEveryCommandInTheDocumentsExists(t *testing.T) {
 // Settings of the services that run in one process, too.
 func TestEverySettingInTheDocumentsExists(t *testing.T) {
 	names := map[string]bool{}
-	newStandalone().Flags().VisitAll(func(f *pflag.Flag) { names[f.Name] = true })
+	newStandalone().Flags().VisitAll(func(f *pflag.Flag) {
+		for name := f.Name; name != ""; name = name[:max(0, strings.LastIndex(name, "-"))] { // a section, too
+			names[name] = true
+		}
+	})
 	found := 0
 	for page, text := range documents(t) {
+		if filepath.Base(page) == "metrics.md" { // names of spans look like settings
+			continue
+		}
 		for _, span := range codeSpan.FindAllStringSubmatch(text, -1) {
 			if name, _, _ := strings.Cut(span[1], ":"); setting.MatchString(name) && !strings.HasSuffix(name, ".org") && name != "admin.token" { // a host, and a file
 				found++

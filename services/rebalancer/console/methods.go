@@ -23,6 +23,7 @@ var effects = map[string]effect{
 	"GetTraffic":         reads,
 	"ListEvents":         reads,
 	"ExplainAccess":      reads,
+	"Diagnose":           reads,
 	"BucketUsageHistory": reads,
 
 	"GetKey":         changes,
