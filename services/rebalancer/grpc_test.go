@@ -55,6 +55,13 @@ func (p people) FindPerson(_ context.Context, name string) (identity.Identity, e
 	return identity.Identity{AccessKey: "ANN", Name: name, Principals: []string{identity.Person("ann"), identity.Group("family")}}, nil
 }
 
+func (p people) SignIn(_ context.Context, name, password, group string) (string, error) {
+	if name != "ann" || password != "secret of ann" || group != "operators" {
+		return "", errors.Newf(errors.Unauthenticated, "the name or the password is wrong")
+	}
+	return name, nil
+}
+
 // served is a service that runs, and a client of its real gRPC server.
 func served(t *testing.T, with func(*Deps)) (*Service, adminv1.AdminServiceClient) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	"deuxfleurs.fr/garage/services/rebalancer/console"
 )
@@ -17,10 +18,31 @@ func (s *Service) Console(c console.Config, admin console.Admin, s3 func(context
 	if s3 == nil {
 		s3 = s.gateway
 	}
+	signIn, err := s.signIn(c.Operators)
+	if err != nil {
+		return nil, err
+	}
 	return console.New(c, console.Deps{
-		API: s.Local(), As: func(ctx context.Context, name, from string) context.Context { return WithActor(ctx, Actor{name, from}) },
+		API: s.Local(), SignIn: signIn, As: func(ctx context.Context, name, from string) context.Context { return WithActor(ctx, Actor{name, from}) },
 		Admin: admin, S3: s3, Audit: noted{s}, Clock: s.deps.Clock, Random: s.deps.Random, Logger: s.deps.Logger,
 	})
+}
+
+// signIn lets the members of an LDAP group in; nil: nobody is.
+func (s *Service) signIn(group string) (func(ctx context.Context, user, password string) (console.Operator, error), error) {
+	if group == "" {
+		return nil, nil //nolint:nilnil // no function is the answer
+	}
+	if s.deps.Directory == nil {
+		return nil, errors.E(errors.Invalid, errors.Setting, "console.operators", "a group of LDAP needs identity.ldap.url")
+	}
+	return func(ctx context.Context, user, password string) (console.Operator, error) {
+		name, err := s.deps.Directory.SignIn(ctx, user, password, group)
+		if err != nil {
+			return console.Operator{}, err
+		}
+		return console.Operator{Name: identity.Person(name)}, nil
+	}, nil
 }
 
 // gateway is where a gateway that Consul takes for healthy serves S3. Kinds: Unavailable, PreconditionFailed (without Consul).

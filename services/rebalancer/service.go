@@ -98,6 +98,8 @@ type Directory interface {
 	Check(ctx context.Context) error
 	// FindPerson is the person with the name. Kinds: as identity.Source.Find.
 	FindPerson(ctx context.Context, name string) (identity.Identity, error)
+	// SignIn returns the name of a person who knows the password and belongs to the group. Kinds: Unauthenticated, PermissionDenied, Unavailable, Overloaded.
+	SignIn(ctx context.Context, name, password, group string) (string, error)
 }
 
 // Service answers the admin API.

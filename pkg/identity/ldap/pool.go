@@ -79,7 +79,7 @@ func (p *pool) do(ctx context.Context, use func(*ldap.Conn) error) error {
 		if !reused {
 			began := time.Now()
 			var err error
-			c, err = p.dial(ctx)
+			c, err = p.dial(ctx, p.bind)
 			if p.took(binding, began, err); err != nil {
 				return err
 			}
@@ -148,10 +148,10 @@ func (p *pool) take() *connection {
 }
 
 // dial opens a connection to the first server that takes one, secures it and binds.
-func (p *pool) dial(ctx context.Context) (*connection, error) {
+func (p *pool) dial(ctx context.Context, bind func(*connection) error) (*connection, error) {
 	var errs []error
 	for _, text := range p.config.URL {
-		c, err := p.dialOne(ctx, text)
+		c, err := p.dialOne(ctx, text, bind)
 		if err == nil {
 			return c, nil
 		}
@@ -163,7 +163,7 @@ func (p *pool) dial(ctx context.Context) (*connection, error) {
 	return nil, errors.Wrap(errors.Unavailable, errors.Join(errs...), "connecting to LDAP")
 }
 
-func (p *pool) dialOne(ctx context.Context, text string) (*connection, error) {
+func (p *pool) dialOne(ctx context.Context, text string, bind func(*connection) error) (*connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func (p *pool) dialOne(ctx context.Context, text string) (*connection, error) {
 				return errors.Annotate(err, "going over to TLS")
 			}
 		}
-		return p.bind(c)
+		return bind(c)
 	})
 	if err != nil {
 		_ = c.Close() // it never was of use

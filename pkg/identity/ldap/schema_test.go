@@ -183,3 +183,29 @@ func TestAPersonIsFoundByName(t *testing.T) {
 	_, err = o.FindPerson(t.Context(), ann.Name)
 	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
 }
+
+func TestAMemberOfTheGroupSignsInWithTheirPassword(t *testing.T) {
+	s := newSlapd(t)
+	o := open(t, s.config())
+	name, err := o.SignIn(t.Context(), "ann", "ann-for-development", "operators")
+	require.NoError(t, err)
+	require.Equal(t, "ann", name)
+	_, err = o.SignIn(t.Context(), "ben", "ben-for-development", "operators")
+	require.True(t, errors.Is(err, errors.PermissionDenied), "%v", err)
+	_, err = o.SignIn(t.Context(), "ben", "wrong", "operators")
+	require.True(t, errors.Is(err, errors.Unauthenticated), "who does not know the password is not told of groups: %v", err)
+	for _, c := range [][2]string{{"ann", ""}, {"ann", "ben-for-development"}, {"", ""}, {"nobody", "x"}, {"*", "ann-for-development"}, {"ann)(uid=*", "ann-for-development"},
+		{strings.Repeat("x", maxName+1), "x"}} {
+		_, err := o.SignIn(t.Context(), c[0], c[1], "operators")
+		require.True(t, errors.Is(err, errors.Unauthenticated), "%q: %v", c, err)
+	}
+	_, err = o.SignIn(t.Context(), "ann", "ann-for-development", "")
+	require.True(t, errors.Is(err, errors.PermissionDenied), "%v", err)
+
+	// The bind of one person is nobody else's.
+	_, err = o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+	s.stop()
+	_, err = o.SignIn(t.Context(), "ann", "ann-for-development", "operators")
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+}

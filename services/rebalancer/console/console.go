@@ -26,6 +26,7 @@ var static embed.FS
 type Config struct {
 	S3Endpoint    string `conf:"s3-endpoint" help:"URL of the S3 server through which objects are browsed; default: that of this process, or a healthy gateway that Consul knows"`
 	S3Region      string `conf:"s3-region" help:"region that requests to it are signed for"`
+	Operators     string `conf:"operators" help:"LDAP group whose members may sign in with their password and do everything; empty: only the operator's token opens the console"`
 	ShareEndpoint string `conf:"share-endpoint" help:"URL of S3 as those see it who are given a link to an object; default: the one through which objects are browsed"`
 }
 
