@@ -135,10 +135,10 @@ func parts() []part {
 		{installPart, "the parts that Garage runs on: databases, Consul, Nomad, Traefik, LDAP", 45 * time.Minute, false, []step{
 			command("var/test/bin/stack", "install"),
 		}},
-		{"consul", "registration, discovery, layout and certificates with a real Consul", 12 * time.Minute, false, []step{
+		{"consul", "registration, discovery, layout and certificates with a real Consul", 18 * time.Minute, false, []step{
 			// One package after the other: the names of services are the same in all.
 			onStack(stackTest("pkg", "-p", "1", "-timeout", "5m", "./consul/...", "./layout/kv/...", "./rpc/..."), "consul"),
-			onStack(stackTest("services", "-timeout", "6m", "./cmd/garage"), "consul"),
+			onStack(stackTest("services", "-timeout", "12m", "./cmd/garage"), "consul"),
 		}},
 		{"ldap", "people and groups in a real LDAP server", 5 * time.Minute, false, []step{
 			onStack(stackTest("pkg", "-timeout", "4m", "./identity/..."), "ldap"),

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,7 +48,12 @@ func (c *machines) invoke(ts *testscript.TestScript, name, method, request strin
 		return "", err
 	}
 	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(out)
-	return regexp.MustCompile(`([{\[,:])\s+`).ReplaceAllString(string(text), "$1"), err
+	if err != nil {
+		return "", err
+	}
+	var compact bytes.Buffer // protojson puts spaces where it likes
+	err = json.Compact(&compact, text)
+	return compact.String(), err
 }
 
 func message(ts *testscript.TestScript, d protoreflect.MessageDescriptor) proto.Message {
