@@ -45,6 +45,10 @@ func (a *api) GetStatus(context.Context, *adminv1.GetStatusRequest) (*adminv1.Ge
 	return a.status, nil
 }
 
+func (*api) GetPartitions(context.Context, *adminv1.GetPartitionsRequest) (*adminv1.GetPartitionsResponse, error) {
+	return &adminv1.GetPartitionsResponse{Revision: 1, Partitions: []*adminv1.Partition{{State: adminv1.PartitionState_PARTITION_STATE_COMPLETE}}}, nil
+}
+
 func (a *api) GetBucket(_ context.Context, r *adminv1.GetBucketRequest) (*adminv1.GetBucketResponse, error) {
 	if r.GetName() == "elsewhere" {
 		return nil, errors.Newf(errors.Unauthenticated, "the other rebalancer has another token")
