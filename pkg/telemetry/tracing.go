@@ -62,7 +62,7 @@ func NewTracing(ctx context.Context, service, version string, log *slog.Logger) 
 	// The library has one place for its errors in a process.
 	otel.SetErrorHandler(&complaints{log: log})
 	log.Info("traces are sent to an OpenTelemetry collector")
-	return &Tracing{provider: trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))}, nil
+	return &Tracing{provider: trace.NewTracerProvider(trace.WithSpanProcessor(cleaning{trace.NewBatchSpanProcessor(exporter)}), trace.WithResource(about))}, nil
 }
 
 func tracingAsked() (bool, error) {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxArguments is how many bytes of a request the audit log keeps.
+	// maxArguments is how many bytes of a request, and of each other text, the audit log keeps.
 	maxArguments = 2 << 10
 	// tokenActor is who has the operator's token.
 	tokenActor = "operator token"
@@ -94,12 +94,12 @@ func (s *Service) audit(ctx context.Context, trusted bool, request any, info *gr
 	if !ok || !changing(method, message) || c.sentTo != "" && !unreached(err) {
 		return answer, err
 	}
-	c.actor = Actor{Name: valid(c.actor.Name), From: valid(c.actor.From)}
+	c.actor = Actor{Name: kept(c.actor.Name), From: kept(c.actor.From)}
 	e := &adminv1.Event{Kind: adminv1.EventKind_EVENT_KIND_AUDIT, Severity: adminv1.Severity_SEVERITY_INFO, Subject: c.actor.Name,
 		Audit: &adminv1.Audit{Actor: c.actor.Name, From: c.actor.From, Method: method, Arguments: arguments(message)}}
 	e.Text = c.actor.Name + ": " + method
 	if err != nil {
-		e.Severity, e.Audit.Error = adminv1.Severity_SEVERITY_WARNING, valid(err.Error())
+		e.Severity, e.Audit.Error = adminv1.Severity_SEVERITY_WARNING, kept(err.Error())
 		e.Text += " failed: " + e.Audit.Error
 	}
 	if c.sentTo != "" {
@@ -185,10 +185,15 @@ func arguments(request proto.Message) string {
 	if err != nil {
 		return "" // bytes that are no text
 	}
+	return kept(string(text))
+}
+
+// kept is a text as far as the audit log keeps it.
+func kept(text string) string {
 	if len(text) > maxArguments {
-		return valid(string(text[:maxArguments])) + "…"
+		return valid(text[:maxArguments]) + "…"
 	}
-	return string(text)
+	return valid(text)
 }
 
 func redact(m protoreflect.Message) {

@@ -63,9 +63,9 @@ type noted struct{ service *Service }
 
 // Record implements console.Audit.
 func (n noted) Record(ctx context.Context, e console.Entry) error {
-	m := &adminv1.Event{Time: timestamppb.New(e.At), Kind: adminv1.EventKind_EVENT_KIND_AUDIT, Severity: adminv1.Severity_SEVERITY_INFO, Subject: valid(e.Operator),
-		Text:  valid(e.Operator) + ": " + e.Action,
-		Audit: &adminv1.Audit{Actor: valid(e.Operator), From: e.From, Method: e.Action, Arguments: valid(e.Request), Error: valid(e.Problem)}}
+	a := &adminv1.Audit{Actor: kept(e.Operator), From: kept(e.From), Method: kept(e.Action), Arguments: kept(e.Request), Error: kept(e.Problem)}
+	m := &adminv1.Event{Time: timestamppb.New(e.At), Kind: adminv1.EventKind_EVENT_KIND_AUDIT, Severity: adminv1.Severity_SEVERITY_INFO, Subject: a.GetActor(),
+		Text: a.GetActor() + ": " + a.GetMethod(), Audit: a}
 	if e.Problem != "" {
 		m.Severity = adminv1.Severity_SEVERITY_WARNING
 		m.Text += " failed: " + m.Audit.Error

@@ -1,7 +1,9 @@
 package rebalancer
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,4 +28,17 @@ func TestMembersOfTheOperatorsGroupSignIn(t *testing.T) {
 	alone, _ := served(t, nil)
 	_, err = alone.signIn("operators")
 	require.True(t, errors.Is(err, errors.Invalid), "without LDAP there is no group: %v", err)
+}
+
+func TestWhatThePagesNoteIsCutWhereItIsLong(t *testing.T) {
+	s, c := served(t, nil)
+	long := strings.Repeat("é", maxArguments)
+	require.NoError(t, noted{s}.Record(t.Context(), console.Entry{At: time.Now(), Operator: long, From: long, Action: long, Request: long, Problem: long}))
+	all := audited(t, c)
+	require.Len(t, all, 1)
+	a := all[0].GetAudit()
+	for _, text := range []string{a.GetActor(), a.GetFrom(), a.GetMethod(), a.GetArguments(), a.GetError(), all[0].GetSubject()} {
+		require.Equal(t, long[:maxArguments]+"…", text)
+	}
+	require.Less(t, len(all[0].GetText()), 4*maxArguments)
 }

@@ -160,7 +160,7 @@ func (v *doctorJSON) write(w io.Writer) {
 			text = names + ": " + text
 		}
 		// Cells of a table would make all lines as long as the longest.
-		_, _ = fmt.Fprintf(w, "%-7s  %s\n         → %s\n\n", f.Level, text, f.Advice)
+		_, _ = fmt.Fprintf(w, "%-7s  %s\n         → %s\n\n", f.Level, printable(text), printable(f.Advice))
 	}
 	row(w, "CHECK", "STATE", "THAT")
 	for _, c := range v.Checks {

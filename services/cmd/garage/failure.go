@@ -76,7 +76,7 @@ func report(w io.Writer, err error, asJSON bool) int {
 		return status
 	}
 	if !asJSON {
-		_, _ = fmt.Fprintln(w, "garage:", err) // there is nowhere else to say it
+		_, _ = fmt.Fprintln(w, "garage:", printableLines(err.Error())) // there is nowhere else to say it
 		return status
 	}
 	var v failureJSON

@@ -61,7 +61,7 @@ func declareLost(cmd *cobra.Command, c *connection, node string, confirmed bool)
 // agree says what would be lost, and asks the operator.
 func agree(cmd *cobra.Command, v *lostJSON) (bool, error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "The node %s is away. Chunks that it has and has not handed over are gone if it never comes back.\n", v.ID)
+	fmt.Fprintf(&text, "The node %s is away. Chunks that it has and has not handed over are gone if it never comes back.\n", printable(v.ID))
 	switch {
 	case v.Partitions > 0:
 		fmt.Fprintf(&text, "OF %d OF ITS PARTITIONS NO OTHER NODE IS ALIVE: what is only there is lost.\n", v.Partitions)

@@ -210,7 +210,7 @@ where it was. Multipart uploads that were under way when the snapshot was taken 
 				l := m.GetLost()
 				if l != nil {
 					name := l.GetBucket() + "/" + string(l.GetKey())
-					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %s\n", name, l.GetProblem())
+					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %s\n", printable(name), printable(l.GetProblem()))
 					lost = append(lost, name)
 				}
 				return l != nil

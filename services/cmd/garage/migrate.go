@@ -144,7 +144,7 @@ func (c *connection) migrate(ctx context.Context, cmd *cobra.Command, conn *grpc
 		}
 		if n := m.GetNote(); n != "" {
 			shown.drawn = 0
-			fmt.Fprintln(cmd.ErrOrStderr(), n)
+			fmt.Fprintln(cmd.ErrOrStderr(), printable(n))
 		}
 		if d := m.GetResult(); d != nil {
 			all.Result = &migrationResultJSON{Moved: d.GetMoved(), Objects: d.GetObjects(), Bytes: d.GetBytes(), Deleted: d.GetDeleted(), Passes: d.GetPasses(),

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -34,9 +35,28 @@ func (c *connection) show(cmd *cobra.Command, v any, people func(w io.Writer)) e
 func row(w io.Writer, cells ...any) {
 	text := make([]string, len(cells))
 	for i, c := range cells {
-		text[i] = fmt.Sprint(c)
+		text[i] = printable(fmt.Sprint(c))
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(text, "\t"))
+}
+
+// printable is a text that a server sent, as a terminal can be trusted with: whoever can name an object must not move its cursor.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// printableLines is the same of a text that may have lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func yesNo(b bool) string {

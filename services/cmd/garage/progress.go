@@ -45,7 +45,7 @@ func isTerminal(out io.Writer) bool {
 
 // draw shows lines; final ones are shown in any case.
 func (p *progress) draw(lines []string, now time.Time, final bool) error {
-	text := strings.Join(lines, "\n")
+	text := printableLines(strings.Join(lines, "\n"))
 	if p.terminal {
 		up := ""
 		if p.drawn > 0 {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -94,6 +95,7 @@ type Console struct {
 	api      adminv1.AdminServiceClient
 	sessions *sessions
 	attempts *attempts
+	refused  refused
 	feed     *feed
 	s3       *http.Client
 	mux      *http.ServeMux
@@ -159,11 +161,14 @@ func (c *Console) inItsName(r *http.Request, s *session) context.Context {
 	return c.deps.As(r.Context(), s.operator.Name, remote(r))
 }
 
-// Run looks after those who follow the status, until ctx ends.
+// Run looks after those who follow the status, and tells how often signing in was refused, until ctx ends.
 func (c *Console) Run(ctx context.Context) error {
 	defer c.s3.CloseIdleConnections()
 	defer close(c.stopped)
+	var work sync.WaitGroup
+	work.Go(func() { c.tellRefused(ctx) })
 	c.feed.run(ctx)
+	work.Wait()
 	return nil
 }
 

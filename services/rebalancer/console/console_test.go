@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,10 @@ func (a *api) GetStatus(context.Context, *adminv1.GetStatusRequest) (*adminv1.Ge
 	defer a.mu.Unlock()
 	a.asked++
 	return a.status, nil
+}
+
+func (*api) GetPartitions(context.Context, *adminv1.GetPartitionsRequest) (*adminv1.GetPartitionsResponse, error) {
+	return &adminv1.GetPartitionsResponse{Revision: 1, Partitions: []*adminv1.Partition{{State: adminv1.PartitionState_PARTITION_STATE_COMPLETE}}}, nil
 }
 
 func (a *api) GetBucket(_ context.Context, r *adminv1.GetBucketRequest) (*adminv1.GetBucketResponse, error) {
@@ -113,6 +118,12 @@ func (a *audit) Record(_ context.Context, e Entry) error {
 	defer a.mu.Unlock()
 	a.all = append(a.all, e)
 	return nil
+}
+
+func (a *audit) entries() []Entry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.all)
 }
 
 func (a *audit) last(t *testing.T) Entry {
@@ -277,6 +288,40 @@ func TestSigningInIsRefusedAndBounded(t *testing.T) {
 	resp, body := s.try("ann", token)
 	require.Equal(t, 401, resp.StatusCode, "the token is nobody's password")
 	require.Contains(t, body, "people cannot sign in here")
+}
+
+func TestWhatIsNoNameOfAPersonIsRefusedAndNotKept(t *testing.T) {
+	s := serve(t, func(_ *Config, d *Deps) {
+		d.SignIn = func(context.Context, string, string) (Operator, error) {
+			return Operator{}, errors.Newf(errors.Unauthenticated, "no")
+		}
+	})
+	for _, name := range []string{strings.Repeat("a", maxName+1), "an\x1b[2Jn", "ann\x00x", "a\tb", "a\u202eb", "a\xff"} {
+		resp, body := s.try(name, "x")
+		require.Equal(t, 400, resp.StatusCode, "%q", name)
+		require.Contains(t, body, "this is no name of a person")
+	}
+	require.Empty(t, s.audit.entries())
+	resp, _ := s.try("Zoë "+strings.Repeat("a", maxName-5), "x")
+	require.Equal(t, 401, resp.StatusCode)
+	require.Len(t, s.audit.entries(), 1)
+}
+
+func TestOfManyRefusedSignInsFewAreNotedAndTheOthersCounted(t *testing.T) {
+	s := serve(t, nil)
+	const windows = 3
+	for range windows * maxAttempts {
+		resp, _ := s.try("", "wrong")
+		require.Equal(t, 401, resp.StatusCode)
+		s.console.attempts.succeeded("127.0.0.1") // as if from another address
+	}
+	require.Len(t, s.audit.entries(), maxRefused)
+	s.advanceUntil(refusedWindow, func() bool { return len(s.audit.entries()) > maxRefused })
+	last := s.audit.last(t)
+	require.Equal(t, "SignIn", last.Action)
+	require.Equal(t, fmt.Sprintf("%d more were refused", windows*maxAttempts-maxRefused), last.Problem)
+	s.try("", "wrong")
+	require.Len(t, s.audit.entries(), maxRefused+2, "the next minute has its own")
 }
 
 func TestAPersonSignsInWhereTheProgramKnowsPeople(t *testing.T) {

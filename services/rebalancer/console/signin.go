@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 )
@@ -16,6 +18,7 @@ const (
 	// unaskedHeader marks what a page asks by itself, and no operator: it does not prolong the session.
 	unaskedHeader = "X-Garage-Console-Unasked"
 	maxForm       = 16 << 10
+	maxName       = 256 // bytes of a person's name
 	// tokenUser is what the audit log calls who has signed in by the operator's token.
 	tokenUser = "operator token"
 )
@@ -65,6 +68,10 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	user, from := strings.TrimSpace(r.PostForm.Get("user")), remote(r)
+	if !isName(user) {
+		fail(w, errors.Newf(errors.Invalid, "this is no name of a person"))
+		return
+	}
 	if !c.attempts.admit(from) {
 		fail(w, errors.Newf(errors.Overloaded, "too many attempts from this address: wait a minute, and try again"))
 		return
@@ -76,7 +83,9 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		if user == "" {
 			entry.Operator = tokenUser
 		}
-		c.record(r.Context(), entry, err)
+		if c.refused.note() {
+			c.record(r.Context(), entry, err)
+		}
 		fail(w, err)
 		return
 	}
@@ -90,6 +99,11 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, cookie(r, id, int(sessionLife.Seconds())))
 	c.session(w, r, s)
+}
+
+// isName reports whether a person may have that name, which the audit log has to keep; empty is who shows the token.
+func isName(user string) bool {
+	return len(user) <= maxName && utf8.ValidString(user) && !strings.ContainsFunc(user, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // operator finds out who signs in: a person or, without a user's name, who knows the token.

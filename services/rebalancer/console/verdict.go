@@ -25,11 +25,14 @@ type Verdict struct {
 	Reasons  []string `json:"reasons"` // what the operator should look at, the worst first
 }
 
+const untold = "It is not known how your data is: the cluster does not tell."
+
 func unknown(err error) Verdict {
-	return Verdict{Level: Unknown, Sentence: "It is not known how your data is: the cluster does not tell.", Reasons: []string{err.Error()}}
+	return Verdict{Level: Unknown, Sentence: untold, Reasons: []string{err.Error()}}
 }
 
-// Judge answers the question from the status and, where they are known (else nil), the partitions.
+// Judge answers the question from the status and, where they are known (else nil), the partitions. It promises all copies only where
+// the partitions are known and every node was asked that may lack something.
 func Judge(s *adminv1.GetStatusResponse, p *adminv1.GetPartitionsResponse) Verdict {
 	j := judgement{Verdict: Verdict{Level: Good, Reasons: []string{}}}
 	j.nodes(s)
@@ -37,21 +40,32 @@ func Judge(s *adminv1.GetStatusResponse, p *adminv1.GetPartitionsResponse) Verdi
 	if s.GetProblem() != "" {
 		j.add(Attention, "%s", s.GetProblem())
 	}
-	copies := s.GetReplication()
+	for _, problem := range p.GetProblems() {
+		j.add(Attention, "It is not known what a node lacks: %s", problem)
+	}
+	copies, known := s.GetReplication(), len(p.GetPartitions()) > 0
 	unreadable, fewer, moving := states(p)
 	switch {
+	case s.GetLayout() == 0 && s.GetProblem() != "": // who cannot ask for the layout does not know that there is none
+		j.say(Unknown, "%s", untold)
 	case s.GetLayout() == 0:
 		j.say(Attention, "Nothing can be stored yet: no layout is in force.")
 	case unreadable > 0:
-		j.say(Danger, "Some of your data cannot be read now: %s of 4096 have no node that answers.", count(unreadable, "partition"))
-	case j.lost > 0 && uint32(j.lost) >= copies && p == nil:
+		j.say(Danger, "Some of your data cannot be read now: %s no node that answers.", partitionsHave(unreadable))
+	case j.lost > 0 && uint32(j.lost) >= copies && !known:
 		j.say(Danger, "Some of your data may not be readable now: %s not there.", isAre(j.lost, "node"))
 	case fewer > 0 && copies == 1:
 		j.say(Danger, "Chunks are missing in %s of 4096, and there is no other copy of them.", count(fewer, "partition"))
 	case fewer > 0:
-		j.say(Attention, "All your data can be read, but %s of 4096 have fewer than %d good copies.", count(fewer, "partition"), copies)
+		j.say(Attention, "All your data can be read, but %s fewer than %d good copies.", partitionsHave(fewer), copies)
 	case j.lost > 0 || j.wanted > 0:
 		j.say(Attention, "Your data can be read, but it has fewer than %d good copies in places.", copies)
+	case !known && copies == 1:
+		j.say(Unknown, "It is not known whether all your data has a good copy.")
+	case !known:
+		j.say(Unknown, "It is not known whether all your data has %d good copies.", copies)
+	case len(p.GetProblems()) > 0:
+		j.say(Attention, "It is not known whether all your data has its good copies: not every node tells what it lacks.")
 	case copies == 1:
 		j.say(Good, "Your data is intact. It is in one copy: if its disk is lost, so is the data.")
 	case moving > 0 || s.GetOldestLayout() < s.GetLayout():
@@ -82,7 +96,7 @@ func (j *judgement) add(l Level, format string, args ...any) {
 }
 
 func (j *judgement) raise(l Level) {
-	if l == Danger || l == Attention && j.Level == Good {
+	if l == Danger || l == Unknown || l == Attention && j.Level == Good {
 		j.Level = l
 	}
 }
@@ -162,4 +176,12 @@ func isAre(n int, what string) string {
 		return "1 " + what + " is"
 	}
 	return fmt.Sprintf("%d %ss are", n, what)
+}
+
+// partitionsHave begins a sentence about some of all partitions.
+func partitionsHave(n int) string {
+	if n == 1 {
+		return "1 partition of 4096 has"
+	}
+	return fmt.Sprintf("%d partitions of 4096 have", n)
 }

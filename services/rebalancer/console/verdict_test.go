@@ -36,6 +36,13 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 	lacking.Nodes[0].Wanted = 2
 	disk := status(3, well())
 	disk.Nodes[0].Disks = []*adminv1.Disk{{Path: "/d", Failed: "I/O error"}}
+	away := status(3, well())
+	away.Problem = "the active rebalancer does not answer"
+	unasked := func(states ...adminv1.PartitionState) *adminv1.GetPartitionsResponse {
+		p := partitions(states...)
+		p.Problems = []string{"node 0123: it does not answer"}
+		return p
+	}
 	for name, c := range map[string]struct {
 		status     *adminv1.GetStatusResponse
 		partitions *adminv1.GetPartitionsResponse
@@ -43,20 +50,28 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 		says       string
 		reasons    int
 	}{
-		"all is well":             {status(3, well()), partitions(complete), Good, "all of it has 3 good copies", 0},
-		"all is well, as told":    {status(3, well()), nil, Good, "all of it has 3 good copies", 0},
-		"one copy":                {status(1, well()), partitions(complete), Good, "in one copy", 0},
-		"no layout":               {&adminv1.GetStatusResponse{}, nil, Attention, "no layout", 0},
-		"moving":                  {status(3, well()), partitions(complete, moving), Good, "on their way", 0},
-		"one is missing":          {status(3, well(), missing()), partitions(complete, fewer), Attention, "1 partition of 4096 have fewer than 3", 1},
-		"one is missing, as told": {status(3, well(), missing()), nil, Attention, "can be read", 1},
-		"too many are missing":    {status(2, well(), missing(), missing()), nil, Danger, "may not be readable", 2},
-		"nobody has some":         {status(3, well(), missing()), partitions(complete, unreadable, unreadable), Danger, "2 partitions", 1},
-		"the one copy is bad":     {status(1, well()), partitions(fewer), Danger, "no other copy", 0},
-		"full":                    {full, partitions(complete), Attention, "needs your attention", 1},
-		"a service is away":       {sick, partitions(complete), Attention, "needs your attention", 1},
-		"chunks are bad":          {lacking, nil, Attention, "fewer than 3", 1},
-		"a disk failed":           {disk, partitions(complete), Attention, "needs your attention", 1},
+		"all is well":                              {status(3, well()), partitions(complete), Good, "all of it has 3 good copies", 0},
+		"nothing is known of partitions":           {status(3, well()), nil, Unknown, "It is not known whether all your data has 3 good copies", 0},
+		"partitions without any":                   {status(3, well()), partitions(), Unknown, "It is not known whether all your data has 3 good copies", 0},
+		"nothing is known of the one copy":         {status(1, well()), nil, Unknown, "It is not known whether all your data has a good copy", 0},
+		"the active rebalancer is away":            {away, nil, Unknown, "It is not known whether all your data has 3 good copies", 1},
+		"a node was not asked":                     {status(3, well()), unasked(complete), Attention, "not every node tells what it lacks", 1},
+		"a node was not asked, some move":          {status(3, well()), unasked(complete, moving), Attention, "not every node tells what it lacks", 1},
+		"a node was not asked, one copy":           {status(1, well()), unasked(complete), Attention, "not every node tells what it lacks", 1},
+		"a node was not asked, another is missing": {status(3, well(), missing()), unasked(fewer), Attention, "fewer than 3", 2},
+		"Consul is away at the start":              {&adminv1.GetStatusResponse{Problem: "Consul does not answer"}, nil, Unknown, "It is not known how your data is", 1},
+		"one copy":                                 {status(1, well()), partitions(complete), Good, "in one copy", 0},
+		"no layout":                                {&adminv1.GetStatusResponse{}, nil, Attention, "no layout", 0},
+		"moving":                                   {status(3, well()), partitions(complete, moving), Good, "on their way", 0},
+		"one is missing":                           {status(3, well(), missing()), partitions(complete, fewer), Attention, "1 partition of 4096 has fewer than 3", 1},
+		"one is missing, as told":                  {status(3, well(), missing()), nil, Attention, "can be read", 1},
+		"too many are missing":                     {status(2, well(), missing(), missing()), nil, Danger, "may not be readable", 2},
+		"nobody has some":                          {status(3, well(), missing()), partitions(complete, unreadable, unreadable), Danger, "2 partitions of 4096 have no node", 1},
+		"the one copy is bad":                      {status(1, well()), partitions(fewer), Danger, "no other copy", 0},
+		"full":                                     {full, partitions(complete), Attention, "needs your attention", 1},
+		"a service is away":                        {sick, partitions(complete), Attention, "needs your attention", 1},
+		"chunks are bad":                           {lacking, nil, Attention, "fewer than 3", 1},
+		"a disk failed":                            {disk, partitions(complete), Attention, "needs your attention", 1},
 	} {
 		v := Judge(c.status, c.partitions)
 		require.Equal(t, c.level, v.Level, "%s: %+v", name, v)

@@ -17,8 +17,8 @@ func (r *Request) entry(took time.Duration, cut bool) accesslog.Entry {
 	return accesslog.Entry{
 		Time: r.Begun.UTC(), RequestID: r.ID, TraceID: telemetry.TraceID(r.Context()),
 		Remote: r.RemoteAddr, Forwarded: accesslog.Text(strings.Join(r.Header["X-Forwarded-For"], ", ")),
-		AccessKey: r.Auth.AccessKey, Name: r.Auth.Identity.Name, Operation: r.op.name, Method: r.Method, Host: accesslog.Text(r.Host),
-		Path: r.path(), Query: accesslog.Query(r.URL.RawQuery), Bucket: strings.ToValidUTF8(r.Name, "\uFFFD"), Key: strings.ToValidUTF8(r.Key, "\uFFFD"),
+		AccessKey: r.Auth.AccessKey, Name: r.Auth.Identity.Name, Operation: r.op.name, Method: accesslog.Text(r.Method), Host: accesslog.Text(r.Host),
+		Path: accesslog.Name(r.path()), Query: accesslog.Query(r.URL.RawQuery), Bucket: accesslog.Name(r.Name), Key: accesslog.Name(r.Key),
 		Protocol: r.Proto, TLS: r.TLS != nil, Status: r.w.status, Error: r.code, Cut: cut,
 		Received: r.ContentLength, Sent: r.w.sent, Duration: took.Seconds(),
 		UserAgent: accesslog.Text(r.UserAgent()), Referer: accesslog.Text(referer(r.Referer())),
@@ -39,6 +39,9 @@ func referer(s string) string {
 	return before
 }
 
+// maxSpanText bounds what a span that waits to be sent keeps of a text of the client, in bytes.
+const maxSpanText = 1 << 10
+
 // endSpan ends the span of a request.
 func (r *Request) endSpan(problem any) {
 	if !r.span.IsRecording() {
@@ -46,7 +49,7 @@ func (r *Request) endSpan(problem any) {
 	}
 	r.span.SetName("S3 " + r.op.name)
 	r.span.SetAttributes(attribute.String("rpc.system.name", "aws-api"), attribute.String("rpc.method", "S3/"+r.op.name),
-		attribute.String("aws.s3.bucket", r.Name), attribute.String("http.request.method", r.Method), attribute.Int("http.response.status_code", r.w.status),
+		attribute.String("aws.s3.bucket", telemetry.Clip(r.Name, maxSpanText)), attribute.String("http.request.method", telemetry.Clip(r.Method, maxSpanText)), attribute.Int("http.response.status_code", r.w.status),
 		attribute.Int64("http.response.body.size", r.w.sent))
 	if r.code != "" {
 		r.span.SetAttributes(attribute.String("error.type", r.code))
