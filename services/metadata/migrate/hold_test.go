@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,9 +34,10 @@ func (s *unsteady) Hold(ctx context.Context, _ *metadatav1.HoldRequest, _ ...grp
 
 func TestWhoDoesNotHearOfTheStandaloneStopsLongBeforeItsLeaseEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began, calls, gone := time.Now(), 0, false
+		began, calls := time.Now(), 0
+		var gone atomic.Bool
 		s := &unsteady{heard: began}
-		s.away = func() bool { calls++; return gone || calls%2 == 0 }
+		s.away = func() bool { calls++; return gone.Load() || calls%2 == 0 }
 		ctx, lost := context.WithCancelCause(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -44,7 +46,7 @@ func TestWhoDoesNotHearOfTheStandaloneStopsLongBeforeItsLeaseEnds(t *testing.T) 
 		}()
 		time.Sleep(time.Hour)
 		require.NoError(t, context.Cause(ctx), "every other call is answered")
-		gone = true
+		gone.Store(true)
 		<-ended
 		require.ErrorContains(t, context.Cause(ctx), "run the same command again")
 		require.Less(t, time.Since(s.heard)+patience, lease, "what it has begun to write ends before another may begin")
