@@ -33,7 +33,7 @@ func TestWhatClientsChooseIsClippedToValidText(t *testing.T) {
 func TestTextsOfSpansAreValidAndShort(t *testing.T) {
 	r := tracetest.NewSpanRecorder()
 	tracing := &Tracing{provider: sdk.NewTracerProvider(sdk.WithSpanProcessor(cleaning{r}))}
-	ctx, root := tracing.StartRequest(context.Background(), "S3", http.Header{})
+	ctx, root := tracing.StartRequest(context.Background(), "S3", http.Header{}, false)
 	root.SetAttributes(attribute.String("short", "bucket"), attribute.String("long", strings.Repeat("ä", 40<<10)), attribute.StringSlice("some", []string{"\xff"}))
 	root.AddEvent("event")
 	_, failed := StartSpan(ctx, "disk.read")
@@ -60,7 +60,7 @@ func TestASpanWithANameThatIsNoTextDoesNotLoseTheOthers(t *testing.T) {
 	tracing, err := NewTracing(t.Context(), "test", "1", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	for _, bucket := range []string{"one", "\xff", "two"} {
-		_, span := tracing.StartRequest(t.Context(), "S3", http.Header{})
+		_, span := tracing.StartRequest(t.Context(), "S3", http.Header{}, false)
 		span.SetAttributes(attribute.String("aws.s3.bucket", bucket))
 		EndSpan(span, nil)
 	}

@@ -66,15 +66,24 @@ func fail(span trace.Span, err error) {
 	}
 }
 
-// StartRequest begins the span of an HTTP request, as a part of the caller's trace if it sends one (W3C trace context). The context
-// has the request's ID.
-func (t *Tracing) StartRequest(ctx context.Context, name string, h http.Header) (context.Context, trace.Span) {
+// StartRequest begins the span of an HTTP request. If the caller sends a trace (W3C trace context), the span is a part of it where
+// callers are trusted; elsewhere they do not decide what is traced, and it begins a trace that only names theirs. The context has the
+// request's ID.
+func (t *Tracing) StartRequest(ctx context.Context, name string, h http.Header, trusted bool) (context.Context, trace.Span) {
 	if t == nil {
 		return ctx, noSpan
 	}
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(h))
-	return t.provider.Tracer(scope).Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(requestIDAttribute.String(RequestID(ctx))))
+	options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(requestIDAttribute.String(RequestID(ctx)))}
+	theirs := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(h))
+	if trusted {
+		ctx = theirs
+	} else {
+		options = append(options, trace.WithNewRoot())
+		if caller := trace.SpanContextFromContext(theirs); caller.IsRemote() {
+			options = append(options, trace.WithLinks(trace.Link{SpanContext: caller.WithTraceState(trace.TraceState{})}))
+		}
+	}
+	return t.provider.Tracer(scope).Start(ctx, name, options...)
 }
 
 // TraceID is that of the context's trace in hexadecimal digits, or empty.

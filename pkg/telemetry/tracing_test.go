@@ -57,7 +57,7 @@ func TestTracingIsOffUnlessTheEnvironmentAsksForIt(t *testing.T) {
 
 func TestASpanThatNobodyRecordsAllocatesNothing(t *testing.T) {
 	var off *Tracing
-	ctx, root := off.StartRequest(WithRequestID(context.Background(), "ABC"), "S3", http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+	ctx, root := off.StartRequest(WithRequestID(context.Background(), "ABC"), "S3", http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}, true)
 	err := errors.New("no")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		inner, span := StartSpan(ctx, "disk.read")
@@ -73,7 +73,7 @@ func TestASpanThatNobodyRecordsAllocatesNothing(t *testing.T) {
 func TestSpansHangBelowTheCallersAndCarryTheRequestID(t *testing.T) {
 	tracing, spans := recorded()
 	header := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
-	ctx, root := tracing.StartRequest(WithRequestID(context.Background(), "ABC"), "S3", header)
+	ctx, root := tracing.StartRequest(WithRequestID(context.Background(), "ABC"), "S3", header, true)
 	_, failed := StartSpan(ctx, "disk.read")
 	EndSpan(failed, garage.Newf(garage.Corrupted, "bad"))
 	_, absent := StartSpan(ctx, "disk.read")
@@ -91,4 +91,27 @@ func TestSpansHangBelowTheCallersAndCarryTheRequestID(t *testing.T) {
 	require.Equal(t, root.SpanContext().SpanID(), ended[0].Parent().SpanID())
 	require.Equal(t, "b7ad6b7169203331", ended[2].Parent().SpanID().String())
 	require.Contains(t, ended[2].Attributes(), requestIDAttribute.String("ABC"))
+}
+
+func TestACallerThatIsNotTrustedDoesNotDecideWhatIsTraced(t *testing.T) {
+	r := tracetest.NewSpanRecorder()
+	tracing := &Tracing{provider: sdk.NewTracerProvider(sdk.WithSpanProcessor(r), sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())))}
+	header := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Tracestate": {"vendor=long"}}
+	_, span := tracing.StartRequest(t.Context(), "S3", header, false)
+	require.False(t, span.IsRecording(), "the caller asked for it, the sampler did not")
+	_, span = tracing.StartRequest(t.Context(), "S3", header, true)
+	require.True(t, span.IsRecording())
+
+	tracing, r = recorded()
+	ctx, span := tracing.StartRequest(t.Context(), "S3", header, false)
+	require.NotEqual(t, "0af7651916cd43dd8448eb211c80319c", TraceID(ctx))
+	EndSpan(span, nil)
+	_, alone := tracing.StartRequest(t.Context(), "S3", http.Header{}, false)
+	EndSpan(alone, nil)
+	require.Len(t, r.Ended(), 2)
+	require.False(t, r.Ended()[0].Parent().IsValid())
+	require.Len(t, r.Ended()[0].Links(), 1)
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", r.Ended()[0].Links()[0].SpanContext.TraceID().String())
+	require.Empty(t, r.Ended()[0].Links()[0].SpanContext.TraceState().String())
+	require.Empty(t, r.Ended()[1].Links())
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Progress       time.Duration `conf:"progress" help:"how often a long upload is recorded as alive" min:"10ms"`
 	CacheTime      time.Duration `conf:"cache-time" help:"how long a bucket's settings are kept in memory; 0: not at all" max:"2s"`
 	AccessLog      string        `conf:"access-log" help:"where a line for each request goes: off, stdout, stderr, or the path of a file, which SIGHUP opens anew"`
+	TrustTrace     bool          `conf:"trust-traceparent" help:"makes requests a part of the trace that clients send (traceparent): only where a proxy of yours sets it; otherwise a trace is begun, linked to theirs"`
 	Grace          time.Duration `conf:"grace" help:"how long requests under way may take when the service stops"`
 }
 

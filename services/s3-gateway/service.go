@@ -79,7 +79,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	handler, err := api.New(api.Config{
 		Region: c.Region, Strict: c.Strict, RootDomains: c.RootDomains, MaxRequests: c.MaxRequests,
-		StepTimeout: c.StepTimeout, IdleTimeout: c.IdleTimeout, MinRate: int(c.MinRate), CacheTime: c.CacheTime,
+		StepTimeout: c.StepTimeout, IdleTimeout: c.IdleTimeout, MinRate: int(c.MinRate), CacheTime: c.CacheTime, TrustTrace: c.TrustTrace,
 	}, api.Deps{
 		Meta:   d.Meta,
 		Bodies: body.New(bodies, body.Deps{Meta: d.Meta, Chunks: d.Chunks, Pool: d.Pool, Clock: d.Clock, Random: d.Random, Log: d.Logger}),

@@ -32,6 +32,7 @@ type Config struct {
 	IdleTimeout time.Duration // how long a client may send or take nothing
 	MinRate     int           // bytes per second below which a client is cut, after IdleTimeout
 	CacheTime   time.Duration // how long buckets are kept; 0: not at all
+	TrustTrace  bool          // requests are parts of the traces that clients send; otherwise they are only linked
 }
 
 // Deps is what the API works with.

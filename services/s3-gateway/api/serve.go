@@ -27,7 +27,7 @@ func (a *API) serve(hw http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler) // the machine has no randomness: nothing can be signed or named
 	}
 	r.ID = id
-	ctx, span := a.Tracing.StartRequest(telemetry.WithRequestID(hr.Context(), id), "S3", hr.Header)
+	ctx, span := a.Tracing.StartRequest(telemetry.WithRequestID(hr.Context(), id), "S3", hr.Header, a.TrustTrace)
 	r.span, r.Request = span, hr.WithContext(ctx)
 	h := w.Header()
 	// One allocation for the values of all.
