@@ -139,7 +139,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}()
 	reopening := make(chan struct{})
 	defer func() { <-reopening }()
-	following, stop := context.WithCancel(ctx)
+	// The log takes the requests of the grace period too.
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go func() {
 		defer close(reopening)
