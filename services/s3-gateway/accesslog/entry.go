@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // Entry is a request that has ended.
@@ -34,16 +36,17 @@ type Entry struct {
 	Referer   string    `json:"referer,omitempty"`
 }
 
-// maxText bounds what is written of a header, in bytes.
-const maxText = 512
+// maxText bounds what is written of a header, and maxName of what is addressed, in bytes: the queue of lines is bounded with it.
+const (
+	maxText = 512
+	maxName = 4 << 10
+)
 
 // Text is what is written of a header that the client chose.
-func Text(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
+func Text(s string) string { return telemetry.Clip(s, maxText) }
+
+// Name is what is written of a path, a bucket or a key.
+func Name(s string) string { return telemetry.Clip(s, maxName) }
 
 // redacted stands in the place of what is secret.
 const redacted = "REDACTED"
@@ -51,7 +54,7 @@ const redacted = "REDACTED"
 // secret are the parameters, in lower case, that let who knows them do what the signer may.
 var secret = map[string]bool{"x-amz-signature": true, "signature": true, "x-amz-security-token": true}
 
-// Query is a raw query without the values that are secret.
+// Query is what is written of a raw query: nothing of the values that are secret.
 func Query(raw string) string {
 	if raw == "" {
 		return ""
@@ -66,5 +69,5 @@ func Query(raw string) string {
 			pairs[i] = name + "=" + redacted
 		}
 	}
-	return strings.Join(pairs, "&")
+	return Name(strings.Join(pairs, "&")) // only now, as a part of a name would not be known as secret
 }

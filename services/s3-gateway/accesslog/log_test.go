@@ -36,6 +36,20 @@ func TestWhatIsSecretInAQueryIsNotWritten(t *testing.T) {
 	}
 }
 
+func TestWhatClientsChooseIsCut(t *testing.T) {
+	long := strings.Repeat("ä", 40<<10)
+	require.Equal(t, long[:512], Text(long))
+	require.Equal(t, long[:4<<10], Name(long))
+	require.Equal(t, "short", Name("short"))
+	require.Equal(t, "a\uFFFD", Name("a\xff"))
+
+	query := Query("X-Amz-Signature=" + strings.Repeat("s", 40<<10) + "&prefix=" + long)
+	require.Len(t, query, 4<<10)
+	require.True(t, strings.HasPrefix(query, "X-Amz-Signature=REDACTED&prefix=ä"), "it is cut after what is secret was taken out")
+	padding := strings.Repeat("p", 4<<10-len("&X-Amz-Sig"))
+	require.NotContains(t, Query(padding+"&X-Amz-Signature=abc"), "abc")
+}
+
 func TestLinesAreWrittenInTheirOrderUntilTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	l, err := Open(path, nil)

@@ -17,8 +17,8 @@ func (r *Request) entry(took time.Duration, cut bool) accesslog.Entry {
 	return accesslog.Entry{
 		Time: r.Begun.UTC(), RequestID: r.ID, TraceID: telemetry.TraceID(r.Context()),
 		Remote: r.RemoteAddr, Forwarded: accesslog.Text(strings.Join(r.Header["X-Forwarded-For"], ", ")),
-		AccessKey: r.Auth.AccessKey, Name: r.Auth.Identity.Name, Operation: r.op.name, Method: r.Method, Host: accesslog.Text(r.Host),
-		Path: r.path(), Query: accesslog.Query(r.URL.RawQuery), Bucket: strings.ToValidUTF8(r.Name, "\uFFFD"), Key: strings.ToValidUTF8(r.Key, "\uFFFD"),
+		AccessKey: r.Auth.AccessKey, Name: r.Auth.Identity.Name, Operation: r.op.name, Method: accesslog.Text(r.Method), Host: accesslog.Text(r.Host),
+		Path: accesslog.Name(r.path()), Query: accesslog.Query(r.URL.RawQuery), Bucket: accesslog.Name(r.Name), Key: accesslog.Name(r.Key),
 		Protocol: r.Proto, TLS: r.TLS != nil, Status: r.w.status, Error: r.code, Cut: cut,
 		Received: r.ContentLength, Sent: r.w.sent, Duration: took.Seconds(),
 		UserAgent: accesslog.Text(r.UserAgent()), Referer: accesslog.Text(referer(r.Referer())),
