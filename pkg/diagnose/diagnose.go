@@ -3,6 +3,7 @@ package diagnose
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,9 +39,9 @@ type Program struct {
 	turn             chan struct{} // holds one value while nobody measures
 
 	mu           sync.Mutex
-	folders      []string
+	folders      []*folder
 	links        []func() []Link
-	certificates []func() *clusterv1.Certificate
+	certificates []func(ctx context.Context) *clusterv1.Certificate
 	settings     []setting
 }
 
@@ -65,9 +66,17 @@ func (p *Program) change(f func()) {
 	f()
 }
 
-// AddFolder adds folders that the program keeps data in. Of several on one file system the first is measured.
+// AddFolder adds folders that the program keeps data in. Of several on one file system the first is measured. It waits
+// for their disks.
 func (p *Program) AddFolder(paths ...string) {
-	p.change(func() { p.folders = append(p.folders, paths...) })
+	for _, path := range paths {
+		f := newFolder(path, p.clock)
+		p.change(func() {
+			if f.device == 0 || !slices.ContainsFunc(p.folders, func(other *folder) bool { return other.device == f.device }) {
+				p.folders = append(p.folders, f)
+			}
+		})
+	}
 }
 
 // AddLink adds another part that the program needs.
@@ -83,21 +92,25 @@ func (p *Program) AddFiles(name string, files tlsfiles.Config) {
 	if !files.Enabled() {
 		return
 	}
-	p.addCertificate(func() *clusterv1.Certificate {
+	l := &looking[time.Time]{clock: p.clock, look: func() time.Time {
 		// Files that cannot be read are said by who serves with them; the zero time is that of no certificate.
 		expires, _ := tlsfiles.Expires(files)
+		return expires
+	}}
+	p.addCertificate(func(ctx context.Context) *clusterv1.Certificate {
+		expires, _, _ := l.wait(ctx) // the zero time also where their disk does not answer
 		return &clusterv1.Certificate{Name: name, Expires: timestamppb.New(expires)}
 	})
 }
 
 // AddRenewed adds a certificate that the program renews by itself.
 func (p *Program) AddRenewed(name string, expires func() time.Time) {
-	p.addCertificate(func() *clusterv1.Certificate {
+	p.addCertificate(func(context.Context) *clusterv1.Certificate {
 		return &clusterv1.Certificate{Name: name, Expires: timestamppb.New(expires()), Renewed: true}
 	})
 }
 
-func (p *Program) addCertificate(read func() *clusterv1.Certificate) {
+func (p *Program) addCertificate(read func(ctx context.Context) *clusterv1.Certificate) {
 	p.change(func() { p.certificates = append(p.certificates, read) })
 }
 
@@ -119,23 +132,23 @@ func (p *Program) Diagnose(ctx context.Context, _ *clusterv1.DiagnoseRequest) (*
 	defer cancel()
 	answer := &clusterv1.DiagnoseResponse{Service: p.service, NodeId: p.node.String(), Version: p.version, Received: timestamppb.New(received)}
 	answer.OpenFiles, answer.MaxFiles = files()
+	p.mu.Lock()
+	folders, lists, certificates, settings := slices.Clone(p.folders), slices.Clone(p.links), slices.Clone(p.certificates), slices.Clone(p.settings)
+	p.mu.Unlock()
 	var links []Link
-	var settings []setting
-	p.change(func() {
-		for _, list := range p.links {
-			links = append(links, list()...)
-		}
-		for _, read := range p.certificates {
-			answer.Certificates = append(answer.Certificates, read())
-		}
-		settings = append(settings, p.settings...)
-		answer.Folders = distinct(p.folders)
-	})
+	for _, list := range lists {
+		links = append(links, list()...)
+	}
+	answer.Folders = make([]*clusterv1.Folder, len(folders))
+	answer.Certificates = make([]*clusterv1.Certificate, len(certificates))
 	answer.Links = make([]*clusterv1.Link, len(links))
 	answer.Settings = make([]*clusterv1.Setting, len(settings))
 	var work sync.WaitGroup
-	for _, f := range answer.Folders {
-		work.Go(func() { measure(ctx, f) })
+	for i, f := range folders {
+		work.Go(func() { answer.Folders[i] = f.measure(ctx) })
+	}
+	for i, read := range certificates {
+		work.Go(func() { answer.Certificates[i] = read(ctx) })
 	}
 	for i, l := range links {
 		work.Go(func() {

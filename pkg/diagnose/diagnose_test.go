@@ -74,12 +74,51 @@ func TestOneDiagnosisIsMadeAtATimeAndWaitingEnds(t *testing.T) {
 	require.NoError(t, <-first)
 }
 
-func TestADiskThatHangsIsNotWaitedFor(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	f := &clusterv1.Folder{Path: t.TempDir()}
-	measure(ctx, f)
-	if f.GetProblem() != "" { // it may have been quicker
-		require.Equal(t, "the disk has not answered in time", f.GetProblem())
+func TestADiskThatHangsIsAskedOnceAndNotWaitedFor(t *testing.T) {
+	began := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	manual := clock.NewManual(began)
+	p := New("chunk-node", "v1", uuid.New(), manual)
+	p.AddFolder(t.TempDir())
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	p.folders[0].looking.look = func() *clusterv1.Folder {
+		asked <- struct{}{}
+		<-answer
+		return &clusterv1.Folder{Path: "measured"}
 	}
+	diagnose := func(ctx context.Context) *clusterv1.Folder {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		p.AddLink(Link{Name: "consul", Check: func(context.Context) error { cancel(); return nil }}) // waiting ends
+		d, err := p.Diagnose(ctx, &clusterv1.DiagnoseRequest{})
+		p.links = nil
+		require.NoError(t, err)
+		return d.GetFolders()[0]
+	}
+	for range 3 {
+		require.Equal(t, "the disk has not answered since 2030-01-01T12:00:00Z", diagnose(t.Context()).GetProblem())
+		manual.Advance(time.Hour)
+	}
+	<-asked
+	require.Empty(t, asked, "no second one is begun")
+	close(answer)
+	<-p.folders[0].looking.last.done
+	d, err := p.Diagnose(t.Context(), &clusterv1.DiagnoseRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "measured", d.GetFolders()[0].GetPath())
+	require.Len(t, asked, 1, "the disk is asked anew when it has answered")
+}
+
+func TestALookThatHangsHoldsNobodyWhoAdds(t *testing.T) {
+	p := New("chunk-node", "v1", uuid.New(), clock.System{})
+	began, end := make(chan struct{}), make(chan struct{})
+	p.AddRenewed("rpc.tls", func() time.Time { close(began); <-end; return time.Time{} })
+	first := make(chan error, 1)
+	go func() {
+		_, err := p.Diagnose(context.Background(), &clusterv1.DiagnoseRequest{})
+		first <- err
+	}()
+	<-began
+	p.AddFolder(t.TempDir()) // it would wait for ever
+	close(end)
+	require.NoError(t, <-first)
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"deuxfleurs.fr/garage/pkg/clock"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 )
 
@@ -21,42 +22,37 @@ const (
 	syncBytes = 4096
 )
 
-// distinct are folders, without those on the file system of one before.
-func distinct(paths []string) []*clusterv1.Folder {
-	var all []*clusterv1.Folder
-	seen := map[uint64]bool{}
-	for _, path := range paths {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err == nil {
-			device := uint64(st.Dev) //nolint:unconvert // it has another type on other machines
-			if seen[device] {
-				continue
-			}
-			seen[device] = true
-		}
-		all = append(all, &clusterv1.Folder{Path: path})
-	}
-	return all
+// folder is one that is measured.
+type folder struct {
+	path    string
+	device  uint64 // its file system; 0: it could not be seen
+	looking looking[*clusterv1.Folder]
 }
 
-// measure fills in what a folder is like. A disk that hangs is not waited for longer than ctx.
-func measure(ctx context.Context, f *clusterv1.Folder) {
-	measured := &clusterv1.Folder{Path: f.GetPath()}
-	done := make(chan struct{})
-	// A system call cannot be given up: its goroutine ends with it, and touches only what it has made.
-	go func() {
-		defer close(done)
+// newFolder waits for the disk.
+func newFolder(path string, c clock.Clock) *folder {
+	f := &folder{path: path}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err == nil {
+		f.device = uint64(st.Dev) //nolint:unconvert // it has another type on other machines
+	}
+	f.looking = looking[*clusterv1.Folder]{clock: c, look: func() *clusterv1.Folder {
+		measured := &clusterv1.Folder{Path: path}
 		if err := read(measured); err != nil {
 			measured.Problem = err.Error()
 		}
-	}()
-	select {
-	case <-done:
-		f.FileSystem, f.Size, f.Free, f.Inodes, f.FreeInodes = measured.FileSystem, measured.Size, measured.Free, measured.Inodes, measured.FreeInodes
-		f.ReadOnly, f.Sync, f.SlowestSync, f.Problem = measured.ReadOnly, measured.Sync, measured.SlowestSync, measured.Problem
-	case <-ctx.Done():
-		f.Problem = "the disk has not answered in time"
+		return measured
+	}}
+	return f
+}
+
+// measure tells what a folder is like. A disk that hangs is not waited for longer than ctx.
+func (f *folder) measure(ctx context.Context) *clusterv1.Folder {
+	measured, since, ok := f.looking.wait(ctx)
+	if !ok {
+		return &clusterv1.Folder{Path: f.path, Problem: "the disk has not answered since " + since.UTC().Format(time.RFC3339)}
 	}
+	return measured
 }
 
 func read(f *clusterv1.Folder) error {

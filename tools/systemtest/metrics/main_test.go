@@ -60,7 +60,7 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	deployment, err = deploy.Start(ctx, deploy.Options{Kind: deploy.Kind(), Dir: dir, Env: []string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + url, "OTEL_BSP_SCHEDULE_DELAY=100", "GARAGE_S3_ACCESS_LOG=" + accessLog}})
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + url, "OTEL_BSP_SCHEDULE_DELAY=100", "GARAGE_S3_ACCESS_LOG=" + accessLog, "GARAGE_S3_TRUST_TRACEPARENT=true"}})
 	if err != nil {
 		return 0, err
 	}
