@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,23 @@ func get(t *testing.T, s *Server, path string, edit func(*http.Request)) (int, s
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, string(body)
+}
+
+func TestWhoHasNoTokenDoesNotKeepAConnectionWithABodyThatNeverComes(t *testing.T) {
+	s, _ := start(t, Config{}, "127.0.0.1:0")
+	s.patience = 50 * time.Millisecond
+	server := httptest.NewServer(s)
+	defer server.Close()
+	for _, path := range []string{"/metrics", "/nothing", "/healthz"} {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		_, err = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+		require.NoError(t, err)
+		_, err = io.ReadAll(c)
+		require.NoError(t, err, "%s: the server closes the connection", path)
+	}
 }
 
 func bearerHeader(value string) func(*http.Request) {

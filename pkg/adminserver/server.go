@@ -20,6 +20,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/connlimit"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/stall"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -28,7 +29,10 @@ import (
 const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	maxHeader     = 64 << 10
+	// bodyTimeout is how long who has not shown the token may take to send the body of a request: it is read, or thrown away, before
+	// the connection serves another one.
+	bodyTimeout = 10 * time.Second
+	maxHeader   = 64 << 10
 
 	maxConnections = 256
 )
@@ -61,6 +65,7 @@ type Server struct {
 	open     *http.ServeMux // guards itself
 	ready    chan struct{}
 	grace    time.Duration
+	patience time.Duration // with the body of a request without the token
 }
 
 // New makes a server. Register gRPC services on GRPC and pages with Handle before Run.
@@ -70,7 +75,7 @@ func New(c Config, d Deps) (*Server, error) {
 	}
 	s := &Server{
 		log: d.Logger, token: d.Token, listener: d.Listener, health: health.NewServer(), mux: http.NewServeMux(), open: http.NewServeMux(),
-		ready: make(chan struct{}), grace: rpc.DefaultGrace,
+		ready: make(chan struct{}), grace: rpc.DefaultGrace, patience: bodyTimeout,
 		grpc: grpc.NewServer(rpc.ServerOptions(d.Logger, telemetry.NewServerMetrics(d.Registry))...),
 	}
 	if c.TLS.Enabled() {
@@ -102,7 +107,8 @@ func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // HandleOpen adds pages that anybody can reach: h guards them itself, or they hold nothing that needs it. Patterns are those
-// of http.ServeMux; where a page of Handle has the same path, the open one answers.
+// of http.ServeMux; where a page of Handle has the same path, the open one answers. It also bounds how long the body of a request may
+// take, as with [stall.LimitBody].
 func (s *Server) HandleOpen(pattern string, h http.Handler) { s.open.Handle(pattern, h) }
 
 // Knows reports whether that is the operator's token, in a time that does not depend on what is presented. It is for pages of
@@ -132,12 +138,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isGRPC := r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	switch {
 	case isGRPC && strings.HasPrefix(r.URL.Path, "/grpc.health.v1.Health/"):
+		if r.URL.Path == healthv1.Health_Check_FullMethodName { // who watches goes on
+			stall.LimitBody(w, r, s.patience)
+		}
 		s.grpc.ServeHTTP(w, r)
 	case !isGRPC && r.URL.Path == "/healthz":
+		stall.LimitBody(w, r, s.patience)
 		s.healthz(w, r)
 	case !isGRPC && s.isOpen(r):
 		s.open.ServeHTTP(w, r)
 	case !s.authorized(r):
+		stall.LimitBody(w, r, s.patience)
 		refuse(w, isGRPC)
 	case isGRPC:
 		s.grpc.ServeHTTP(w, r)

@@ -14,6 +14,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/stall"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -99,6 +100,7 @@ type Console struct {
 	feed     *feed
 	s3       *http.Client
 	mux      *http.ServeMux
+	patience time.Duration                  // with the body of a request without a session
 	stopped  chan struct{}                  // closed when Run ends
 	seen     *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
 }
@@ -114,7 +116,7 @@ func New(c Config, d Deps) (*Console, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout, transport.DisableCompression, transport.Proxy = s3Patience, true, nil
 	console := &Console{config: c, deps: d, api: adminv1.NewAdminServiceClient(d.API), sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
-		mux: http.NewServeMux(), stopped: make(chan struct{}),
+		mux: http.NewServeMux(), patience: bodyTimeout, stopped: make(chan struct{}),
 		s3: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	console.feed = newFeed(console.look, d.Clock)
 	files, err := fs.Sub(static, "static")
@@ -126,6 +128,7 @@ func New(c Config, d Deps) (*Console, error) {
 }
 
 func (c *Console) route(pages http.Handler) {
+	c.mux.Handle("GET /{$}", http.RedirectHandler(Path, http.StatusSeeOther))
 	c.mux.Handle("GET "+Path, pages)
 	c.mux.HandleFunc("POST "+Path+"sign-in", c.signIn)
 	c.mux.HandleFunc("POST "+Path+"sign-out", c.signedIn(c.signOut))
@@ -141,6 +144,7 @@ func (c *Console) route(pages http.Handler) {
 
 // ServeHTTP answers what is asked below [Path].
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	stall.LimitBody(w, r, c.patience) // until it is known who asks
 	protect(w.Header())
 	// Browsers say from where a request comes; others cannot be led to send one.
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
@@ -153,7 +157,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Register adds the console to an administration server, whose front page leads to it.
 func (c *Console) Register(handle func(pattern string, h http.Handler)) {
 	handle(Path, c)
-	handle("GET /{$}", http.RedirectHandler(Path, http.StatusSeeOther))
+	handle("GET /{$}", c)
 }
 
 // inItsName is the context of what is asked for by who has that session.
@@ -184,6 +188,10 @@ func protect(h http.Header) {
 }
 
 const (
+	// bodyTimeout is how long the body of a request may take from who has no session, and bodyIdle how long nothing may come of one
+	// from who has.
+	bodyTimeout = 10 * time.Second
+	bodyIdle    = time.Minute
 	callTimeout = time.Minute
 	s3Patience  = time.Minute
 	// ownName is in whose name the console asks by itself, which changes nothing.

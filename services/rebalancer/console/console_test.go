@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -440,4 +441,32 @@ func (s *served) advanceUntil(step time.Duration, happened func() bool) {
 		require.True(s.t, time.Now().Before(deadline), "it does not happen")
 		s.clock.Advance(step)
 	}
+}
+
+func TestWhoHasNoSessionDoesNotKeepAConnectionWithABodyThatNeverComes(t *testing.T) {
+	s := serve(t, nil).signIn()
+	s.console.patience = 50 * time.Millisecond
+	server := httptest.NewServer(s.console)
+	t.Cleanup(server.Close)
+	begin := func(what, header string) net.Conn {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		require.NoError(t, c.SetDeadline(time.Now().Add(20 * time.Second)))
+		_, err = io.WriteString(c, what+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 2\r\n"+header+"\r\n")
+		require.NoError(t, err)
+		return c
+	}
+	for _, what := range []string{"POST /console/sign-in", "POST /console/api/GetStatus", "PUT /console/object", "GET /console/", "GET /", "POST /nothing"} {
+		_, err := io.ReadAll(begin(what, ""))
+		require.NoError(t, err, "%s: the server closes the connection", what)
+	}
+	signed := begin("POST /console/api/GetStatus", "Cookie: "+s.cookie.Name+"="+s.cookie.Value+"\r\n"+tokenHeader+": "+s.token+"\r\n")
+	time.Sleep(2 * s.console.patience) // the time in which it would be closed
+	_, err := io.WriteString(signed, "{}")
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(signed), nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 200, resp.StatusCode, "who has one may be slow")
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/stall"
 )
 
 const (
@@ -35,6 +36,7 @@ func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session))
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && !same(r.Header.Get(tokenHeader), s.token):
 			fail(w, errors.Newf(errors.PermissionDenied, "the request lacks the session's token: load the page again"))
 		default:
+			defer stall.Body(w, r, bodyIdle)()
 			h(w, r, s)
 		}
 	}
