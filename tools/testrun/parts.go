@@ -124,7 +124,7 @@ func parts() []part {
 			suite("metrics", "standalone", 5*time.Minute), suite("metrics", "nodes", 5*time.Minute),
 		}},
 		{"console-standalone", "the operator's console in a browser: sign-in, objects, keyboard, narrow screens, axe", 12 * time.Minute, false, []step{
-			suite("console", "standalone", 11*time.Minute),
+			suite("console", "standalone", 11*time.Minute, "-test.run", "Token|Keyboard|Object|EveryPage"),
 		}},
 		{"console-nodes", "the operator's console on separate processes: nodes that stop, damage, work", 15 * time.Minute, false, []step{
 			suite("console", "nodes", 14*time.Minute),

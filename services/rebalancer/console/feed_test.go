@@ -83,19 +83,6 @@ func TestFollowersAreBounded(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestAttemptsFromManyAddressesAreBounded(t *testing.T) {
-	c := clock.NewManual(noon)
-	a := newAttempts(c)
-	for i := range maxAddresses {
-		require.True(t, a.admit(fmt.Sprint(i)))
-	}
-	require.False(t, a.admit("another"))
-	require.True(t, a.admit("1"))
-	c.Advance(attemptWindow + time.Second)
-	require.True(t, a.admit("another"))
-	require.Len(t, a.all, 1)
-}
-
 // waiting waits until the loop of the feed does.
 func waiting(t *testing.T, c *clock.Manual) {
 	t.Helper()

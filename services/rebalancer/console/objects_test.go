@@ -125,3 +125,12 @@ func TestSettingsOfEndpointsAreURLs(t *testing.T) {
 	}
 	require.NoError(t, Config{S3Endpoint: "http://127.0.0.1:3900/", ShareEndpoint: "https://s3.example.org"}.Validate())
 }
+
+func TestABucketWithASlashIsRefused(t *testing.T) {
+	s, fake := withS3(t)
+	for _, what := range []string{"GET objects", "GET object", "PUT object", "DELETE object", "POST link"} {
+		method, path, _ := strings.Cut(what, " ")
+		require.Equal(t, 400, s.code(method, path+"?key=GK1&bucket=a/b&object=o&seconds=5", "", nil), what)
+	}
+	require.Nil(t, fake.last)
+}

@@ -62,6 +62,9 @@ func (r s3Request) prepare(ctx context.Context, server *url.URL) (*http.Request,
 	if r.bucket == "" {
 		return nil, errors.Newf(errors.Invalid, "say which bucket")
 	}
+	if strings.Contains(r.bucket, "/") {
+		return nil, errors.Newf(errors.Invalid, "%q is no name of a bucket: it has a slash", r.bucket)
+	}
 	u := *server
 	u.Path = "/" + r.bucket
 	if r.object != "" {

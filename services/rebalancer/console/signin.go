@@ -1,10 +1,12 @@
 package console
 
 import (
+	"context"
 	"crypto/subtle"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,6 +22,8 @@ const (
 	unaskedHeader = "X-Garage-Console-Unasked"
 	maxForm       = 16 << 10
 	maxName       = 256 // bytes of a person's name
+	// signInTimeout is how long it may take to find out who a person is.
+	signInTimeout = 15 * time.Second
 	// tokenUser is what the audit log calls who has signed in by the operator's token.
 	tokenUser = "operator token"
 )
@@ -36,7 +40,7 @@ func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session))
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && !same(r.Header.Get(tokenHeader), s.token):
 			fail(w, errors.Newf(errors.PermissionDenied, "the request lacks the session's token: load the page again"))
 		default:
-			_ = stall.Body
+			defer stall.Body(w, r, bodyIdle)()
 			h(w, r, s)
 		}
 	}
@@ -74,11 +78,15 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		fail(w, errors.Newf(errors.Invalid, "this is no name of a person"))
 		return
 	}
-	if !c.attempts.admit(from) {
+	password := r.PostForm.Get("password")
+	known := user == "" && c.deps.Admin.Knows(password)
+	// Others cannot lock out who has the token.
+	if !known && !c.attempts.admit(from) {
 		fail(w, errors.Newf(errors.Overloaded, "too many attempts from this address: wait a minute, and try again"))
 		return
 	}
-	operator, err := c.operator(r, user, r.PostForm.Get("password"))
+	stall.LimitBody(w, r, signInTimeout+bodyTimeout) // its end would end the request
+	operator, err := c.operator(r, user, password, known)
 	entry := Entry{Operator: operator.Name, From: from, Action: "SignIn"}
 	if err != nil {
 		entry.Operator = user
@@ -91,7 +99,9 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	c.attempts.succeeded(from)
+	if known {
+		c.attempts.forget(from)
+	}
 	c.sessions.end(sessionID(r)) // a new session is never one that the browser had before
 	id, s, err := c.sessions.begin(operator)
 	c.record(r.Context(), entry, err)
@@ -109,16 +119,18 @@ func isName(user string) bool {
 }
 
 // operator finds out who signs in: a person or, without a user's name, who knows the token.
-func (c *Console) operator(r *http.Request, user, password string) (Operator, error) {
+func (c *Console) operator(r *http.Request, user, password string, known bool) (Operator, error) {
 	switch {
-	case user == "" && c.deps.Admin.Knows(password):
+	case known:
 		return Operator{Name: tokenUser}, nil
 	case user == "":
 		return Operator{}, errors.Newf(errors.Unauthenticated, "this is not the operator's token; it is in the file admin.token of the server's data folder")
 	case c.deps.SignIn == nil:
 		return Operator{}, errors.Newf(errors.Unauthenticated, "people cannot sign in here: leave the name empty, and give the operator's token")
 	}
-	return c.deps.SignIn(r.Context(), user, password)
+	ctx, cancel := context.WithTimeout(r.Context(), signInTimeout)
+	defer cancel()
+	return c.deps.SignIn(ctx, user, password)
 }
 
 // cookie keeps the session's ID in the browser; it ends there after maxAge seconds, at once if that is below 0.

@@ -61,13 +61,22 @@ const app = {
   },
 };
 
+// decoded is a part of the address; one that nobody could have encoded stays as it is.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function open(focus) {
   const [name, ...rest] = location.hash.replace(/^#\/?/, '').split('?')[0].split('/');
   const query = new URLSearchParams(location.hash.split('?')[1] || '');
   app.page?.leave?.();
   app.name = pages[name] ? name : 'overview';
   app.failure = app.notice = null;
-  app.page = pages[app.name](app, rest.map(decodeURIComponent), query);
+  app.page = pages[app.name](app, rest.map(decoded), query);
   document.title = `${titles[app.name]} – Garage`;
   draw();
   load();
