@@ -171,7 +171,7 @@ func interrupted(err error, begun bool) error {
 	if !begun || gerrors.Answered(err) {
 		return err
 	}
-	return fmt.Errorf("the migration was broken off (%v): run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"", err)
+	return gerrors.Wrap(gerrors.Internal, err, "the migration was broken off: run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"")
 }
 
 func migrationLine(p *metadatav1.MigrationProgress) string {

@@ -180,7 +180,7 @@ func (m *migration) compare(ctx context.Context, from, to *walk, differs func(me
 				return nil
 			}
 		}
-		order := 0
+		var order int
 		switch {
 		case s == nil:
 			order = 1
