@@ -9,7 +9,11 @@ PROGRAMS      := garage s3-gateway metadata chunk-node rebalancer
 PLATFORMS     := linux/amd64 linux/arm64 linux/arm
 # What the wire is compared with, so that no change breaks it unnoticed.
 PROTO_BASE    ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-parse HEAD)
-VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo unknown)
+VERSION       ?= $(shell git describe --tags --always --dirty=-modified 2>/dev/null || echo unknown)
+COMMIT        ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DIST          ?= dist
+# The time of everything in the packages, so that they are the same whenever and wherever they are built.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 S3    ?= 127.0.0.1:3900
 ADMIN ?= 127.0.0.1:3903
@@ -18,8 +22,9 @@ NODES     ?= 3
 ZONES     ?= 3
 CQL_NODES ?= 1
 
-# The programs are static, so that they run on any machine of their kind.
-BUILD := CGO_ENABLED=0 go build -ldflags '-X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)'
+# The programs are static, so that they run on any machine of their kind, and know nothing of where they were built.
+STAMP = -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION) -X deuxfleurs.fr/garage/pkg/version.commit=$(COMMIT)
+BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(STRIP) $(STAMP)'
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -68,13 +73,18 @@ soak: ## simulate clusters that lose, move and heal chunks, one for each of SEED
 gen: ## make the Go code of proto/ again
 	cd proto && GOWORK=off go run $(BUF) generate
 
+.PHONY: handbook
+handbook: ## write the table of S3 operations in nomad/handbook again, by asking a running Garage
+	cd tools && go test -count=1 ./systemtest/s3 -run TestTheTableOfCompatibilityIsTrue -args -update
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## look for mistakes and broken rules in the code
 	@unformatted=$$(gofmt -l $(MODULES)); test -z "$$unformatted" || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; }
-	@! grep -nE '^\s*go ' pkg/quorum/*.go pkg/layout/*.go services/chunk-node/state/*.go services/metadata/sweep/*.go services/rebalancer/leave/*.go services/rebalancer/plan/*.go services/rebalancer/transition/*.go --exclude='*_test.go' || { echo "decisions start no goroutine"; exit 1; }
+	@! grep -nE '^\s*go ' pkg/quorum/*.go pkg/layout/*.go services/chunk-node/state/*.go services/metadata/sweep/*.go services/rebalancer/leave/*.go services/rebalancer/plan/*.go services/rebalancer/transition/*.go services/rebalancer/partitions/*.go services/rebalancer/events/changes.go services/rebalancer/events/merge.go pkg/access/*.go --exclude='*_test.go' || { echo "decisions start no goroutine"; exit 1; }
 	cd proto && GOWORK=off go run $(BUF) lint
 	cd proto && GOWORK=off go run $(BUF) breaking --against "../.git#ref=$(PROTO_BASE),subdir=proto"
 	@for m in $(MODULES); do echo "golangci-lint $$m"; (cd $$m && $(GOLANGCI_LINT) run --config ../tools/lint/golangci.yml ./...) || exit 1; done
+	cd tools/package && GOWORK=off $(GOLANGCI_LINT) run --config ../lint/golangci.yml ./...
 
 # Built once, outside the checkout, from a module of its own: it has hundreds of dependencies that are not ours.
 $(GOLANGCI_LINT):
@@ -90,14 +100,17 @@ fmt: ## format the code
 bench: ## measure speed and cost; ARGS are those of tools/bench
 	go run ./tools/bench $(ARGS)
 
-.PHONY: dist
-dist: ## build static programs for amd64, arm64 and armv7 with checksums into dist/
-	rm -rf dist && mkdir -p dist
+.PHONY: packages
+packages: STRIP := -s -w
+packages: ## build archives, Debian packages, an image, SBOMs and checksums for all PLATFORMS into dist/ (DIST)
+	rm -rf "$(DIST)"
 	@set -e; for p in $(PLATFORMS); do \
-		name=garage-$(VERSION)-$$(echo $$p | sed 's#/#-#; s#-arm$$#-armv7#'); mkdir -p dist/$$name; echo $$name; \
-		GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION)' -o dist/$$name/ $(PROGRAMS:%=./services/cmd/%); \
-		cp README.md CHANGELOG.md dist/$$name/; tar -C dist -czf dist/$$name.tar.gz $$name; rm -r dist/$$name; done
-	cd dist && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+		name=$$(echo $$p | sed 's#/#-#; s#-arm$$#-armv7#'); echo $$name; \
+		export GOOS=$${p%/*} GOARCH=$${p#*/} GOAMD64=v1 GOARM64=v8.0 GOARM=7; \
+		$(BUILD) -o "$(DIST)/programs/$$name/" $(PROGRAMS:%=./services/cmd/%); done
+	@out="$$(cd "$(DIST)" && pwd)" && cd tools/package && GOWORK=off go run . --programs "$$out/programs" --out "$$out" \
+		--version "$(VERSION)" --commit "$(COMMIT)" --date "$(SOURCE_DATE_EPOCH)" --platforms "$$(echo $(PLATFORMS) | tr ' ' ,)"
+	@rm -r "$(DIST)/programs"
 
 .PHONY: clean
 clean: ## remove what was built; data in var/ stays

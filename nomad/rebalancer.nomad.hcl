@@ -21,7 +21,7 @@ variable "driver" {
 variable "artifact" {
   type        = string
   default     = ""
-  description = "URL of the archive with the programs, as make dist makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
+  description = "URL of the archive with the programs, as make packages makes it, such as https://example.org/garage-1.0-linux-amd64.tar.gz?checksum=sha256:…; empty: they are on the machines, in bin"
 }
 
 variable "image" {
@@ -137,10 +137,11 @@ job "garage-rebalancer" {
       unlimited      = true
     }
 
-    # The node id and, for a Consul that is away, the last certificate.
+    # The node id, the last certificate for a Consul that is away, and what is remembered for people: events with the audit
+    # log, and how much buckets held, each up to 64 MiB and the latter twice.
     ephemeral_disk {
       sticky = true
-      size   = 200
+      size   = 400
     }
 
     network {

@@ -113,6 +113,32 @@ func TestOnlyHealthIsOpen(t *testing.T) {
 	require.Equal(t, 404, code)
 }
 
+func TestAnOpenPageIsOpenAndNothingBesideIt(t *testing.T) {
+	s, _ := start(t, Config{}, "127.0.0.1:0")
+	said := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, text) })
+	}
+	s.HandleOpen("/pages/", said("open"))
+	s.HandleOpen("GET /{$}", said("home"))
+	s.Handle("/closed", said("closed"))
+	for path, want := range map[string]string{"/pages/": "open", "/pages": "open", "/pages/deep/one.js": "open", "/": "home"} {
+		code, body := get(t, s, path, nil)
+		require.Equal(t, 200, code, path)
+		require.Equal(t, want, body, path)
+	}
+	for _, path := range []string{"/closed", "/metrics", "/pages/../metrics", "//pages/", "/pages//x", "/x", "/pages/../closed", "/pages/%2e%2e/closed"} {
+		code, _ := get(t, s, path, nil)
+		require.Equal(t, 401, code, path)
+	}
+	code, _ := get(t, s, "/pages/", func(r *http.Request) { r.Header.Set("Content-Type", "application/grpc"); r.Method = http.MethodPost })
+	require.Equal(t, 200, code, "HTTP/1.1 is never gRPC")
+	code, _ = get(t, s, "/metrics", bearerHeader(token))
+	require.Equal(t, 200, code)
+	require.True(t, s.Knows(token))
+	require.False(t, s.Knows(token+" "))
+	require.False(t, s.Knows(""))
+}
+
 func invoke(conn *grpc.ClientConn, method string) error {
 	return conn.Invoke(context.Background(), method, &healthv1.HealthCheckRequest{}, &healthv1.HealthCheckResponse{})
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"path"
 	"strings"
 	"time"
 
@@ -56,7 +57,8 @@ type Server struct {
 	tls      *tls.Config
 	grpc     *grpc.Server
 	health   *health.Server
-	mux      *http.ServeMux
+	mux      *http.ServeMux // needs the token
+	open     *http.ServeMux // guards itself
 	ready    chan struct{}
 	grace    time.Duration
 }
@@ -67,7 +69,7 @@ func New(c Config, d Deps) (*Server, error) {
 		return nil, errors.Newf(errors.Invalid, "the administration server needs a token")
 	}
 	s := &Server{
-		log: d.Logger, token: d.Token, listener: d.Listener, health: health.NewServer(), mux: http.NewServeMux(),
+		log: d.Logger, token: d.Token, listener: d.Listener, health: health.NewServer(), mux: http.NewServeMux(), open: http.NewServeMux(),
 		ready: make(chan struct{}), grace: rpc.DefaultGrace,
 		grpc: grpc.NewServer(rpc.ServerOptions(d.Logger, telemetry.NewServerMetrics(d.Registry))...),
 	}
@@ -76,6 +78,7 @@ func New(c Config, d Deps) (*Server, error) {
 		if err != nil {
 			return nil, errors.Wrap(errors.Invalid, err, "setting admin.tls")
 		}
+		telemetry.RegisterCertificate(d.Registry, "admin", certificate.Current)
 		s.tls = certificate.Server("h2", "http/1.1")
 	} else if !c.Insecure && !rpc.IsLoopback(d.Listener.Addr().String()) {
 		return nil, errors.E(errors.Invalid, errors.Setting, "admin.listen",
@@ -98,6 +101,14 @@ func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
 // Handle adds a page, which needs the token. Patterns are those of http.ServeMux.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
+// HandleOpen adds pages that anybody can reach: h guards them itself, or they hold nothing that needs it. Patterns are those
+// of http.ServeMux; where a page of Handle has the same path, the open one answers.
+func (s *Server) HandleOpen(pattern string, h http.Handler) { s.open.Handle(pattern, h) }
+
+// Knows reports whether that is the operator's token, in a time that does not depend on what is presented. It is for pages of
+// [Server.HandleOpen], which guard themselves.
+func (s *Server) Knows(token string) bool { return sameToken(token, s.token) }
+
 // SetServing decides what /healthz and the gRPC health service answer. It starts as false.
 func (s *Server) SetServing(serving bool) {
 	state := healthv1.HealthCheckResponse_NOT_SERVING
@@ -106,6 +117,9 @@ func (s *Server) SetServing(serving bool) {
 	}
 	s.health.SetServingStatus("", state)
 }
+
+// Token is what administrators present, for calls that the program makes in their name to another one.
+func (s *Server) Token() string { return s.token }
 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -121,6 +135,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.grpc.ServeHTTP(w, r)
 	case !isGRPC && r.URL.Path == "/healthz":
 		s.healthz(w, r)
+	case !isGRPC && s.isOpen(r):
+		s.open.ServeHTTP(w, r)
 	case !s.authorized(r):
 		refuse(w, isGRPC)
 	case isGRPC:
@@ -128,6 +144,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.mux.ServeHTTP(w, r)
 	}
+}
+
+// isOpen tells whether an open page is at exactly that address. One that only leads there when it is tidied up needs the token, as
+// all others do.
+func (s *Server) isOpen(r *http.Request) bool {
+	if r.URL.Path == "" || path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") && r.URL.Path != "/" {
+		return false
+	}
+	_, pattern := s.open.Handler(r)
+	return pattern != ""
 }
 
 func (s *Server) authorized(r *http.Request) bool {

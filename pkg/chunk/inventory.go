@@ -103,14 +103,15 @@ type Command struct {
 	Task  Task
 	Start bool  // begin a round now, or go on; else stop until the next Start
 	Rate  int64 // bytes a second from now on; 0: as it was; -1: no limit
-	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what).
-	Confirm bool
+	// Confirm is the operator's yes to what a task has stopped for (TaskStatus.Note says what), if that is no more than so much; 0: none.
+	Confirm int64
 	// Term is that of the active rebalancer, which grows; a node refuses one lower than it has seen. 0: there is no lock.
 	Term uint64
 }
 
 // Controlled is a node that obeys the rebalancer.
 type Controlled interface {
+	GapTeller
 	// Command starts or stops a task. It is durable: a node that starts again goes on as it was told. Kinds: Conflict if the term
 	// is over; NotImplemented for a task that the node does not have.
 	Command(ctx context.Context, c Command) (TaskStatus, error)

@@ -134,6 +134,8 @@ type NodeStatus struct {
 	Foreign int64  // chunks in partitions that it does not own in that layout
 	Wanted  int64  // chunks of which it lacks a good copy and looks for one
 	Trashed int64  // bytes in the trash
+	Damaged int64  // copies that turned out bad or missing since the program was started
+	Mended  int64  // such copies that a good one has replaced since then
 	Tasks   []TaskStatus
 }
 

@@ -14,6 +14,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // CertificateFile is where a data folder keeps the last certificate, for a Consul that is away at the next start.
@@ -59,6 +60,7 @@ func (c *Client) Certificates(ctx context.Context, service, path string) (*Certi
 	if err != nil {
 		return nil, failed(err, "the certificate of "+service)
 	}
+	telemetry.RegisterCertificate(c.registry, "consul", func() *tls.Certificate { return s.Certificate() })
 	c.work.Go(func() { s.followLeaf() })
 	c.work.Go(func() { s.followRoots() })
 	c.work.Go(func() { s.checkPolicy() })
@@ -220,18 +222,35 @@ const probe = "garage-access-probe"
 
 // checkPolicy warns once if who has no token gets the certificate of a service, which then proves nothing.
 func (s *Certificates) checkPolicy() {
-	const anonymous = "anonymous" // the token of who has none, which Consul knows by this name
 	_ = s.client.persist(s.client.ctx, "its access rules", func(ctx context.Context) error {
-		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
-		_, _, err := s.client.api.Agent().ConnectCALeaf(probe, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
-		switch {
-		case err == nil:
+		policy, err := s.client.AccessPolicy(ctx)
+		switch policy {
+		case PolicyAllow:
 			s.client.log.Warn("Consul gives service certificates to anybody who asks: they prove nothing about who calls until Consul's ACLs deny by default (acl.enabled and acl.default_policy = \"deny\")")
-		case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusUnauthorized):
+		case PolicyDeny:
 			s.client.log.Info("Consul denies certificates to who has no token, as it should")
-			return nil
 		}
 		return err
 	})
+}
+
+// What AccessPolicy tells.
+const (
+	PolicyAllow = "allow"
+	PolicyDeny  = "deny"
+)
+
+// AccessPolicy tells whether Consul denies the certificate of a service to who has no token. Kinds: Unavailable.
+func (c *Client) AccessPolicy(ctx context.Context) (string, error) {
+	const anonymous = "anonymous" // the token of who has none, which Consul knows by this name
+	attempt, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, _, err := c.api.Agent().ConnectCALeaf(probe, (&api.QueryOptions{Token: anonymous}).WithContext(attempt))
+	switch {
+	case err == nil:
+		return PolicyAllow, nil
+	case isStatus(err, http.StatusForbidden), isStatus(err, http.StatusUnauthorized):
+		return PolicyDeny, nil
+	}
+	return "", failed(err, "asking for its access rules")
 }

@@ -45,7 +45,10 @@ type Client struct {
 	kept    string // file with the last instances of each service; empty: none
 	joined  uuid.UUID
 	up      bool
+	lost    time.Time // when it stopped answering, while it does not
 	closed  bool
+
+	registry prometheus.Registerer // nil: no metrics
 }
 
 // New makes a client from Consul's environment; it connects when first used. Kinds: Invalid.
@@ -56,12 +59,20 @@ func New(c Config, d Deps) (*Client, error) {
 	}
 	client := &Client{config: c, api: consul, clock: d.Clock, log: d.Logger, random: rand.Float64, watches: map[string]*Watch{}, up: true}
 	client.ctx, client.cancel = context.WithCancel(context.Background())
-	if d.Registry != nil {
-		err := d.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: telemetry.Namespace, Subsystem: "consul", Name: "up",
+	if d.Registry == nil {
+		return client, nil
+	}
+	client.registry = d.Registry
+	for _, c := range []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: "consul", Name: "up",
 			Help: "1 while Consul answers; 0 while what it said last serves.",
-		}, client.gauge))
-		if err != nil {
+		}, client.gauge),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: "consul", Name: "view_age_seconds",
+			Help: "Age of what is known from Consul: 0 while it answers, as changes then come at once; else the time since it stopped.",
+		}, client.age),
+		&viewCollector{client},
+	} {
+		if err := d.Registry.Register(c); err != nil {
 			return nil, errors.Wrap(errors.Internal, err, "metrics of Consul")
 		}
 	}
@@ -94,11 +105,31 @@ func (c *Client) Up() bool {
 	return c.up
 }
 
+// Check returns nil if Consul answers, and its servers have a leader. Kinds: Unavailable.
+func (c *Client) Check(ctx context.Context) error {
+	return c.ask(ctx, func(o *api.QueryOptions) error {
+		leader, err := c.api.Status().LeaderWithQueryOptions(o)
+		if err == nil && leader == "" {
+			err = errors.Newf(errors.Unavailable, "Consul's servers have no leader")
+		}
+		return err
+	})
+}
+
 func (c *Client) gauge() float64 {
 	if c.Up() {
 		return 1
 	}
 	return 0
+}
+
+func (c *Client) age() float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up {
+		return 0
+	}
+	return c.clock.Now().Sub(c.lost).Seconds()
 }
 
 // judge learns from the result of a request whether Consul is there, and says when that changes.
@@ -107,6 +138,9 @@ func (c *Client) judge(err error) {
 	c.mu.Lock()
 	changed := c.up != up
 	c.up = up
+	if changed && !up {
+		c.lost = c.clock.Now()
+	}
 	c.mu.Unlock()
 	switch {
 	case changed && up:

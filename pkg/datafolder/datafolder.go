@@ -65,7 +65,7 @@ func Open(path string, o Options) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s: %w", path, err)
 	}
-	if err := makeAll(path); err != nil {
+	if err := MakeAll(path); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	lock, err := acquire(filepath.Join(path, lockFile))

@@ -44,8 +44,8 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// makeAll makes a folder and its parents, each durable before the next.
-func makeAll(path string) error {
+// MakeAll makes a folder and its parents, each durable before the next.
+func MakeAll(path string) error {
 	if info, err := os.Stat(path); err == nil {
 		if !info.IsDir() {
 			return errors.New(path + " is not a folder")
@@ -55,7 +55,7 @@ func makeAll(path string) error {
 		return err
 	}
 	parent := filepath.Dir(path)
-	if err := makeAll(parent); err != nil {
+	if err := MakeAll(parent); err != nil {
 		return err
 	}
 	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {

@@ -134,3 +134,26 @@ func (c *Change) UnmarshalJSON(b []byte) error {
 	*c = changed
 	return nil
 }
+
+// Between is the change that makes of current a layout with the nodes and the number of copies of another one. Nodes are compared by what an
+// operator says of them; an address is that of the other. Kinds: Invalid.
+func Between(current, other Layout) (Change, error) {
+	c, err := Change{}.WithReplication(other.Replication, current)
+	if err != nil {
+		return Change{}, err
+	}
+	for _, n := range current.Nodes {
+		if other.Index(n.ID) < 0 {
+			c = c.WithoutNode(n.ID, current)
+		}
+	}
+	for _, n := range other.Nodes {
+		if at := current.Index(n.ID); at >= 0 && current.Nodes[at] == n {
+			continue
+		}
+		if c, err = c.WithNode(n); err != nil {
+			return Change{}, err
+		}
+	}
+	return c, nil
+}

@@ -24,6 +24,8 @@ type FindAttempts struct {
 	// Everywhere has every copy of the metadata asked instead of a majority, and fails with Unavailable if one does not
 	// answer: who removes what is unknown wants to be sure.
 	Everywhere bool
+	// Cluster, if not zero, is that of the service that is asked: one of another cluster answers Conflict, as it knows none of them.
+	Cluster uuid.UUID
 }
 
 // AttemptState is what an attempt belongs to.
@@ -33,7 +35,8 @@ const (
 	AttemptUnknown  AttemptState = iota // nothing
 	AttemptOpen                         // an upload that is under way
 	AttemptComplete                     // an object
-	AttemptGarbage                      // what was replaced, deleted or aborted; the sweeper removes its references
+	// AttemptGarbage is what was replaced, deleted or aborted; the sweeper removes its references. So is what the metadata has, but damaged.
+	AttemptGarbage
 )
 
 // Attempt is what an attempt belongs to. Of one that is unknown only the ID is set.

@@ -14,8 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/datafolder"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/lifecycle"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -47,6 +49,10 @@ type Program struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	Admin    *adminserver.Server
+	// Diagnosis is what others may measure of the program; it answers on its administration port and on each Server.
+	Diagnosis *diagnose.Program
+	// Tracing is nil where nobody asked for traces.
+	Tracing *telemetry.Tracing
 	// Consul is nil where the program does without.
 	Consul *consul.Client
 	// Out is where people read what the program has to say to them.
@@ -118,6 +124,10 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 			err = errors.Join(err, p.closers[i]())
 		}
 	}()
+	if p.Tracing, err = telemetry.NewTracing(ctx, name, p.Version, p.Log); err != nil {
+		return err
+	}
+	p.OnClose(p.Tracing.Close)
 	if err := p.openConsul(s); err != nil {
 		return err
 	}
@@ -127,6 +137,7 @@ func Run(ctx context.Context, name string, s Settings, out io.Writer, build func
 	if err := p.openAdmin(s.Admin); err != nil {
 		return err
 	}
+	p.openDiagnosis(s.Admin)
 	if err := build(ctx, p); err != nil {
 		return errors.Join(err, p.abandon())
 	}
@@ -187,6 +198,17 @@ func (p *Program) openAdmin(c adminserver.Config) error {
 		return err
 	}
 	return datafolder.WriteFile(p.Folder.Path(adminserver.AddressFile), []byte(clientAddress(p.Admin.Addr().String(), c.TLS.Enabled())+"\n"), 0o644)
+}
+
+func (p *Program) openDiagnosis(admin adminserver.Config) {
+	p.Diagnosis = diagnose.New(p.Name, p.Version, p.Folder.Info().NodeID, clock.System{})
+	p.Diagnosis.AddFolder(p.Folder.Path())
+	p.Diagnosis.AddFiles("admin.tls", admin.TLS)
+	if p.Consul != nil {
+		p.Diagnosis.AddLink(diagnose.Link{Name: "consul", Check: p.Consul.Check})
+		p.Diagnosis.AddSetting("consul.acl", p.Consul.AccessPolicy)
+	}
+	p.Diagnosis.Register(p.Admin.GRPC())
 }
 
 // clientAddress is how a client on this machine reaches a server that listens on address.

@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -21,16 +22,19 @@ func (p *Program) Server(c rpc.ServeConfig, identity rpc.Identity, options ...gr
 	if err != nil {
 		return nil, err
 	}
-	return rpc.NewServer(rpc.ServerConfig{
-		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: options,
-	}), nil
+	server := rpc.NewServer(rpc.ServerConfig{
+		Listener: listener, Identity: identity, Logger: p.Log, Metrics: telemetry.NewServerMetrics(p.Registry), Options: append(p.Tracing.ServerOptions(), options...),
+	})
+	p.Diagnosis.Register(server.GRPC())
+	return server, nil
 }
 
 // Identity is what the program, which is the service of that name, presents to other services. With Consul's
 // certificates it waits until ctx ends for a Consul that is away, unless it kept one from before.
 func (p *Program) Identity(ctx context.Context, service string, s rpc.Security) (rpc.Identity, error) {
 	if !s.FromConsul() {
-		return s.Identity(p.Log)
+		p.Diagnosis.AddFiles("rpc.tls", s.Config)
+		return s.Identity(p.Log, p.Registry)
 	}
 	if p.Consul == nil {
 		return rpc.Identity{}, errors.E(errors.Invalid, errors.Setting, "rpc.tls.source", "certificates from Consul need consul.enabled")
@@ -39,5 +43,6 @@ func (p *Program) Identity(ctx context.Context, service string, s rpc.Security) 
 	if err != nil {
 		return rpc.Identity{}, err
 	}
+	p.Diagnosis.AddRenewed("rpc.tls", func() time.Time { return certificates.Certificate().Leaf.NotAfter })
 	return rpc.Mesh(certificates), nil
 }

@@ -24,8 +24,9 @@ var callers = map[string][]string{
 	// What is garbage is decided and dropped inside the metadata service.
 	"/garage.metadata.v1.MetadataService/ListGarbage": {},
 	"/garage.metadata.v1.MetadataService/DropGarbage": {},
-	// What chunks belong to is asked for the operator.
-	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer},
+	// A chunk-node asks what the references it keeps belong to, and whether the metadata is its cluster's.
+	"/garage.metadata.v1.MetadataService/FindAttempts": {ServiceRebalancer, ServiceChunkNode},
+	"/garage.metadata.v1.MetadataService/GetInfo":      {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 
 	"/garage.chunknode.v1.ChunkNodeService/*": {ServiceGateway, ServiceRebalancer, ServiceChunkNode},
 	// The sweeper removes references, has those owed that were not reached, and probes. Snapshots are kept in chunks, and
@@ -47,8 +48,14 @@ var callers = map[string][]string{
 	"/garage.chunknode.v1.ChunkNodeService/ListEntries":      {ServiceRebalancer, ServiceChunkNode},
 	"/garage.chunknode.v1.ChunkNodeService/Command":          {ServiceRebalancer},
 	"/garage.chunknode.v1.ChunkNodeService/ListDamaged":      {ServiceRebalancer},
+	"/garage.chunknode.v1.ChunkNodeService/GetGaps":          {ServiceRebalancer},
 
-	"/garage.cluster.v1.ClusterService/*": {ServiceChunkNode},
+	"/garage.cluster.v1.ClusterService/*":              {ServiceChunkNode},
+	"/garage.cluster.v1.ClusterService/ReportCounters": {ServiceGateway},
+	// It is asked at administration servers, with the operator's token.
+	"/garage.cluster.v1.CountersService/*": {},
+	// What only a program itself can see is gathered for the operator.
+	"/garage.cluster.v1.DiagnoseService/*": {ServiceRebalancer},
 	// A rebalancer that stands by hands the operator's commands to the active one.
 	"/garage.admin.v1.AdminService/*": {ServiceRebalancer},
 

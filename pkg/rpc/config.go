@@ -7,10 +7,12 @@ import (
 	"net"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
 
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
 )
 
@@ -70,15 +72,16 @@ func (s *Security) Validate() error {
 }
 
 // Identity makes what servers and clients present and demand from files, or nothing without them.
-func (s Security) Identity(logger *slog.Logger) (Identity, error) {
-	server, client, err := s.files(logger)
+// r takes the metric of their end; nil: it is not published.
+func (s Security) Identity(logger *slog.Logger, r prometheus.Registerer) (Identity, error) {
+	server, client, err := s.files(logger, r)
 	if err != nil || server == nil {
 		return Identity{}, err
 	}
 	return Identity{Server: server, Client: func(string) credentials.TransportCredentials { return client }}, nil
 }
 
-func (s Security) files(logger *slog.Logger) (server, client credentials.TransportCredentials, err error) {
+func (s Security) files(logger *slog.Logger, r prometheus.Registerer) (server, client credentials.TransportCredentials, err error) {
 	if s.source() != sourceFiles {
 		return nil, nil, nil
 	}
@@ -86,6 +89,7 @@ func (s Security) files(logger *slog.Logger) (server, client credentials.Transpo
 	if err != nil {
 		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")
 	}
+	telemetry.RegisterCertificate(r, "rpc", certificate.Current)
 	pem, err := os.ReadFile(s.CA)
 	if err != nil {
 		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")

@@ -67,9 +67,9 @@ func (a *authority) issue(t *testing.T) Security {
 func TestServicesKnowEachOtherByTheirAuthority(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	log := slog.New(slog.DiscardHandler)
-	ourIdentity, err := ours.issue(t).Identity(log)
+	ourIdentity, err := ours.issue(t).Identity(log, nil)
 	require.NoError(t, err)
-	theirIdentity, err := theirs.issue(t).Identity(log)
+	theirIdentity, err := theirs.issue(t).Identity(log, nil)
 	require.NoError(t, err)
 	client, stranger := ourIdentity.For("any"), theirIdentity.For("any")
 

@@ -142,7 +142,7 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 	known := map[string]bool{}
 	for _, file := range []protoreflect.FileDescriptor{
 		metadatav1.File_garage_metadata_v1_metadata_proto, chunknodev1.File_garage_chunknode_v1_chunk_node_proto,
-		clusterv1.File_garage_cluster_v1_cluster_proto, adminv1.File_garage_admin_v1_admin_proto, healthv1.File_grpc_health_v1_health_proto,
+		clusterv1.File_garage_cluster_v1_cluster_proto, clusterv1.File_garage_cluster_v1_diagnose_proto, adminv1.File_garage_admin_v1_admin_proto, healthv1.File_grpc_health_v1_health_proto,
 	} {
 		services := file.Services()
 		for i := range services.Len() {
@@ -167,8 +167,10 @@ func TestTheTableSaysSomethingAboutEveryMethod(t *testing.T) {
 	require.True(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Delete"))
 	require.True(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Get"), "snapshots are kept in chunks")
 	require.False(t, mayCall(ServiceMetadata, "/garage.chunknode.v1.ChunkNodeService/Command"))
-	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/FindAttempts"), "chunk-nodes ask metadata nothing")
-	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetInfo"), "chunk-nodes ask metadata nothing")
+	require.True(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/FindAttempts"), "long collection asks what references belong to")
+	require.True(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetInfo"))
+	require.False(t, mayCall(ServiceGateway, "/garage.metadata.v1.MetadataService/FindAttempts"))
+	require.False(t, mayCall(ServiceChunkNode, "/garage.metadata.v1.MetadataService/GetObject"))
 	require.False(t, mayCall(ServiceMetadata, "/garage.metadata.v1.MetadataService/GetObject"))
 	require.False(t, mayCall(ServiceGateway, "/garage.unknown.v1.Service/Method"))
 	require.False(t, mayCall(ServiceGateway, "nonsense"))

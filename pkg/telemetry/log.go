@@ -16,13 +16,13 @@ type LogConfig struct {
 // DefaultLogConfig logs what an operator should read.
 func DefaultLogConfig() LogConfig { return LogConfig{Level: slog.LevelInfo, Format: "auto"} }
 
-// NewLogger writes to w as the configuration says. Lines carry the request ID of their context.
+// NewLogger writes to w as the configuration says. Lines carry the request ID and the trace ID of their context.
 func NewLogger(w io.Writer, c LogConfig) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level}
 	if c.Format == "text" || c.Format != "json" && isTerminal(w) {
-		return slog.New(requestIDHandler{slog.NewTextHandler(w, options)})
+		return slog.New(contextHandler{slog.NewTextHandler(w, options)})
 	}
-	return slog.New(requestIDHandler{slog.NewJSONHandler(w, options)})
+	return slog.New(contextHandler{slog.NewJSONHandler(w, options)})
 }
 
 func isTerminal(w io.Writer) bool {
@@ -34,20 +34,23 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// requestIDHandler adds the request ID of the context to each line.
-type requestIDHandler struct{ slog.Handler }
+// contextHandler adds the request ID and the trace ID of the context to each line.
+type contextHandler struct{ slog.Handler }
 
-func (h requestIDHandler) Handle(ctx context.Context, r slog.Record) error {
+func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		r.AddAttrs(slog.String("request_id", id))
+	}
+	if id := TraceID(ctx); id != "" {
+		r.AddAttrs(slog.String("trace_id", id))
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h requestIDHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return requestIDHandler{h.Handler.WithAttrs(attrs)}
+func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextHandler{h.Handler.WithAttrs(attrs)}
 }
 
-func (h requestIDHandler) WithGroup(name string) slog.Handler {
-	return requestIDHandler{h.Handler.WithGroup(name)}
+func (h contextHandler) WithGroup(name string) slog.Handler {
+	return contextHandler{h.Handler.WithGroup(name)}
 }

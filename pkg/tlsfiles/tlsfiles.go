@@ -89,7 +89,7 @@ func (c *Certificate) Server(protocols ...string) *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: protocols,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.get(), nil
+			return c.Current(), nil
 		},
 	}
 }
@@ -99,13 +99,13 @@ func (c *Certificate) Client() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return c.get(), nil
+			return c.Current(), nil
 		},
 	}
 }
 
-// get is the certificate as of now.
-func (c *Certificate) get() *tls.Certificate {
+// Current is the certificate as of now.
+func (c *Certificate) Current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -150,4 +150,13 @@ func (c *Certificate) read() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("TLS files %s and %s: %w", c.files.Cert, c.files.Key, err)
 	}
 	return &pair, nil
+}
+
+// Expires is when the certificate in the files ends to be valid.
+func Expires(files Config) (time.Time, error) {
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("TLS files %s and %s: %w", files.Cert, files.Key, err)
+	}
+	return pair.Leaf.NotAfter, nil
 }

@@ -3,29 +3,46 @@ package version
 
 import "runtime/debug"
 
-// release is set by the linker in released programs: -X deuxfleurs.fr/garage/pkg/version.release=v1.2.3
-var release string
+// Set by the linker in programs that make builds: -X deuxfleurs.fr/garage/pkg/version.release=v1.2.3
+var release, commit string
 
 // String is the release, or the commit that the program was built from, or "unknown".
 func String() string {
 	if release != "" {
 		return release
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	revision, modified := built()
+	if revision == "" {
 		return "unknown"
 	}
-	revision, modified := "", ""
+	return "dev-" + revision[:min(len(revision), 12)] + modified
+}
+
+// Commit is the commit that the program was built from, with "-modified" if files were changed since, or "unknown".
+func Commit() string {
+	if commit != "" {
+		return commit
+	}
+	revision, modified := built()
+	if revision == "" {
+		return "unknown"
+	}
+	return revision + modified
+}
+
+// built is what Go itself notes in a program that is built in a checkout.
+func built() (revision, modified string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "", ""
+	}
 	for _, s := range info.Settings {
 		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 12:
-			revision = s.Value[:12]
+		case s.Key == "vcs.revision":
+			revision = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			modified = "-modified"
 		}
 	}
-	if revision == "" {
-		return "unknown"
-	}
-	return "dev-" + revision + modified
+	return revision, modified
 }

@@ -32,6 +32,10 @@ type Config struct {
 	ScrubInterval  time.Duration `conf:"scrub-interval" help:"time in which every chunk is read once to find damaged ones" min:"1m"`
 	RepairInterval time.Duration `conf:"repair-interval" help:"how often the node compares what it holds with the other owners; it also does so after a start and with each node that returns" min:"1s"`
 
+	CollectAll  time.Duration `conf:"long-collection-interval" help:"time between two rounds in which the node asks the metadata about every reference it has, to find those that belong to nothing; 0: only when the operator asks for one" min:"0s"`
+	CollectWait time.Duration `conf:"long-collection-wait" help:"for how long the metadata must not know what a reference belongs to before the reference is removed; the time in which the node runs counts. A gateway gives a write up that does not begin within an hour" min:"2h"`
+	Trash       time.Duration `conf:"trash" help:"for how long at least a reference that was removed because the metadata does not know what it belongs to, and its chunk, can be had back; the time in which the node runs counts, and the metadata is asked once more before they go" min:"1s"`
+
 	report.Config `conf:""`
 }
 
@@ -52,6 +56,10 @@ func DefaultConfig() Config {
 		ScrubRate:      20 * config.MiB,
 		ScrubInterval:  30 * 24 * time.Hour,
 		RepairInterval: 24 * time.Hour,
+
+		CollectAll:  24 * time.Hour,
+		CollectWait: 24 * time.Hour,
+		Trash:       7 * 24 * time.Hour,
 
 		Config: report.DefaultConfig(),
 	}

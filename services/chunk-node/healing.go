@@ -2,6 +2,7 @@ package chunknode
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 
@@ -15,12 +16,32 @@ import (
 // 50 ms, and few enough that clients' requests find the disks free.
 const inFlight = 4
 
+// waitEnv names the variable by which a test has a node wait for less than the setting long-collection-wait allows, as a duration. It is no
+// setting: who sets it otherwise loses what writes have stored that are slow to begin.
+const waitEnv = "GARAGE_DEBUG_LONG_COLLECTION_WAIT"
+
+func (s *Service) collectWait() (time.Duration, error) {
+	text := os.Getenv(waitEnv)
+	if text == "" {
+		return s.config.CollectWait, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, errors.Newf(errors.Invalid, "%s is a duration above 0, not %q", waitEnv, text)
+	}
+	s.deps.Logger.Warn("TEST SETTING: references that metadata does not know are removed after too short a time", "variable", waitEnv, "wait", d)
+	return d, nil
+}
+
 // openTasks makes the tasks, which Run runs.
 func (s *Service) openTasks() error {
 	ctx, c, d := context.Background(), &s.config, &s.deps
-	var err error
-	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval}, heal.Deps{
-		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy,
+	wait, err := s.collectWait()
+	if err != nil {
+		return err
+	}
+	s.healing, err = heal.New(ctx, heal.Config{RepairInterval: c.RepairInterval, ScrubInterval: c.ScrubInterval, CollectInterval: c.CollectAll, CollectWait: wait, Trash: c.Trash}, heal.Deps{
+		ID: d.NodeID, Local: s.store, Peers: s.peers, Clock: d.Clock, Random: d.Random, Logger: d.Logger, Each: sideBySide, Busy: s.busy, Metadata: d.Metadata, ClusterID: d.ClusterID,
 	})
 	if err != nil {
 		return errors.Annotate(err, "opening the chunk-node's tasks")

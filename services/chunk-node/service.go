@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/measured"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 	"deuxfleurs.fr/garage/services/chunk-node/adopt"
 	"deuxfleurs.fr/garage/services/chunk-node/disk"
@@ -40,11 +43,15 @@ type Deps struct {
 	Random clock.Random
 	Pool   *buffer.Pool // memory of the process for bodies
 	Logger *slog.Logger
+	// Registry takes the metrics; nil: they are not published.
+	Registry prometheus.Registerer
 
 	// Members reach the other nodes of the adopted layouts, and are applied by the service alone; nil: there are no others.
 	Members *membership.Members
 	// Rebalancer, if set, finds the active rebalancer: the node reports to it, and asks it for leave.
 	Rebalancer report.Finder
+	// Metadata, if set, is asked what references belong to: those that belong to nothing are removed in the end.
+	Metadata heal.Metadata
 }
 
 // layoutsFile is where the data folder keeps the layouts that the node has adopted.
@@ -56,9 +63,11 @@ type Service struct {
 	config   Config
 	deps     Deps
 	store    *disk.Store
+	disks    []disk.Disk
 	peers    *adopt.Peers
 	healing  *heal.Engine
 	tasks    *tasks.Runner
+	meter    *measured.Meter
 	traffic  traffic
 	reporter *report.Reporter // nil: there is nobody to report to
 
@@ -78,7 +87,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	store, err := disk.Open(disk.Options{
 		Disks: disks, NodeID: d.NodeID, ClusterID: d.ClusterID, Version: d.Version,
-		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger,
+		Clock: d.Clock, Random: d.Random, Pool: d.Pool, Logger: d.Logger, Registry: d.Registry,
 		Rules:       state.Rules{Grace: c.Grace, Tombstones: c.Tombstones},
 		InlineBelow: int(c.InlineBelow), Compression: c.Compression, NoSync: !c.Fsync, Direct: c.Direct, Separate: c.Separate,
 		Cache: int64(c.IndexCache), MemTable: int64(c.IndexBuffer), Reserve: int64(c.Reserve),
@@ -90,9 +99,16 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &Service{config: c, deps: d, store: store, peers: adopt.NewPeers(gate, d.Members, d.Logger)}
+	s := &Service{config: c, deps: d, store: store, disks: disks, peers: adopt.NewPeers(gate, d.Members, d.Logger),
+		meter: measured.NewMeter(d.Registry, "chunk_node", "node")}
 	if err := errors.Join(s.openTasks(), s.openReporter()); err != nil {
 		return nil, errors.Join(err, store.Close())
+	}
+	if d.Registry != nil {
+		telemetry.RegisterNode(d.Registry, s.Node().Status)
+		d.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: "node",
+			Name: "collected_chunks_total", Help: "Chunks that were collected, as nothing had referred to them for long enough."},
+			func() float64 { return float64(s.collected.Load()) }))
 	}
 	return s, nil
 }
@@ -117,6 +133,17 @@ func (s *Service) collection() *clusterv1.Collection {
 // Node is the store and its tasks, for direct calls. After Run returned its calls
 // fail with kind Unavailable.
 func (s *Service) Node() *Node { return &Node{Store: s.store, service: s} }
+
+// Folders are those that the disks' chunks and indexes are in.
+func (s *Service) Folders() (all []string) {
+	for _, d := range s.disks {
+		all = append(all, d.Path)
+		if d.Index != "" {
+			all = append(all, d.Index)
+		}
+	}
+	return all
+}
 
 // Register adds the service to a gRPC server that was made with ServerOptions.
 func (s *Service) Register(r grpc.ServiceRegistrar) {

@@ -13,8 +13,10 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/services/metadata/measured"
 	"deuxfleurs.fr/garage/services/metadata/server"
 )
 
@@ -41,6 +43,8 @@ type Service struct {
 	database  database
 	sweeper   *sweeper
 	snapshots *snapshots
+
+	operations *operations
 }
 
 // New opens the database. Kinds: Invalid if something it cannot do without is
@@ -50,15 +54,15 @@ func New(c Config, d Deps) (*Service, error) {
 	if d.Folder == "" || d.ClusterID == uuid.Nil || d.Chunks == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
 		return nil, errors.Newf(errors.Invalid, "the metadata service needs a folder, the cluster's ID, a chunk store, a clock, a source of randomness and a logger")
 	}
-	s := &Service{sweeper: newSweeper(c.Sweep, d)}
+	s := &Service{sweeper: newSweeper(c.Sweep, d), operations: newOperations()}
 	store, db, err := open(c, d, s.sweeper.poke)
 	if err != nil {
 		return nil, err
 	}
 	s.sweeper.leaser, _ = db.(leaser)
 	guard := newGuarded(store, db, s.sweeper.leaser != nil, d.Clock)
-	s.store, s.database, s.sweeper.store = guard, db, store
-	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser}
+	s.store, s.database, s.sweeper.store = measured.New(guard, s.operations), db, store
+	s.snapshots = &snapshots{config: c.Snapshot, folder: filepath.Join(d.Folder, snapshotFolder), store: store, marks: guard, deps: d, leaser: s.sweeper.leaser, taken: newTaken()}
 	if d.Registry != nil {
 		s.register(d.Registry)
 	}
@@ -74,6 +78,18 @@ func (s *Service) Check(context.Context) error { return s.database.Problem() }
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { server.Register(r, s.store) }
+
+// AddTo has diagnoses of the program see the database, where it is a program of its own.
+func (s *Service) AddTo(p *diagnose.Program) {
+	remote, ok := s.database.(interface {
+		Reach(ctx context.Context) error
+		CommitLogSync(ctx context.Context) (string, error)
+	})
+	if ok {
+		p.AddLink(diagnose.Link{Name: "database", Check: remote.Reach})
+		p.AddSetting("database.commitlog_sync", remote.CommitLogSync)
+	}
+}
 
 // Run sweeps and takes snapshots until ctx ends; then it waits for the calls under way and closes the database.
 func (s *Service) Run(ctx context.Context) error {

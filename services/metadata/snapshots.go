@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -48,6 +50,7 @@ type snapshots struct {
 	deps   Deps
 	leaser leaser // nil: the store is this service's alone
 	busy   sync.Mutex
+	taken  prometheus.Gauge // when the last one that is known was
 }
 
 // run takes snapshots when they are due, until ctx ends.
@@ -125,6 +128,9 @@ func (s *snapshots) takeDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n := len(all); n > 0 {
+		s.taken.Set(float64(all[n-1].GetTaken()) / 1e6)
+	}
 	if n := len(all); n > 0 && s.deps.Clock.Now().Sub(time.UnixMicro(all[n-1].GetTaken())) < s.config.Interval {
 		return nil
 	}
@@ -178,6 +184,7 @@ func (s *snapshots) take(ctx context.Context, progress snapshot.Progress) (*meta
 		return nil, errors.Annotate(errors.Join(err, pruned), "the snapshot %s is in the folder %s, and could not be kept in chunks", name, s.folder)
 	}
 	done.InChunks = true
+	s.taken.Set(float64(now.UnixMicro()) / 1e6)
 	log := s.deps.Logger.With("snapshot", name, "objects", m.Objects, "recovery_code", done.RecoveryCode)
 	if m.Incomplete > 0 {
 		log.Error("the metadata of some objects is damaged; the snapshot lacks them", "count", m.Incomplete)

@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -88,6 +89,10 @@ type cluster struct {
 
 	changing sync.Mutex // one change of the layout at a time
 
+	calling  sync.Mutex
+	siblings map[uuid.UUID]*grpc.ClientConn // to other instances; made when they are needed
+	hungUp   bool                           // no more are made
+
 	history sync.Mutex
 	placed  map[chunk.NodeID]bool // nodes of the layouts up to read
 	read    uint64
@@ -165,6 +170,7 @@ func (s *Service) runCluster(ctx context.Context) {
 		}))
 	})
 	work.Wait()
+	c.hangUp()
 }
 
 // ended says that something ended that should last as long as ctx.
@@ -186,6 +192,8 @@ func (s *Service) lead(ctx context.Context, held leader.Held) {
 			continue
 		}
 		s.deps.Logger.Info("the term begins", "term", t.number)
+		s.note(adminv1.EventKind_EVENT_KIND_LEADER, adminv1.Severity_SEVERITY_INFO, s.cluster.self.NodeID.String(),
+			fmt.Sprintf("the rebalancer at %s is the active one: term %d begins", s.cluster.self.Address, t.number))
 		s.cluster.seat.set(func(s *seat) { s.term = t })
 		var work sync.WaitGroup
 		work.Go(func() { s.recoverLayouts(t.ctx, t) })
@@ -193,6 +201,8 @@ func (s *Service) lead(ctx context.Context, held leader.Held) {
 		work.Wait()
 		s.cluster.seat.set(func(s *seat) { s.term = nil })
 		t.end()
+		s.note(adminv1.EventKind_EVENT_KIND_LEADER, adminv1.Severity_SEVERITY_INFO, s.cluster.self.NodeID.String(),
+			fmt.Sprintf("the rebalancer at %s is no longer the active one: term %d has ended", s.cluster.self.Address, t.number))
 	}
 }
 
@@ -235,11 +245,10 @@ func decided[Q, R any](ctx context.Context, s *Service, request *Q, there func(a
 	if active == nil || active.NodeID == s.cluster.self.NodeID || len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
 		return nil, err
 	}
-	forwarded := metadata.AppendToOutgoingContext(ctx, forwardedKey, s.cluster.self.NodeID.String())
-	for _, token := range metadata.ValueFromIncomingContext(ctx, tokenKey) {
-		forwarded = metadata.AppendToOutgoingContext(forwarded, tokenKey, token)
+	if c, ok := ctx.Value(callOf{}).(*call); ok {
+		c.sentTo = active.NodeID.String()
 	}
-	answer, err := there(adminv1.NewAdminServiceClient(active.Conn), forwarded, request)
+	answer, err := there(adminv1.NewAdminServiceClient(active.Conn), s.forwarded(ctx), request)
 	if unreached(err) {
 		err = errors.Annotate(err, "asking the active rebalancer at %s", active.Address)
 	}

@@ -15,7 +15,7 @@ import (
 // part of the answer.
 func (s *Service) CommandNodes(ctx context.Context, r *adminv1.CommandNodesRequest) (*adminv1.CommandNodesResponse, error) {
 	if r.GetTask() == chunknodev1.Task_TASK_UNSPECIFIED || chunknodev1.Task_name[int32(r.GetTask())] == "" {
-		return nil, errors.Newf(errors.Invalid, "say which task: rebalance, repair, scrub or collection")
+		return nil, errors.Newf(errors.Invalid, "say which task: rebalance, repair, scrub, collection or long collection")
 	}
 	if r.GetRate() < -1 {
 		return nil, errors.Newf(errors.Invalid, "a rate is a number of bytes a second, or -1 for no limit, not %d", r.GetRate())
@@ -28,7 +28,7 @@ func (s *Service) commandNodes(ctx context.Context, t *term, r *adminv1.CommandN
 	if err != nil {
 		return nil, err
 	}
-	command := chunk.Command{Task: chunk.Task(r.GetTask()), Start: r.GetStart(), Rate: r.GetRate(), Confirm: r.GetConfirm()}
+	command := chunk.Command{Task: chunk.Task(r.GetTask()), Start: r.GetStart(), Rate: r.GetRate(), Confirm: r.GetConfirmUpTo()}
 	if t != nil {
 		command.Term = t.number
 	}

@@ -9,9 +9,14 @@
 //
 // Invariants:
 //
-//   - It keeps nothing of its own: keys and buckets are in the metadata store, the layout is in Consul, and what it
+//   - What it decides by is not its own: keys and buckets are in the metadata store, the layout is in Consul, and what it
 //     says about nodes is what they say at that moment. A node or a service that does not answer within
 //     [Config.StatusTimeout] is shown as such and never delays the answer longer.
+//   - Its folder holds only what is remembered for people: events with the audit log (package events), and how much there was at a time
+//     (package usage). Each instance has its own, and reads are of all together: an instance that does not answer in time is
+//     named, and what it has noted is missing. Losing the folder loses history, and nothing else.
+//   - A change through the admin API is noted once, by the instance that carries it out, before it is answered, with who asked and without
+//     secrets ([Service.Local], audit.go). A log that cannot be written stops no change; the program's log says so.
 //   - A secret leaves it only when a key is made or when it is asked for.
 //   - The layout is changed only in the term of the active one, and only if nobody else has changed it meanwhile.
 //   - The number of a term is higher than those before it. It is the index of the lock plus a base, which Consul keeps beside the lock and which only
@@ -23,5 +28,5 @@
 //   - A node that reports counts as present only in the term that has accepted it.
 //
 // Start reading at [Deps], which is all it works with, and [New]; then at runCluster in active.go for what is done
-// with Consul.
+// with Consul, and at observe in observe.go for what becomes an event.
 package rebalancer

@@ -11,6 +11,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta/memory"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -20,7 +21,7 @@ func service(t *testing.T, c Config) *Service {
 	t.Helper()
 	store, err := memory.New(clock.System{}, clock.SystemRandom)
 	require.NoError(t, err)
-	s, err := New(c, Deps{Store: store, Layouts: oneLayout(t), Node: unreachable, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(c, Deps{Store: store, Folder: t.TempDir(), Identities: keys.New(store, clock.System{}, 0), Layouts: oneLayout(t), Node: unreachable, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	return s
 }

@@ -166,6 +166,7 @@ func (s *Service) applyLayout(ctx context.Context, t *term, r *adminv1.ApplyLayo
 	if err := s.cluster.store.Publish(ctx, t.lock(), seen, p.after); err != nil {
 		return nil, err
 	}
+	s.noteLayout(fmt.Sprintf("layout %s is in force: %d nodes, %d copies, %d copies of partitions move", number, len(p.after.Layout.Nodes), p.after.Layout.Replication, p.plan.Moved))
 	s.deps.Logger.InfoContext(ctx, "layout published", "number", number, "nodes", len(p.after.Layout.Nodes), "copies", p.after.Layout.Replication, "moved", p.plan.Moved)
 	return &adminv1.ApplyLayoutResponse{Layout: layoutMessage(p.after)}, nil
 }

@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"fmt"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -49,6 +50,7 @@ func (s *Service) change(ctx context.Context, t *term, with func(seen kv.Snapsho
 	if err := s.cluster.store.Stage(ctx, t.lock(), seen, changed); err != nil {
 		return layout.Change{}, err
 	}
+	s.noteLayout(fmt.Sprintf("a change of the layout is staged: %d nodes assigned, %d taken out", len(changed.Assign), len(changed.Remove)))
 	s.deps.Logger.InfoContext(ctx, "layout change staged", "assign", len(changed.Assign), "remove", len(changed.Remove), "replication", changed.Replication)
 	return changed, nil
 }
@@ -147,6 +149,7 @@ func (s *Service) dropLayout(ctx context.Context, t *term, _ *adminv1.DropLayout
 	if err := s.cluster.store.Stage(ctx, t.lock(), seen, layout.Change{}); err != nil {
 		return nil, err
 	}
+	s.noteLayout("the staged change of the layout was dropped")
 	s.deps.Logger.InfoContext(ctx, "staged layout change dropped")
 	return &adminv1.DropLayoutResponse{Dropped: changeMessage(seen.Staged)}, nil
 }

@@ -68,6 +68,8 @@ func (s *Service) declareLost(ctx context.Context, t *term, r *adminv1.DeclareLo
 	if err := s.cluster.store.DeclareLost(ctx, t.lock(), seen, n.id, s.deps.Clock.Now()); err != nil {
 		return nil, err
 	}
+	s.note(adminv1.EventKind_EVENT_KIND_LAYOUT, adminv1.Severity_SEVERITY_WARNING, n.id.String(),
+		fmt.Sprintf("chunk-node %s was declared lost; %d partitions have no other owner alive", n.id, none))
 	s.deps.Logger.WarnContext(ctx, "a node was declared lost", "node", n.id, "layouts up to", seen.Active.Number(), "partitions without another owner alive", none)
 	answer.Declared = true
 	return answer, nil

@@ -48,7 +48,8 @@ func (n *nodeView) state() adminv1.NodeState {
 		return adminv1.NodeState_NODE_STATE_MISSING
 	case !n.alive():
 		return adminv1.NodeState_NODE_STATE_UNSPECIFIED
-	case n.seen.report.GetStatus().GetChunks() > 0, n.former && n.behind:
+	// Its trash may be the only copy of what metadata turns out to know.
+	case n.seen.report.GetStatus().GetChunks() > 0, n.seen.report.GetStatus().GetTrashed() > 0, n.former && n.behind:
 		return adminv1.NodeState_NODE_STATE_DRAINING
 	case n.placed, n.former:
 		return adminv1.NodeState_NODE_STATE_EMPTY

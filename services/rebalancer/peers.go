@@ -9,6 +9,8 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/rpc"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
 )
 
 // HealthPeer is a service that is asked over gRPC whether it can serve.
@@ -24,8 +26,9 @@ func HealthPeer(name, address string, conn grpc.ClientConnInterface) Peer {
 }
 
 // DialPeers reaches the administration servers of services given as name=address, and returns what closes
-// the connections. Kinds: Invalid.
-func DialPeers(list []string) ([]Peer, func() error, error) {
+// the connections. They are shown the operator's token, which gateways ask for before they tell what they count, unless that would go in clear
+// over a network. Kinds: Invalid.
+func DialPeers(list []string, token string) ([]Peer, func() error, error) {
 	var peers []Peer
 	var conns []*grpc.ClientConn
 	closeAll := func() error {
@@ -40,12 +43,22 @@ func DialPeers(list []string) ([]Peer, func() error, error) {
 		if !ok || name == "" || address == "" {
 			return nil, nil, errors.Join(errors.E(errors.Invalid, errors.Setting, "peers", "%q is not name=address", text), closeAll())
 		}
-		conn, err := adminserver.Dial(adminserver.DialConfig{Address: address})
+		shown := token
+		if plain, ok := strings.CutPrefix(address, "http://"); ok && !rpc.IsLoopback(strings.TrimSuffix(plain, "/")) {
+			shown = ""
+		}
+		conn, err := adminserver.Dial(adminserver.DialConfig{Address: address, Token: shown})
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
 		}
 		conns = append(conns, conn)
-		peers = append(peers, HealthPeer(name, address, conn))
+		peer := HealthPeer(name, address, conn)
+		if client := clusterv1.NewCountersServiceClient(conn); name == gatewayName {
+			peer.Counters = func(ctx context.Context) (*clusterv1.GetCountersResponse, error) {
+				return client.GetCounters(ctx, &clusterv1.GetCountersRequest{})
+			}
+		}
+		peers = append(peers, peer)
 	}
 	return peers, closeAll, nil
 }

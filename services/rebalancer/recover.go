@@ -15,6 +15,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/layout/kv"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
@@ -118,6 +119,8 @@ func (s *Service) putBack(ctx context.Context, t *term) error {
 	if err := s.cluster.store.Recover(ctx, t.lock(), seen, a, from, s.deps.Clock.Now()); err != nil {
 		return err
 	}
+	s.note(adminv1.EventKind_EVENT_KIND_LAYOUT, adminv1.Severity_SEVERITY_WARNING, "",
+		"Consul has lost the layouts in force; those that chunk-nodes have adopted are put back, and changes that were staged are forgotten")
 	s.deps.Logger.WarnContext(ctx, "Consul has lost the layouts in force; those that chunk-nodes have adopted are put back; changes that were staged are forgotten",
 		"current", a.Number(), "oldest", a.Oldest(), "from", from, "before", seen.Layout().Number)
 	return nil

@@ -3,7 +3,6 @@ package rebalancer
 import (
 	"context"
 	"io"
-	"log/slog"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -87,12 +86,11 @@ func (n *clusterServer) receive(t *term, stream grpc.BidiStreamingServer[cluster
 	for {
 		select {
 		case r := <-reports:
-			before, current := t.roster.put(id, serial, r, n.deps.Clock.Now())
-			for _, e := range events(before.GetStatus().GetTasks(), r.GetStatus().GetTasks()) {
-				n.deps.Logger.LogAttrs(stream.Context(), e.level, e.text, append(e.attributes, slog.Any("node", id))...)
-			}
-			if !current {
+			if !t.roster.put(id, serial, r, n.deps.Clock.Now()) {
 				return errors.E(errors.Conflict, errors.Node, id.String(), "another stream of it has begun")
+			}
+			if c := r.GetTraffic(); c != nil {
+				n.counts.put(id.String(), string(r.GetProcess()), nodeCounters(c), n.deps.Clock.Now())
 			}
 		case err := <-failed:
 			return endOfStream(err)

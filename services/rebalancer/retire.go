@@ -61,6 +61,7 @@ func (s *Service) retire(ctx context.Context, t *term) error {
 	if err := s.cluster.store.Retire(ctx, t.lock(), seen, oldest); err != nil {
 		return err
 	}
+	s.noteLayout(fmt.Sprintf("layouts below %d are retired: their nodes have handed over what newer ones give to others", oldest))
 	s.deps.Logger.InfoContext(ctx, "layouts retired: their nodes have handed over what newer ones give to others",
 		"below", oldest, "current", seen.Active.Number(), "waiting", len(waiting))
 	return nil

@@ -53,16 +53,16 @@ func (r *roster) join(node chunk.NodeID, process uuid.UUID, now time.Time) (seri
 	return a.serial, nil
 }
 
-// put takes a report of a stream and returns the one before, or nil. It returns false if the stream was replaced by a newer one.
-func (r *roster) put(node chunk.NodeID, serial int, report *clusterv1.ReportRequest, now time.Time) (before *clusterv1.ReportRequest, current bool) {
+// put takes a report of a stream. It returns false if the stream was replaced by a newer one.
+func (r *roster) put(node chunk.NodeID, serial int, report *clusterv1.ReportRequest, now time.Time) (current bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.nodes[node]
 	if a.serial != serial {
-		return report, false
+		return false
 	}
-	before, a.report, a.at = a.report, report, now
-	return before, true
+	a.report, a.at = report, now
+	return true
 }
 
 // leave closes a stream.

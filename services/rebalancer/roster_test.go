@@ -26,10 +26,10 @@ func TestANodeIsPresentWhileItsStreamIsOpenAndItsReportFresh(t *testing.T) {
 	serial, err := r.join(someNode, process, noon)
 	require.NoError(t, err)
 	require.False(t, r.all(noon)[someNode].present, "it has not reported yet")
-	require.True(t, accepted(r.put(someNode, serial, &clusterv1.ReportRequest{}, noon)))
+	require.True(t, r.put(someNode, serial, &clusterv1.ReportRequest{}, noon))
 	require.True(t, r.all(noon)[someNode].present)
 	require.False(t, r.all(noon.Add(freshFor))[someNode].present, "it says nothing any more")
-	require.True(t, accepted(r.put(someNode, serial, &clusterv1.ReportRequest{Leaving: true}, noon)))
+	require.True(t, r.put(someNode, serial, &clusterv1.ReportRequest{Leaving: true}, noon))
 	require.False(t, r.all(noon)[someNode].present)
 	require.True(t, r.all(noon)[someNode].leaving)
 	r.leave(someNode, serial)
@@ -40,12 +40,12 @@ func TestANewerStreamOfANodeReplacesTheOlder(t *testing.T) {
 	r, process := newRoster(), uuid.New()
 	old, err := r.join(someNode, process, noon)
 	require.NoError(t, err)
-	require.True(t, accepted(r.put(someNode, old, &clusterv1.ReportRequest{}, noon)))
+	require.True(t, r.put(someNode, old, &clusterv1.ReportRequest{}, noon))
 	young, err := r.join(someNode, process, noon)
 	require.NoError(t, err)
-	require.False(t, accepted(r.put(someNode, old, &clusterv1.ReportRequest{}, noon)))
+	require.False(t, r.put(someNode, old, &clusterv1.ReportRequest{}, noon))
 	r.leave(someNode, old)
-	require.True(t, accepted(r.put(someNode, young, &clusterv1.ReportRequest{}, noon)))
+	require.True(t, r.put(someNode, young, &clusterv1.ReportRequest{}, noon))
 	require.True(t, r.all(noon)[someNode].present)
 }
 
@@ -98,6 +98,8 @@ func TestANodeStandsBetweenTheLayoutAndWhatIsAlive(t *testing.T) {
 	require.Equal(t, adminv1.NodeState_NODE_STATE_DRAINING, taken.state(), "it has not walked to the end")
 	taken.behind = false
 	require.Equal(t, adminv1.NodeState_NODE_STATE_EMPTY, taken.state())
+	taken.seen.report.Status.Trashed = 1
+	require.Equal(t, adminv1.NodeState_NODE_STATE_DRAINING, taken.state(), "its trash may be had back")
 	require.Equal(t, adminv1.NodeState_NODE_STATE_HEALTHY, (&nodeView{desired: desiredNode, instance: there}).state(), "this instance gets no reports")
 }
 
@@ -114,5 +116,3 @@ var desiredNode = &layout.Node{ID: someNode, Zone: "home", Tokens: 1}
 func statusWith(chunks int64) *chunknodev1.StatusResponse {
 	return &chunknodev1.StatusResponse{Chunks: chunks}
 }
-
-func accepted(_ *clusterv1.ReportRequest, is bool) bool { return is }

@@ -28,22 +28,35 @@ func (s *Service) GetStatus(ctx context.Context, r *adminv1.GetStatusRequest) (*
 // askAll asks the nodes of a layout that is a file and their services at the same time how they are. It fails only
 // if the metadata store does.
 func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error) {
-	current, nodes := s.deps.Layouts.Current(), s.deps.Layouts.Nodes()
+	current := s.deps.Layouts.Current()
 	answer := &adminv1.GetStatusResponse{
 		ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version,
 		Layout: current.Layout.Number, OldestLayout: s.deps.Layouts.Oldest(), Replication: uint32(current.Layout.Replication),
-		Nodes:    make([]*adminv1.Node, len(nodes)),
-		Services: make([]*adminv1.Service, len(s.deps.Peers)),
 	}
 	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
+	asking.Go(func() { answer.Nodes, answer.Services = s.ask(asked) })
+	info, err := s.deps.Store.Info(ctx)
+	asking.Wait()
+	if err != nil {
+		return nil, err
+	}
+	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
+	return answer, nil
+}
+
+// ask asks the nodes of a layout that is a file, and their services.
+func (s *Service) ask(asked context.Context) ([]*adminv1.Node, []*adminv1.Service) {
+	current, nodes := s.deps.Layouts.Current(), s.deps.Layouts.Nodes()
+	answer, services := make([]*adminv1.Node, len(nodes)), make([]*adminv1.Service, len(s.deps.Peers))
+	var asking sync.WaitGroup
 	partitions := current.Assignment.Slots()
 	for i, n := range nodes {
 		asking.Go(func() {
-			answer.Nodes[i] = s.nodeStatus(asked, n)
+			answer[i] = s.nodeStatus(asked, n)
 			if at := current.Layout.Index(n.ID); at >= 0 {
-				answer.Nodes[i].Partitions = uint32(partitions[at])
+				answer[i].Partitions = uint32(partitions[at])
 			}
 		})
 	}
@@ -53,16 +66,11 @@ func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error
 			if err := p.Check(asked); err != nil {
 				m.Healthy, m.Problem = false, err.Error()
 			}
-			answer.Services[i] = m
+			services[i] = m
 		})
 	}
-	info, err := s.deps.Store.Info(ctx)
 	asking.Wait()
-	if err != nil {
-		return nil, err
-	}
-	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
-	return answer, nil
+	return answer, services
 }
 
 func (s *Service) nodeStatus(ctx context.Context, n layout.Node) *adminv1.Node {
@@ -95,5 +103,9 @@ func fill(m *adminv1.Node, st *chunknodev1.StatusResponse, now time.Time) {
 	m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
 	m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
 	m.Layout, m.Walked, m.Foreign, m.Wanted, m.Trashed = st.GetLayout(), st.GetWalked(), st.GetForeign(), st.GetWanted(), st.GetTrashed()
+	m.Damaged, m.Mended = st.GetDamaged(), st.GetMended()
 	m.Tasks = taskMessages(st.GetTasks(), now)
+	for _, d := range st.GetDisks() {
+		m.Disks = append(m.Disks, &adminv1.Disk{Path: d.GetPath(), Capacity: d.GetCapacity(), Free: d.GetFree(), Failed: d.GetFailed()})
+	}
 }

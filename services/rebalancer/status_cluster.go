@@ -81,7 +81,7 @@ func (s *Service) services() []*adminv1.Service {
 	for _, name := range []string{consul.ServiceGateway, consul.ServiceMetadata, consul.ServiceRebalancer} {
 		instances := s.deps.Consul.Watch(name).Instances()
 		for _, i := range instances {
-			m := &adminv1.Service{Name: strings.TrimPrefix(name, "garage-"), Address: i.Address, Healthy: i.Healthy, Machine: i.Machine, Zone: i.Zone, Version: i.Version}
+			m := &adminv1.Service{Name: strings.TrimPrefix(name, "garage-"), Address: i.Address, Healthy: i.Healthy, Machine: i.Machine, Zone: i.Zone, Version: i.Version, NodeId: i.NodeID.String()}
 			if !i.Healthy {
 				m.Problem = "Consul's checks of it fail"
 			}

@@ -8,6 +8,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
+	"deuxfleurs.fr/garage/services/s3-gateway/accesslog"
 	"deuxfleurs.fr/garage/services/s3-gateway/body"
 )
 
@@ -31,6 +32,7 @@ type Config struct {
 	MinRate        config.Size   `conf:"min-rate" help:"bytes per second below which a client is cut, once idle-timeout has passed"`
 	Progress       time.Duration `conf:"progress" help:"how often a long upload is recorded as alive" min:"10ms"`
 	CacheTime      time.Duration `conf:"cache-time" help:"how long a bucket's settings are kept in memory; 0: not at all" max:"2s"`
+	AccessLog      string        `conf:"access-log" help:"where a line for each request goes: off, stdout, stderr, or the path of a file, which SIGHUP opens anew"`
 	Grace          time.Duration `conf:"grace" help:"how long requests under way may take when the service stops"`
 }
 
@@ -50,6 +52,7 @@ func DefaultConfig() Config {
 		KeepAlive:      2 * time.Minute,
 		MinRate:        1 << 10,
 		Progress:       body.DefaultProgress,
+		AccessLog:      accesslog.Off,
 		Grace:          20 * time.Second,
 	}
 }

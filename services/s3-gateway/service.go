@@ -17,7 +17,10 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/pkg/tlsfiles"
+	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
+	"deuxfleurs.fr/garage/services/s3-gateway/accesslog"
 	"deuxfleurs.fr/garage/services/s3-gateway/api"
 	"deuxfleurs.fr/garage/services/s3-gateway/body"
 	"deuxfleurs.fr/garage/services/s3-gateway/checksum"
@@ -39,6 +42,7 @@ type Deps struct {
 	Random     clock.Random
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: metrics are not published
+	Tracing    *telemetry.Tracing    // nil: off
 	Listener   net.Listener          // closed by the service; nil: it listens on Config.Listen
 	// Wrap puts something before the service's handler; nil: nothing.
 	Wrap func(http.Handler) http.Handler
@@ -49,7 +53,9 @@ type Service struct {
 	config   Config
 	deps     Deps
 	hashers  *checksum.Hashers
+	access   *accesslog.Log // nil: off
 	handler  http.Handler
+	counters *api.Counters
 	listener net.Listener
 	tls      *tls.Config
 	ready    chan struct{}
@@ -68,6 +74,9 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{config: c, deps: d, hashers: checksum.NewHashers(), listener: d.Listener, ready: make(chan struct{})}
+	if s.access, err = accesslog.Open(c.AccessLog, d.Registry); err != nil {
+		return nil, err
+	}
 	handler, err := api.New(api.Config{
 		Region: c.Region, Strict: c.Strict, RootDomains: c.RootDomains, MaxRequests: c.MaxRequests,
 		StepTimeout: c.StepTimeout, IdleTimeout: c.IdleTimeout, MinRate: int(c.MinRate), CacheTime: c.CacheTime,
@@ -75,12 +84,12 @@ func New(c Config, d Deps) (*Service, error) {
 		Meta:   d.Meta,
 		Bodies: body.New(bodies, body.Deps{Meta: d.Meta, Chunks: d.Chunks, Pool: d.Pool, Clock: d.Clock, Random: d.Random, Log: d.Logger}),
 		Pool:   d.Pool, Identities: d.Identities, Hashers: s.hashers,
-		Clock: d.Clock, Random: d.Random, Log: d.Logger, Metrics: d.Registry,
+		Clock: d.Clock, Random: d.Random, Log: d.Logger, Metrics: d.Registry, Tracing: d.Tracing, Access: s.access,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.handler = handler.Handler()
+	s.handler, s.counters = handler.Handler(), handler.Counters()
 	if d.Wrap != nil {
 		s.handler = d.Wrap(s.handler)
 	}
@@ -89,6 +98,7 @@ func New(c Config, d Deps) (*Service, error) {
 		if err != nil {
 			return nil, err
 		}
+		telemetry.RegisterCertificate(d.Registry, "s3", cert.Current)
 		s.tls = cert.Server("h2", "http/1.1")
 	}
 	if s.listener == nil {
@@ -101,6 +111,12 @@ func New(c Config, d Deps) (*Service, error) {
 
 // Handler serves S3 over HTTP without Run, for tests.
 func (s *Service) Handler() http.Handler { return s.handler }
+
+// Counters is what the service has counted since its start.
+func (s *Service) Counters() *clusterv1.Counters {
+	c := s.counters
+	return &clusterv1.Counters{Requests: c.Requests.Load(), Errors: c.Errors.Load(), Refused: c.Refused.Load(), BytesReceived: c.BytesReceived.Load(), BytesSent: c.BytesSent.Load()}
+}
 
 // Addr is the address that the service listens on.
 func (s *Service) Addr() net.Addr { return s.listener.Addr() }
@@ -120,6 +136,14 @@ func (s *Service) Run(ctx context.Context) error {
 		} else {
 			failed <- server.Serve(listener)
 		}
+	}()
+	reopening := make(chan struct{})
+	defer func() { <-reopening }()
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		defer close(reopening)
+		s.access.Follow(following, s.deps.Logger)
 	}()
 	close(s.ready)
 	s.deps.Logger.Info("serving S3", "address", s.listener.Addr().String(), "region", s.config.Region, "tls", s.tls != nil)

@@ -3,10 +3,12 @@ package standalone
 import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/program"
 	chunknode "deuxfleurs.fr/garage/services/chunk-node"
 	"deuxfleurs.fr/garage/services/metadata"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	s3gateway "deuxfleurs.fr/garage/services/s3-gateway"
 )
 
@@ -18,6 +20,8 @@ type Config struct {
 	Chunk            chunknode.Config  `conf:"chunk"`
 	Metadata         metadata.Config   `conf:"metadata"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Console          console.Config    `conf:"console"`
+	Identity         sources.Config    `conf:"identity"`
 }
 
 // DefaultConfig is what suits a small machine.
@@ -29,6 +33,8 @@ func DefaultConfig() *Config {
 		Chunk:      chunknode.DefaultConfig(),
 		Metadata:   metadata.DefaultConfig(),
 		Rebalancer: rebalancer.DefaultConfig(),
+		Console:    console.DefaultConfig(),
+		Identity:   sources.DefaultConfig(),
 	}
 	c.Rebalancer.Settle = 0 // the gateway asks the store in the same process each time
 	return c

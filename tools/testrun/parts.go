@@ -83,6 +83,8 @@ func parts() []part {
 	generated.unchanged = "proto"
 	strict := suite("s3", "standalone", 5*time.Minute, "-strict", "-test.run", "Region|Object|Presigned")
 	strict.env = []string{"GARAGE_S3_STRICT_REGION=true"}
+	packaging := goTest("tools/package", "-count=1", "./...")
+	packaging.env = []string{"GOWORK=off"} // it is a module of its own
 	return []part{
 		{"lint", "formatting and rules of the code", 25 * time.Minute, false, []step{command("make", "lint")}},
 		{"generated", "generated code is what its sources say", 15 * time.Minute, false, []step{generated}},
@@ -115,16 +117,28 @@ func parts() []part {
 		{"operator", "make run, data folder, administration, certificates, settings", 15 * time.Minute, false, []step{
 			suite("operator", "standalone", 14*time.Minute),
 		}},
+		{"alerts", "the alert rules, with figures that make them fire and others that do not", 10 * time.Minute, false, []step{
+			goTest("tools", "-count=1", "-timeout", "9m", "./systemtest/alerts"),
+		}},
+		{"metrics", "metrics, dashboard, traces and access log of real processes, on both deployments", 12 * time.Minute, false, []step{
+			suite("metrics", "standalone", 5*time.Minute), suite("metrics", "nodes", 5*time.Minute),
+		}},
+		{"console-standalone", "the operator's console in a browser: sign-in, objects, keyboard, narrow screens, axe", 12 * time.Minute, false, []step{
+			suite("console", "standalone", 11*time.Minute),
+		}},
+		{"console-nodes", "the operator's console on separate processes: nodes that stop, damage, work", 15 * time.Minute, false, []step{
+			suite("console", "nodes", 14*time.Minute),
+		}},
 		{"clients-standalone", "real clients on real files, one process", 25 * time.Minute, false, []step{suite("clients", "standalone", 24*time.Minute)}},
 		{"clients-nodes", "real clients on real files, separate processes", 25 * time.Minute, false, []step{suite("clients", "nodes", 24*time.Minute)}},
 		{"readme", "every command of the README, word for word", 10 * time.Minute, false, []step{suite("readme", "standalone", 9*time.Minute)}},
 		{installPart, "the parts that Garage runs on: databases, Consul, Nomad, Traefik, LDAP", 45 * time.Minute, false, []step{
 			command("var/test/bin/stack", "install"),
 		}},
-		{"consul", "registration, discovery, layout and certificates with a real Consul", 12 * time.Minute, false, []step{
+		{"consul", "registration, discovery, layout and certificates with a real Consul", 18 * time.Minute, false, []step{
 			// One package after the other: the names of services are the same in all.
 			onStack(stackTest("pkg", "-p", "1", "-timeout", "5m", "./consul/...", "./layout/kv/...", "./rpc/..."), "consul"),
-			onStack(stackTest("services", "-timeout", "6m", "./cmd/garage"), "consul"),
+			onStack(stackTest("services", "-timeout", "12m", "./cmd/garage"), "consul"),
 		}},
 		{"ldap", "people and groups in a real LDAP server", 5 * time.Minute, false, []step{
 			onStack(stackTest("pkg", "-timeout", "4m", "./identity/..."), "ldap"),
@@ -138,6 +152,9 @@ func parts() []part {
 		}},
 		{"consul-cluster", "separate processes that find each other through a Consul that fails; a standalone that moves onto Cassandra", 14 * time.Minute, false, []step{
 			onStack(stackTest("tools", "-p", "1", "-timeout", "11m", "./systemtest/consul/...", "./systemtest/migrate"), "consul", "cassandra"),
+		}},
+		{"console-cluster", "the operator's console with a real Consul: layouts staged and applied, a node that stops", 10 * time.Minute, false, []step{
+			onStack(stackTest("tools", "-timeout", "9m", "-run", "Layout", "./systemtest/console"), "consul"),
 		}},
 		{"stack", "starting and stopping the real parts", 10 * time.Minute, false, []step{
 			stackTest("tools", "-timeout", "9m", "./stack", "./stack/parts", "./stack/process"),
@@ -157,7 +174,9 @@ func parts() []part {
 		{"cluster", "updates, kills and slow clients of a whole cluster", 15 * time.Minute, false, []step{suite("cluster", "cluster", 14*time.Minute, "-test.parallel", "8")}},
 		{"people-cluster", "who LDAP knows, over S3, on the same", 8 * time.Minute, false, []step{suite("people", "cluster", 7*time.Minute)}},
 		{"clients-cluster", "real clients on real files, on the same", 25 * time.Minute, false, []step{suite("clients", "cluster", 24*time.Minute)}},
-		{"dist", "static programs for every platform", 15 * time.Minute, false, []step{command("make", "dist")}},
+		{"packages", "archives, Debian packages and an image for every platform: the same each time, installed, run, upgraded, removed", 15 * time.Minute, false, []step{
+			packaging, goTest("tools", "-count=1", "-timeout", "14m", "./systemtest/packages"),
+		}},
 	}
 }
 

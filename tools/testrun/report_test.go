@@ -12,9 +12,9 @@ func TestTheEndOfTheReportSaysWhatFailed(t *testing.T) {
 	var out strings.Builder
 	err := report(&out, []result{
 		{name: "unit", counts: counts{passed: 2, failed: 1}, failures: []string{"FAILED TestX of p"}},
-		{name: "dist", counts: counts{failed: 1}, err: errors.New("make dist: exit status 2")},
+		{name: "packages", counts: counts{failed: 1}, err: errors.New("make packages: exit status 2")},
 	}, 0)
 	require.ErrorIs(t, err, errFailed)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Equal(t, []string{"unit: FAILED TestX of p", "dist: make dist: exit status 2", "2 passed, 2 failed, 0 skipped"}, lines[len(lines)-3:])
+	require.Equal(t, []string{"unit: FAILED TestX of p", "packages: make packages: exit status 2", "2 passed, 2 failed, 0 skipped"}, lines[len(lines)-3:])
 }

@@ -3,12 +3,14 @@ package cluster
 import "sync/atomic"
 
 type counters struct {
-	second, bad, repaired, owed, forgotten, fed, stoodIn atomic.Int64
+	second, hedged, won, bad, repaired, owed, forgotten, fed, stoodIn atomic.Int64
 }
 
 // Counts is what a store did that is not in the number of its calls.
 type Counts struct {
 	SecondAsked int64 // reads that asked another node, because the first was slow or failed
+	Hedged      int64 // of these, those that did not wait for the first to end
+	HedgesWon   int64 // of these, those that brought the answer
 	BadCopies   int64 // found by reads
 	Repaired    int64 // of these
 	Owed        int64 // requests to record that an owner lacks a chunk
@@ -23,6 +25,8 @@ type Counts struct {
 func (s *Store) Counts() Counts {
 	return Counts{
 		SecondAsked: s.counts.second.Load(),
+		Hedged:      s.counts.hedged.Load(),
+		HedgesWon:   s.counts.won.Load(),
 		BadCopies:   s.counts.bad.Load(),
 		Repaired:    s.counts.repaired.Load(),
 		Owed:        s.counts.owed.Load(),

@@ -59,6 +59,7 @@ type get struct {
 	answered bool
 	answer   quorum.Result
 	data     *buffer.Buffer
+	hedge    int // the node that was asked last though others were still asked; 0: none
 }
 
 func (s *Store) newGet(ctx context.Context, h chunk.Hash) *get {
@@ -131,6 +132,10 @@ func (g *get) perform(actions []quorum.Action) {
 		case quorum.Ask:
 			if a.Node > 0 {
 				g.s.counts.second.Add(1)
+				if g.op.busy() {
+					g.s.counts.hedged.Add(1)
+					g.hedge = a.Node
+				}
 			}
 			g.op.start(a.Node, g.peer(a.Node), 0, 0, g.fetch)
 		case quorum.Cancel:
@@ -173,6 +178,9 @@ func (g *get) replied(r result, now time.Time) {
 	switch r.outcome {
 	case quorum.OK:
 		g.data = r.data
+		if g.hedge > 0 && r.call.subject == g.hedge {
+			g.s.counts.won.Add(1)
+		}
 	case quorum.Bad:
 		g.s.counts.bad.Add(1)
 		g.s.log.Warn("a chunk-node has a bad copy of a chunk", "chunk", g.hash, "node", r.call.peer.id, "error", r.err)

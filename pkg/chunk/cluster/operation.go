@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/quorum"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // operation makes the calls of one Put, PutRef, Delete or Get and waits for
@@ -60,7 +64,13 @@ func (o *operation) start(subject int, p *peer, bytes int64, limit time.Duration
 	go func() {
 		defer o.s.work.Done()
 		defer cancel()
+		ctx, span := telemetry.StartSpan(ctx, "chunk.owner")
+		if span.IsRecording() {
+			span.SetAttributes(attribute.String("garage.node", p.id.String()), attribute.String("garage.zone", p.zone))
+		}
 		r := f(ctx, p)
+		p.ended(r.err)
+		telemetry.EndSpan(span, r.err)
 		r.call = c
 		select {
 		case o.results <- r:
@@ -82,6 +92,11 @@ func (o *operation) current(r result) bool {
 	}
 	o.calls[r.call.subject] = nil
 	return true
+}
+
+// busy reports whether a call is under way.
+func (o *operation) busy() bool {
+	return slices.ContainsFunc(o.calls, func(c *call) bool { return c != nil })
 }
 
 // giveUp cancels the call for a node. outrun says that it was a read, and another was faster.

@@ -21,6 +21,7 @@ type peer struct {
 	verified bool
 	alive    func(chunk.NodeID) bool // nil: always
 	waiting  atomic.Int64            // writes that wait for room
+	calls    [callResults]atomic.Int64
 
 	mu       sync.Mutex
 	health   *quorum.Health
@@ -33,6 +34,29 @@ func newPeer(n layout.Node, m Member, s Settings) *peer {
 	return &peer{
 		id: n.ID, zone: n.Zone, node: m.Node, verified: m.Verified,
 		health: quorum.NewHealth(s.Health), window: quorum.NewWindow(s.Window),
+	}
+}
+
+// How a call to a node ended.
+const (
+	callOK       = iota
+	callRefused  // the node answered with an error
+	callFailed   // it did not answer
+	callCanceled // it was not needed any more
+	callResults
+)
+
+// ended counts a call.
+func (p *peer) ended(err error) {
+	switch {
+	case err == nil:
+		p.calls[callOK].Add(1)
+	case errors.Is(err, errors.Canceled):
+		p.calls[callCanceled].Add(1)
+	case answered(err):
+		p.calls[callRefused].Add(1)
+	default:
+		p.calls[callFailed].Add(1)
 	}
 }
 
@@ -193,6 +217,8 @@ type NodeHealth struct {
 	Avoided bool          // it failed so often that it is asked last
 	Latency time.Duration // expected of a read
 	Window  int64         // bytes that may be on their way to it at the same time
+	Waiting int64         // writes that wait for room to be sent to it
+	Calls   [callResults]int64
 }
 
 // Nodes is the health of all nodes of the layouts in force, in the order of their IDs.
@@ -200,7 +226,10 @@ func (s *Store) Nodes() []NodeHealth {
 	list := make([]NodeHealth, len(s.peers))
 	for i, p := range s.peers {
 		p.mu.Lock()
-		list[i] = NodeHealth{ID: p.id, Zone: p.zone, Avoided: p.health.Avoid(), Latency: p.health.Latency(s.clock.Now()), Window: p.window.Limit()}
+		list[i] = NodeHealth{ID: p.id, Zone: p.zone, Avoided: p.health.Avoid(), Latency: p.health.Latency(s.clock.Now()), Window: p.window.Limit(), Waiting: p.waiting.Load()}
+		for result := range p.calls {
+			list[i].Calls[result] = p.calls[result].Load()
+		}
 		p.mu.Unlock()
 	}
 	return list

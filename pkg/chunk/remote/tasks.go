@@ -4,16 +4,18 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/errors"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
 // Command implements chunk.Controlled.
 func (c *Client) Command(ctx context.Context, command chunk.Command) (chunk.TaskStatus, error) {
 	answer, err := small(ctx, c, c.mending.Command, &chunknodev1.CommandRequest{
-		Task: chunknodev1.Task(command.Task), Start: command.Start, Rate: command.Rate, Term: command.Term, Confirm: command.Confirm})
+		Task: chunknodev1.Task(command.Task), Start: command.Start, Rate: command.Rate, Term: command.Term, ConfirmUpTo: command.Confirm})
 	if err != nil {
 		return chunk.TaskStatus{}, err
 	}
@@ -22,7 +24,7 @@ func (c *Client) Command(ctx context.Context, command chunk.Command) (chunk.Task
 
 // CommandFrom reads a command from the wire.
 func CommandFrom(r *chunknodev1.CommandRequest) chunk.Command {
-	return chunk.Command{Task: chunk.Task(r.Task), Start: r.Start, Rate: r.Rate, Term: r.Term, Confirm: r.Confirm}
+	return chunk.Command{Task: chunk.Task(r.Task), Start: r.Start, Rate: r.Rate, Term: r.Term, Confirm: r.ConfirmUpTo}
 }
 
 // Damaged implements chunk.Controlled.
@@ -51,6 +53,47 @@ func (c *Client) Damaged(ctx context.Context, after chunk.Hash, limit int) ([]ch
 		}
 	}
 	return all, nil
+}
+
+// Gaps implements chunk.GapTeller.
+func (c *Client) Gaps(ctx context.Context) (*chunk.Gaps, error) {
+	answer, err := small(ctx, c, c.mending.GetGaps, &chunknodev1.GetGapsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	gaps, err := gapsFrom(answer)
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	return gaps, nil
+}
+
+// GapsTo are gaps on the wire.
+func GapsTo(g *chunk.Gaps) *chunknodev1.GetGapsResponse {
+	m := &chunknodev1.GetGapsResponse{Wanted: g.Wanted[:], Failed: g.Failed[:]}
+	for owner, partitions := range g.Owed {
+		m.Owed = append(m.Owed, &chunknodev1.OwedGaps{Owner: owner[:], Partitions: partitions[:]})
+	}
+	return m
+}
+
+func gapsFrom(m *chunknodev1.GetGapsResponse) (*chunk.Gaps, error) {
+	g := &chunk.Gaps{Owed: make(map[chunk.NodeID]*chunk.PartitionSet)}
+	set := func(to *chunk.PartitionSet, from []byte) error {
+		if len(from) != len(to) {
+			return errors.Newf(errors.Internal, "a set of partitions has %d bytes, not %d", len(to), len(from))
+		}
+		copy(to[:], from)
+		return nil
+	}
+	err := errors.Join(set(&g.Wanted, m.Wanted), set(&g.Failed, m.Failed))
+	for _, o := range m.Owed {
+		owner, e := uuid.FromBytes(o.Owner)
+		partitions := new(chunk.PartitionSet)
+		err = errors.Join(err, e, set(partitions, o.Partitions))
+		g.Owed[owner] = partitions
+	}
+	return g, err
 }
 
 // DamageTo is a damaged chunk on the wire.

@@ -10,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // MaxKeep is the longest that a key may be kept: so long a deleted key may go on to be served.
@@ -26,6 +27,8 @@ type Source struct {
 
 	mu   sync.Mutex
 	kept map[string]kept
+
+	counts telemetry.CacheCounts
 }
 
 type kept struct {
@@ -45,7 +48,9 @@ func New(k meta.Keys, c clock.Clock, keep time.Duration) *Source {
 func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity, error) {
 	// The time is taken before the store is asked: the answer is not younger.
 	now := s.clock.Now()
-	if id, ok := s.lookUp(accessKey, now); ok {
+	id, ok := s.lookUp(accessKey, now)
+	s.counts.Asked(ok)
+	if ok {
 		return id, nil
 	}
 	k, err := s.keys.Key(ctx, accessKey)
@@ -55,13 +60,16 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 		}
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{AccessKey: k.AccessKey, Secret: k.Secret, Name: k.Name, CreateBuckets: k.CreateBuckets,
+	id = identity.Identity{AccessKey: k.AccessKey, Secret: k.Secret, Name: k.Name, CreateBuckets: k.CreateBuckets,
 		Principals: []string{k.AccessKey}}
 	if s.keep > 0 {
 		s.remember(id, now)
 	}
 	return id, nil
 }
+
+// CacheCounts are how often a key was in memory, and how often not.
+func (s *Source) CacheCounts() (hits, misses int64) { return s.counts.Counts() }
 
 func (s *Source) lookUp(accessKey string, now time.Time) (identity.Identity, bool) {
 	s.mu.Lock()

@@ -15,24 +15,38 @@ const maxGroups = 1000
 // find looks an access key up. Kinds: NotFound (AccessKey), Unavailable. The problems are those of
 // entries that were found and are not right.
 func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []problem, error) {
+	return c.findBy(conn, c.People.AccessKey, accessKey, errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP"))
+}
+
+// findBy looks for the one entry with the value of an attribute; nobody is the error where there is none that may sign.
+func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) (identity.Identity, []problem, error) {
 	found, err := c.search(conn, c.People.Base, ldap.ScopeWholeSubtree, 2,
-		"(&"+equal(c.People.AccessKey, accessKey)+c.People.Filter+")",
+		"(&"+equal(attribute, value)+c.People.Filter+")",
 		c.People.AccessKey, c.People.Secret, c.People.Name, c.People.CreateBuckets, c.People.MemberOf)
 	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 		return identity.Identity{}, nil, errors.Annotate(err, "looking for a person or machine below %s", c.People.Base)
 	}
-	nobody := errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP")
+	what := "access key"
+	if attribute != c.People.AccessKey {
+		what = "name"
+	}
 	switch {
 	case err != nil || len(found) > 1:
 		dn := c.People.Base
 		if len(found) > 0 {
 			dn = found[0].DN
 		}
-		return identity.Identity{}, []problem{{dn, errors.Newf(errors.Conflict, "another entry has the same access key %q: neither may sign", accessKey)}}, nobody
+		return identity.Identity{}, []problem{{dn, errors.Newf(errors.Conflict, "another entry has the same %s %q: neither may sign", what, value)}}, nobody
 	case len(found) == 0:
 		return identity.Identity{}, nil, nobody
 	}
 	entry := found[0]
+	accessKey := value
+	if attribute != c.People.AccessKey {
+		if accessKey, err = single(entry, c.People.AccessKey); err != nil {
+			return identity.Identity{}, []problem{{entry.DN, err}}, nobody
+		}
+	}
 	id, err := c.person(entry, accessKey)
 	if err != nil {
 		return identity.Identity{}, []problem{{entry.DN, err}}, nobody

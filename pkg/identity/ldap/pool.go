@@ -22,7 +22,8 @@ type pool struct {
 	clock  clock.Clock
 	roots  *x509.CertPool // nil: those of the system
 	slots  chan struct{}  // one for each connection that is lent
-	queue  chan struct{}  // one for each lookup that has a slot or waits for one
+	took   func(operation string, began time.Time, err error)
+	queue  chan struct{} // one for each lookup that has a slot or waits for one
 
 	mu   sync.Mutex
 	idle []*connection // the one used last is last
@@ -39,7 +40,7 @@ type connection struct {
 const maxIdle = time.Minute
 
 func newPool(c *Config, clk clock.Clock) (*pool, error) {
-	p := &pool{config: c, clock: clk, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
+	p := &pool{config: c, clock: clk, took: func(string, time.Time, error) {}, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
 	if c.CA == "" {
 		return p, nil
 	}
@@ -76,12 +77,16 @@ func (p *pool) do(ctx context.Context, use func(*ldap.Conn) error) error {
 		c := p.take()
 		reused := c != nil
 		if !reused {
+			began := time.Now()
 			var err error
-			if c, err = p.dial(ctx); err != nil {
+			c, err = p.dial(ctx, p.bind)
+			if p.took(binding, began, err); err != nil {
 				return err
 			}
 		}
+		began := time.Now()
 		err := p.run(ctx, c, use)
+		p.took(searching, began, err)
 		if reused && broken(err) && ctx.Err() == nil {
 			continue
 		}
@@ -143,10 +148,10 @@ func (p *pool) take() *connection {
 }
 
 // dial opens a connection to the first server that takes one, secures it and binds.
-func (p *pool) dial(ctx context.Context) (*connection, error) {
+func (p *pool) dial(ctx context.Context, bind func(*connection) error) (*connection, error) {
 	var errs []error
 	for _, text := range p.config.URL {
-		c, err := p.dialOne(ctx, text)
+		c, err := p.dialOne(ctx, text, bind)
 		if err == nil {
 			return c, nil
 		}
@@ -158,7 +163,7 @@ func (p *pool) dial(ctx context.Context) (*connection, error) {
 	return nil, errors.Wrap(errors.Unavailable, errors.Join(errs...), "connecting to LDAP")
 }
 
-func (p *pool) dialOne(ctx context.Context, text string) (*connection, error) {
+func (p *pool) dialOne(ctx context.Context, text string, bind func(*connection) error) (*connection, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
@@ -187,7 +192,7 @@ func (p *pool) dialOne(ctx context.Context, text string) (*connection, error) {
 				return errors.Annotate(err, "going over to TLS")
 			}
 		}
-		return p.bind(c)
+		return bind(c)
 	})
 	if err != nil {
 		_ = c.Close() // it never was of use

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
@@ -79,7 +80,15 @@ type metrics struct {
 	reachable prometheus.Gauge
 	lookups   *prometheus.CounterVec
 	stale     prometheus.Counter
+	seconds   *prometheus.HistogramVec
+	cache     telemetry.CacheCounts
 }
+
+// What is done on a connection.
+const (
+	binding   = "bind"
+	searching = "search"
+)
 
 func newMetrics(r prometheus.Registerer, p *pool) *metrics {
 	m := &metrics{
@@ -87,12 +96,15 @@ func newMetrics(r prometheus.Registerer, p *pool) *metrics {
 		lookups:   prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "lookups_total", Help: "Times that LDAP was asked, by what came of it."}, []string{"result"}),
 		stale:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "served_while_away_total", Help: "Identities that were served from memory because LDAP could not be asked."}),
 	}
+	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "operation_duration_seconds",
+		Help: "Duration of connecting and binding to LDAP, and of lookups on a connection, by whether LDAP answered.", Buckets: telemetry.LatencyBuckets}, []string{"operation", "result"})
 	for _, result := range []string{found, refused, failed, turned} {
 		m.lookups.WithLabelValues(result)
 	}
 	m.up(true)
 	if r != nil {
-		r.MustRegister(m.reachable, m.lookups, m.stale,
+		telemetry.RegisterCache(r, "ldap", m.cache.Counts)
+		r.MustRegister(m.reachable, m.lookups, m.stale, m.seconds,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: "connections", Help: "Connections to LDAP that are in use."}, func() float64 { return float64(len(p.slots)) }))
 	}
 	return m
@@ -112,6 +124,15 @@ func (m *metrics) up(yes bool) {
 	} else {
 		m.reachable.Set(0)
 	}
+}
+
+// took notes how long something took that LDAP was asked for. An answer that there is no such entry is an answer.
+func (m *metrics) took(operation string, began time.Time, err error) {
+	result := "ok"
+	if err != nil && !errors.Is(err, errors.NotFound) {
+		result = "failed"
+	}
+	m.seconds.WithLabelValues(operation, result).Observe(time.Since(began).Seconds())
 }
 
 func (m *metrics) servedWhileAway() { m.stale.Inc() }

@@ -158,3 +158,54 @@ func TestTwoEntriesWithOneAccessKeyAreNobody(t *testing.T) {
 	}
 	require.Contains(t, o.log.String(), "another entry has the same access key")
 }
+
+func TestAPersonIsFoundByName(t *testing.T) {
+	s := newSlapd(t)
+	o := open(t, s.config())
+	ann, err := o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+	named, err := o.FindPerson(t.Context(), ann.Name)
+	require.NoError(t, err)
+	require.Equal(t, ann, named)
+	for i, name := range names {
+		key := "GKP" + string(rune('A'+i))
+		add(t, s.admin(), "uid="+ldap.EscapeDN(name)+",ou=people,"+suffix, "objectClass", "inetOrgPerson", "objectClass", "garageKey", "uid", name, "cn", "P", "sn", "P",
+			"garageAccessKey", key, "garageSecretKey", "secret-of-"+key)
+		found, err := o.FindPerson(t.Context(), name)
+		require.NoError(t, err, name)
+		require.Equal(t, key, found.AccessKey, name)
+	}
+	for _, name := range []string{"", "nobody", "*", ")(uid=*", strings.Repeat("x", maxName+1)} {
+		_, err := o.FindPerson(t.Context(), name)
+		require.True(t, errors.Is(err, errors.NotFound), "%q: %v", name, err)
+	}
+	s.stop()
+	_, err = o.FindPerson(t.Context(), ann.Name)
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+}
+
+func TestAMemberOfTheGroupSignsInWithTheirPassword(t *testing.T) {
+	s := newSlapd(t)
+	o := open(t, s.config())
+	name, err := o.SignIn(t.Context(), "ann", "ann-for-development", "operators")
+	require.NoError(t, err)
+	require.Equal(t, "ann", name)
+	_, err = o.SignIn(t.Context(), "ben", "ben-for-development", "operators")
+	require.True(t, errors.Is(err, errors.PermissionDenied), "%v", err)
+	_, err = o.SignIn(t.Context(), "ben", "wrong", "operators")
+	require.True(t, errors.Is(err, errors.Unauthenticated), "who does not know the password is not told of groups: %v", err)
+	for _, c := range [][2]string{{"ann", ""}, {"ann", "ben-for-development"}, {"", ""}, {"nobody", "x"}, {"*", "ann-for-development"}, {"ann)(uid=*", "ann-for-development"},
+		{strings.Repeat("x", maxName+1), "x"}} {
+		_, err := o.SignIn(t.Context(), c[0], c[1], "operators")
+		require.True(t, errors.Is(err, errors.Unauthenticated), "%q: %v", c, err)
+	}
+	_, err = o.SignIn(t.Context(), "ann", "ann-for-development", "")
+	require.True(t, errors.Is(err, errors.PermissionDenied), "%v", err)
+
+	// The bind of one person is nobody else's.
+	_, err = o.Find(t.Context(), annKey)
+	require.NoError(t, err)
+	s.stop()
+	_, err = o.SignIn(t.Context(), "ann", "ann-for-development", "operators")
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+}

@@ -13,6 +13,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // Deps are what a Source works with.
@@ -56,6 +57,7 @@ func New(c Config, d Deps) (*Source, error) {
 	s := &Source{config: c, clock: d.Clock, log: newComplaints(d.Logger, d.Clock), pool: p, kept: newKept(&c)}
 	p.config = &s.config
 	s.metrics = newMetrics(d.Registry, p)
+	p.took = s.metrics.took
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -91,6 +93,7 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	v, id := s.kept.decide(accessKey, s.clock.Now())
 	away := s.kept.down
 	s.mu.Unlock()
+	s.metrics.cache.Asked(v != ask)
 	if away && (v == serve || v == serveAndAsk) {
 		s.metrics.servedWhileAway()
 	}
@@ -105,6 +108,14 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	case unavailable:
 		return identity.Identity{}, errors.Newf(errors.Unavailable, "LDAP cannot be asked just now whose access key %q is", accessKey)
 	}
+	ctx, span := telemetry.StartSpan(ctx, "ldap.lookup")
+	id, err := s.wait(ctx, accessKey)
+	telemetry.EndSpan(span, err)
+	return id, err
+}
+
+// wait looks an access key up and waits for the answer until ctx ends.
+func (s *Source) wait(ctx context.Context, accessKey string) (identity.Identity, error) {
 	select {
 	case r := <-s.look(accessKey):
 		id, _ := r.Val.(identity.Identity)
@@ -112,6 +123,30 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	case <-ctx.Done():
 		return identity.Identity{}, errors.Wrap(errors.KindOf(context.Cause(ctx)), context.Cause(ctx), "waiting for LDAP")
 	}
+}
+
+// FindPerson asks the directory for the person or machine with the name, and its groups, for an operator who wants to know what it may do:
+// nothing of it is kept, nor answered from what is. Kinds: NotFound, with what is wrong with the entry; Unavailable, Deadline, Canceled; Overloaded.
+func (s *Source) FindPerson(ctx context.Context, name string) (identity.Identity, error) {
+	if name == "" || len(name) > maxName {
+		return identity.Identity{}, errors.Newf(errors.NotFound, "a name in LDAP has 1 to %d bytes", maxName)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	var id identity.Identity
+	var problems []problem
+	err := s.pool.do(ctx, func(conn *ldap.Conn) (err error) {
+		nobody := errors.Newf(errors.NotFound, "LDAP has no person or machine with the name %q that may sign", name)
+		id, problems, err = s.config.findBy(conn, s.config.People.Name, name, nobody)
+		return err
+	})
+	if err != nil && !errors.Is(err, errors.NotFound) && !errors.Is(err, errors.Overloaded) {
+		err = errors.Wrap(errors.Unavailable, err, "LDAP")
+	}
+	if err != nil && len(problems) > 0 {
+		err = errors.Annotate(err, "%s: %v", problems[0].dn, problems[0].err)
+	}
+	return id, err
 }
 
 // look asks the directory for an access key, once however many want to know. The lookup does not

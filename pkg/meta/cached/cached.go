@@ -8,8 +8,10 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // maxKept bounds what is kept of each sort; when it is reached all are forgotten.
@@ -21,9 +23,12 @@ type Store struct {
 	buckets, keys kept
 }
 
-// New puts a cache in front of store.
-func New(store meta.Store) *Store {
-	return &Store{Store: store, buckets: kept{m: make(map[string]any)}, keys: kept{m: make(map[string]any)}}
+// New puts a cache in front of store. r takes the metrics; nil: they are not published.
+func New(store meta.Store, r prometheus.Registerer) *Store {
+	s := &Store{Store: store, buckets: kept{m: make(map[string]any)}, keys: kept{m: make(map[string]any)}}
+	telemetry.RegisterCache(r, "metadata_bucket", s.buckets.counts.Counts)
+	telemetry.RegisterCache(r, "metadata_key", s.keys.counts.Counts)
+	return s
 }
 
 // kept holds answers of one sort. An answer is kept only if nothing changed since it was asked for.
@@ -31,12 +36,15 @@ type kept struct {
 	mu      sync.RWMutex
 	m       map[string]any
 	changes uint64
+	counts  telemetry.CacheCounts
 }
 
 func (k *kept) get(name string) (v any, changes uint64) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.m[name], k.changes
+	v, found := k.m[name]
+	k.counts.Asked(found)
+	return v, k.changes
 }
 
 func (k *kept) put(name string, v any, changes uint64) {

@@ -20,7 +20,7 @@ import (
 func open(t *testing.T, c clock.Clock) meta.Store {
 	s, err := memory.New(c, clock.SystemRandom)
 	require.NoError(t, err)
-	return New(s)
+	return New(s, nil)
 }
 
 func TestStore(t *testing.T) { metatest.Run(t, open) }
@@ -44,7 +44,7 @@ func (s *slow) Bucket(ctx context.Context, name string) (meta.Bucket, error) {
 func TestAnAnswerThatAChangeOvertookIsNotKept(t *testing.T) {
 	ctx := t.Context()
 	under := &slow{Store: open(t, clock.System{})}
-	s := New(under)
+	s := New(under, nil)
 	b := meta.Bucket{ID: uuid.New(), Name: "photos"}
 	require.NoError(t, s.CreateKey(ctx, meta.Key{AccessKey: "k", Secret: "s"}))
 	require.NoError(t, s.CreateBucket(ctx, b))

@@ -72,6 +72,32 @@ var attemptTests = map[string]func(*suite){
 		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
 		require.Equal(s, meta.Attempt{ID: ref.ID, State: meta.AttemptGarbage, Bucket: s.bucket, Key: "k"}, s.attempt(ref.ID))
 	},
+	"An attempt whose begin was refused is unknown": func(s *suite) {
+		unknown := func(id uuid.UUID) { s.Helper(); require.Equal(s, meta.Attempt{ID: id}, s.attempt(id)) }
+		single, multi := s.begin("single", false), s.begin("multi", true)
+		for _, ref := range []meta.UploadRef{single, {Bucket: s.bucket, Key: "multi", ID: uuid.New()}, {Bucket: uuid.New(), Key: "multi", ID: multi.ID}} {
+			attempt := uuid.New()
+			s.is(s.BeginPart(s.ctx, ref, 1, attempt), errors.NotFound, errors.Upload)
+			unknown(attempt)
+		}
+		require.NoError(s, s.AbortUpload(s.ctx, multi))
+		attempt := uuid.New()
+		s.is(s.BeginPart(s.ctx, multi, 1, attempt), errors.NotFound, errors.Upload)
+		unknown(attempt)
+		refused := uuid.New()
+		require.True(s, errors.Is(s.BeginPart(s.ctx, single, 0, refused), errors.Invalid))
+		unknown(refused)
+
+		for _, multipart := range []bool{false, true} {
+			u := meta.Upload{UploadRef: meta.UploadRef{Bucket: uuid.New(), Key: "k", ID: uuid.New()}, Multipart: multipart}
+			s.is(s.BeginUpload(s.ctx, u), errors.NotFound, errors.Bucket)
+			unknown(u.ID)
+		}
+		require.NoError(s, s.DeleteBucket(s.ctx, s.bucket))
+		u := meta.Upload{UploadRef: meta.UploadRef{Bucket: s.bucket, Key: "k", ID: uuid.New()}}
+		s.is(s.BeginUpload(s.ctx, u), errors.NotFound, errors.Bucket)
+		unknown(u.ID)
+	},
 	"Too many attempts are refused": func(s *suite) {
 		_, err := s.Attempts(s.ctx, meta.FindAttempts{IDs: make([]uuid.UUID, meta.MaxAttempts+1)})
 		require.True(s, errors.Is(err, errors.Invalid))

@@ -3,6 +3,8 @@ package remote
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/convert"
@@ -12,6 +14,9 @@ import (
 // Attempts implements meta.Attempts.
 func (s *Store) Attempts(ctx context.Context, r meta.FindAttempts) ([]meta.Attempt, error) {
 	request := &metadatav1.FindAttemptsRequest{Everywhere: r.Everywhere}
+	if r.Cluster != uuid.Nil {
+		request.ClusterId = r.Cluster[:]
+	}
 	for _, id := range r.IDs {
 		request.Ids = append(request.Ids, id[:])
 	}

@@ -20,7 +20,8 @@ func (c *changes) decide(o *op) error {
 	if err != nil {
 		return err
 	}
-	if o.kind == opWant || o.kind == opTrash {
+	switch o.kind {
+	case opWant, opTrash, opUntrash, opPurge:
 		for _, o.ref = range o.refs {
 			next, e, err := c.ask(o, r)
 			if err == nil {
@@ -49,23 +50,21 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 	case opPut, opPutRef, opWant:
 		return c.askPut(o, r)
 	case opDelete, opTrash:
-		others := false
-		if r.Known() && r.Unreferenced.IsZero() {
-			if others, err = c.live(r, o.hash, &o.ref); err != nil {
-				return next, e, err
-			}
+		return c.askDelete(o, r)
+	case opUntrash, opPurge:
+		ref, err := c.ref(r, o.hash, o.ref)
+		if err != nil {
+			return next, e, err
 		}
-		if o.kind == opTrash {
-			next, e = r.Trash(others, c.now)
-		} else {
-			next, e = r.Delete(others, c.now)
+		if next, e = r.Purge(ref); o.kind == opUntrash {
+			next, e = r.Untrash(ref, c.now)
 		}
 	case opDrop:
 		refs, err := c.refs(r, o.hash)
 		if err != nil {
 			return next, e, err
 		}
-		next, e, o.dropped = r.Drop(slices.Equal(refs, o.refs) && o.still())
+		next, e, o.dropped = r.Drop(slices.Equal(refs, o.refs) && o.still(), c.now)
 	case opTried:
 		next, e = r.Tried(o.problem, o.due)
 	case opRepair:
@@ -73,9 +72,8 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 			return r.Repair(live, o.offered.Copy, c.now)
 		})
 	case opCollect:
-		if !o.since.Equal(r.Unreferenced) || o.trashed != r.Trashed { // a queue entry that means nothing any more
-			queued := state.Chunk{Unreferenced: o.since, Trashed: o.trashed}
-			return r.Chunk, state.Effects{}, c.batch.Delete(pendingKey(queued, o.hash), nil)
+		if !o.since.Equal(r.Unreferenced) || !r.Queued() { // a queue entry that means nothing any more
+			return r.Chunk, state.Effects{}, c.batch.Delete(timeKey(keyPending, o.since, o.hash), nil)
 		}
 		next, e, err = c.withLive(o, r, func(live bool) (state.Chunk, state.Effects) {
 			return r.Collect(c.v.o.Rules, live, c.now)
@@ -88,6 +86,25 @@ func (c *changes) ask(o *op, r *record) (next state.Chunk, e state.Effects, err 
 		err = errors.Newf(errors.Internal, "unknown operation %d", o.kind)
 	}
 	return next, e, err
+}
+
+func (c *changes) askDelete(o *op, r *record) (next state.Chunk, e state.Effects, err error) {
+	others := false
+	if r.Known() && r.Unreferenced.IsZero() {
+		if others, err = c.live(r, o.hash, &o.ref); err != nil {
+			return next, e, err
+		}
+	}
+	ref := state.Unknown
+	if o.kind == opTrash || r.Trashed > 0 {
+		if ref, err = c.ref(r, o.hash, o.ref); err != nil {
+			return next, e, err
+		}
+	}
+	if next, e = r.Delete(ref, others, c.now); o.kind == opTrash {
+		next, e = r.Chunk.Trash(ref, others, c.now)
+	}
+	return next, e, nil
 }
 
 func (c *changes) askPut(o *op, r *record) (next state.Chunk, e state.Effects, err error) {
@@ -137,6 +154,13 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 			return err
 		}
 	}
+	if e.Recall {
+		c.key = appendRefKey(c.key[:0], keyTombstone, o.hash, o.ref)
+		if err := c.batch.Delete(c.key, nil); err != nil {
+			return err
+		}
+		r.touch(o.ref, state.Unknown)
+	}
 	if e.AddRef {
 		c.key = appendRefKey(c.key[:0], keyLive, o.hash, o.ref)
 		if err := c.batch.Set(c.key, nil, nil); err != nil {
@@ -150,10 +174,14 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 			return err
 		}
 		c.key[0] = keyTombstone
-		if err := c.batch.Set(c.key, appendTime(nil, c.now), nil); err != nil {
+		removed, value := state.Removed, appendTime(nil, c.now)
+		if e.ToTrash {
+			removed, value = state.InTrash, appendTrashed(nil, o.at)
+		}
+		if err := c.batch.Set(c.key, value, nil); err != nil {
 			return err
 		}
-		r.touch(o.ref, state.Removed)
+		r.touch(o.ref, removed)
 	}
 	if e.Unrefer {
 		if err := c.unrefer(o, r); err != nil {
@@ -161,12 +189,12 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 		}
 	}
 	if e.Dequeue {
-		if err := c.batch.Delete(pendingKey(before, o.hash), nil); err != nil {
+		if err := c.batch.Delete(timeKey(keyPending, before.Unreferenced, o.hash), nil); err != nil {
 			return err
 		}
 	}
 	if e.Enqueue {
-		if err := c.batch.Set(pendingKey(next, o.hash), nil, nil); err != nil {
+		if err := c.batch.Set(timeKey(keyPending, next.Unreferenced, o.hash), nil, nil); err != nil {
 			return err
 		}
 	}
@@ -184,6 +212,11 @@ func (c *changes) apply(o *op, r *record, next state.Chunk, e state.Effects) err
 	r.Chunk = next
 	c.totals.count(before, -1)
 	c.totals.count(next, 1)
+	if next.Bad && !before.Bad {
+		c.totals.Damaged++
+	} else if before.Bad && next.Place != state.Nowhere {
+		c.totals.Mended++
+	}
 	if !next.Known() {
 		return c.batch.Delete(hashKey(keyEntry, o.hash), nil)
 	}
@@ -304,7 +337,7 @@ func (c *changes) expire(o *op) error {
 	c.key = appendRefKey(c.key[:0], keyTombstone, o.hash, o.ref)
 	expired := false
 	if _, err := lookup(c.v.db, c.key, func(p []byte) error {
-		expired = len(p) == 8 && c.v.o.Rules.Expired(parseTime(p), c.now)
+		expired = c.v.expired(p, c.now)
 		return nil
 	}); err != nil || !expired {
 		return err

@@ -36,9 +36,9 @@ func directPossible(folder string) bool {
 	return err == nil && n == directAlignment
 }
 
-// writeDirect writes and syncs a new file. What is not aligned, at the end,
+// writeDirect writes a new file, and syncs it by what it hands to sync; nil: not at all. What is not aligned, at the end,
 // goes through the cache.
-func writeDirect(path string, segments [][]byte, sync bool) (err error) {
+func writeDirect(path string, segments [][]byte, sync func(func() error) error) (err error) {
 	aligned := 0
 	for aligned < len(segments) && isAligned(segments[aligned]) {
 		aligned++
@@ -65,10 +65,15 @@ func writeDirect(path string, segments [][]byte, sync bool) (err error) {
 			return err
 		}
 	}
-	if sync {
-		if _, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) }); err != nil {
-			return syncError{err}
-		}
+	if sync == nil {
+		return nil
+	}
+	err = sync(func() error {
+		_, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) })
+		return err
+	})
+	if err != nil {
+		return syncError{err}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -58,10 +59,10 @@ func parseBlobName(p chunk.Partition, name string) (h chunk.Hash, compressed, ok
 }
 
 // writeTemporary writes and syncs a new file and returns its path.
-func (v *volume) writeTemporary(c content) (string, error) {
+func (v *volume) writeTemporary(ctx context.Context, c content) (string, error) {
 	path := v.temporary + "/" + strconv.FormatUint(v.serial.Add(1), 36)
 	if v.direct && c.Stored >= directFrom {
-		return path, v.writeDirect(path, c)
+		return path, v.writeDirect(ctx, path, c)
 	}
 	f, err := v.fs.Create(path, fileCategory)
 	if err != nil {
@@ -75,7 +76,7 @@ func (v *volume) writeTemporary(c content) (string, error) {
 		}
 	}
 	if !v.o.NoSync {
-		if err = f.SyncData(); err != nil {
+		if err = v.timed(ctx, syncFile, f.SyncData); err != nil {
 			_ = f.Close()
 			return "", v.fail(err, "syncing %s", path)
 		}
@@ -97,8 +98,12 @@ func (v *volume) write(f vfs.File, p []byte) error {
 }
 
 // writeDirect writes and syncs a new file past the page cache.
-func (v *volume) writeDirect(path string, c content) error {
-	err := writeDirect(path, c.segments, !v.o.NoSync)
+func (v *volume) writeDirect(ctx context.Context, path string, c content) error {
+	var sync func(func() error) error
+	if !v.o.NoSync {
+		sync = func(f func() error) error { return v.timed(ctx, syncFile, f) }
+	}
+	err := writeDirect(path, c.segments, sync)
 	if err == nil {
 		return nil
 	}
@@ -172,7 +177,7 @@ func (v *volume) syncFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
+	err = v.timed(context.Background(), syncDirectory, d.Sync)
 	if e := d.Close(); err == nil {
 		err = e
 	}

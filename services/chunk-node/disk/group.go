@@ -172,12 +172,18 @@ func (c *changes) ref(r *record, h chunk.Hash, ref chunk.Ref) (state.Ref, error)
 		}
 	}
 	c.key = appendRefKey(c.key[:0], keyTombstone, h, ref)
-	found, err := lookup(c.v.db, c.key, ignore)
+	removed := state.Removed
+	found, err := lookup(c.v.db, c.key, func(p []byte) error {
+		if _, trashed := parseTrashed(p); trashed {
+			removed = state.InTrash
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
 	if found {
-		return state.Removed, nil
+		return removed, nil
 	}
 	c.key[0] = keyLive
 	if found, err = lookup(c.v.db, c.key, ignore); err != nil || !found {

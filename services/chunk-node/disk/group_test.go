@@ -42,10 +42,10 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 			k := chunks[i]
 			template := op{hash: k.hash, ref: chunktest.Ref(10_000*i + round/4*3 + r.Intn(6)), owner: uuid.UUID{1}}
 			template.kind = []opKind{opPut, opPut, opPutRef, opDelete, opDelete, opRepair, opSuspect, opOwe, opPaid, opCollect, opExpire,
-				opWant, opTried, opTrash, opDrop}[r.Intn(15)]
+				opWant, opTried, opTrash, opTrash, opUntrash, opPurge, opDrop}[r.Intn(18)]
 			known, err := entryOf(stores[1].volumes[0].db, k.hash)
 			require.NoError(t, err)
-			template.since, template.trashed = known.Unreferenced, known.Trashed
+			template.since, template.at = known.Unreferenced, time.Duration(round)
 			template.length, template.problem, template.due = uint32(k.data.Len()), "away", c.Now().Add(time.Duration(r.Intn(100))*time.Second)
 			for range r.Intn(3) {
 				template.refs = append(template.refs, chunktest.Ref(10_000*i+round/4*3+r.Intn(6)))
@@ -65,7 +65,7 @@ func TestAGroupDecidesAsItsOpsWouldOneByOne(t *testing.T) {
 				if o.kind == opPut || o.kind == opRepair {
 					o.offered = s.contentOf(k.data)
 					if o.offered.Place == state.InFile {
-						o.temporary, err = s.volumes[0].writeTemporary(o.offered)
+						o.temporary, err = s.volumes[0].writeTemporary(t.Context(), o.offered)
 						require.NoError(t, err)
 					}
 				}
@@ -128,7 +128,7 @@ func kinds(group []*op) (all []string) {
 func contents(t *testing.T, s *Store) map[string]string {
 	all := map[string]string{}
 	v := s.volumes[0]
-	for _, kind := range []byte{keyBlob, keyDue, keyEntry, keyLive, keyOwed, keyPending, keySearch, keyTombstone, keyTrash} {
+	for _, kind := range []byte{keyBlob, keyDue, keyEntry, keyLive, keyOwed, keyPending, keySearch, keyTombstone} {
 		require.NoError(t, v.each([]byte{kind}, func(key, value []byte) bool {
 			all[fmt.Sprintf("%c%x", kind, key[1:])] = fmt.Sprintf("%x", value)
 			return true
@@ -164,7 +164,7 @@ func TestAChunkCollectedAndPutAgainInOneGroupIsThere(t *testing.T) {
 		require.NoError(t, err)
 		put := &op{kind: opPut, hash: h, ref: chunktest.Ref(2), offered: s.contentOf(b)}
 		if put.offered.Place == state.InFile {
-			put.temporary, err = v.writeTemporary(put.offered)
+			put.temporary, err = v.writeTemporary(t.Context(), put.offered)
 			require.NoError(t, err)
 		}
 		v.writerOf(h).process([]*op{{kind: opCollect, hash: h, since: c.Unreferenced}, put})

@@ -23,14 +23,13 @@ const (
 	keyMeta      = 'm' // name → …
 	keyOwed      = 'o' // owner, hash, reference → time
 	keyPending   = 'q' // time unreferenced, hash → nothing: waits for collection
-	keyTrash     = 'r' // the same, of a chunk that is kept for longer
 	keySearch    = 's' // hash → state.Search, of a chunk for which a good copy is looked for
-	keyTombstone = 't' // hash, reference → time of removal
+	keyTombstone = 't' // hash, reference → time of removal; or that by which the node had run, and a byte, if the reference is in the trash
 )
 
 const (
 	refSize    = 16 + 8
-	entrySize  = 28
+	entrySize  = 28 // and 4 if there are references in the trash
 	searchSize = 20 // without the problem
 )
 
@@ -74,14 +73,6 @@ func parseTimeKey(k []byte) (at time.Time, h chunk.Hash) {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(k[1:]))), chunk.Hash(k[9:])
 }
 
-// pendingKey is the place of an unreferenced chunk in the queue for collection.
-func pendingKey(c state.Chunk, h chunk.Hash) []byte {
-	if c.Trashed {
-		return timeKey(keyTrash, c.Unreferenced, h)
-	}
-	return timeKey(keyPending, c.Unreferenced, h)
-}
-
 func owedKey(owner chunk.NodeID, h chunk.Hash, ref chunk.Ref) []byte {
 	k := append([]byte{keyOwed}, owner[:]...)
 	return appendRef(append(k, h[:]...), ref)
@@ -103,7 +94,6 @@ const (
 	flagCompressed = 1 << iota
 	flagBad
 	flagAwaited
-	flagTrashed
 )
 
 func appendTime(p []byte, t time.Time) []byte {
@@ -122,9 +112,22 @@ func parseTime(p []byte) time.Time {
 	return time.UnixMicro(int64(micro))
 }
 
+// appendTrashed appends the value of a tombstone of a reference in the trash.
+func appendTrashed(p []byte, at time.Duration) []byte {
+	return append(binary.BigEndian.AppendUint64(p, uint64(at)), 1)
+}
+
+// parseTrashed returns for how long the node had run when a reference went to the trash, if it did.
+func parseTrashed(p []byte) (at time.Duration, trashed bool) {
+	if len(p) != 9 {
+		return 0, false
+	}
+	return time.Duration(binary.BigEndian.Uint64(p)), true
+}
+
 func appendEntry(p []byte, c state.Chunk) []byte {
 	var flags byte
-	for i, set := range [...]bool{c.Compressed, c.Bad, c.Awaited, c.Trashed} { // in the order of the flags
+	for i, set := range [...]bool{c.Compressed, c.Bad, c.Awaited} { // in the order of the flags
 		if set {
 			flags |= 1 << i
 		}
@@ -133,24 +136,30 @@ func appendEntry(p []byte, c state.Chunk) []byte {
 	p = binary.BigEndian.AppendUint32(p, c.Length)
 	p = binary.BigEndian.AppendUint32(p, c.Stored)
 	p = appendTime(p, c.Verified)
-	return appendTime(p, c.Unreferenced)
+	if p = appendTime(p, c.Unreferenced); c.Trashed > 0 {
+		p = binary.BigEndian.AppendUint32(p, c.Trashed)
+	}
+	return p
 }
 
 func parseEntry(p []byte) (state.Chunk, error) {
-	if len(p) != entrySize || p[0] != 1 || p[1] > byte(state.InIndex) {
+	if len(p) != entrySize && len(p) != entrySize+4 || p[0] != 1 || p[1] > byte(state.InIndex) {
 		return state.Chunk{}, errors.Newf(errors.Internal, "an entry of the index is malformed: %x", p)
 	}
-	return state.Chunk{
+	c := state.Chunk{
 		Copy: state.Copy{
 			Place: state.Place(p[1]), Compressed: p[2]&flagCompressed != 0,
 			Length: binary.BigEndian.Uint32(p[4:]), Stored: binary.BigEndian.Uint32(p[8:]),
 		},
 		Bad:          p[2]&flagBad != 0,
 		Awaited:      p[2]&flagAwaited != 0,
-		Trashed:      p[2]&flagTrashed != 0,
 		Verified:     parseTime(p[12:]),
 		Unreferenced: parseTime(p[20:]),
-	}, nil
+	}
+	if len(p) > entrySize {
+		c.Trashed = binary.BigEndian.Uint32(p[entrySize:])
+	}
+	return c, nil
 }
 
 func appendSearch(p []byte, s state.Search) []byte {
@@ -232,6 +241,8 @@ const leastTotals = 6
 // totals are the sums over the chunks of one writer.
 type totals struct {
 	Chunks, Bytes, Stored, Uncollected, Owed, Quarantined, Wanted, Trashed int64
+	// Damaged and Mended count since the start, and are not kept on disk.
+	Damaged, Mended int64
 }
 
 func (t *totals) add(o totals) {
@@ -243,6 +254,8 @@ func (t *totals) add(o totals) {
 	t.Quarantined += o.Quarantined
 	t.Wanted += o.Wanted
 	t.Trashed += o.Trashed
+	t.Damaged += o.Damaged
+	t.Mended += o.Mended
 }
 
 // count adds a chunk n times: 1 or -1.
@@ -254,7 +267,7 @@ func (t *totals) count(c state.Chunk, n int64) {
 	case c.Unreferenced.IsZero():
 		t.Chunks += n
 		t.Bytes += n * int64(c.Length)
-	case c.Trashed:
+	case c.Trashed > 0:
 		t.Trashed += n * int64(c.Stored)
 	default:
 		t.Uncollected += n

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -19,7 +20,7 @@ func (v *volume) commit(b *pebble.Batch) error {
 	// In a goroutine of its own: when the disk fails meanwhile, in one of
 	// Pebble's goroutines, this one may never return, and nor may the batch.
 	done := make(chan error, 1)
-	go func() { done <- v.apply(b) }()
+	go func() { done <- v.timed(context.Background(), syncIndex, func() error { return v.apply(b) }) }()
 	select {
 	case err := <-done:
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -148,6 +149,23 @@ func (s *Store) Hashes(ctx context.Context, p chunk.Partition, after chunk.Hash,
 	err = s.scan(ctx, p, func(v *volume) error {
 		return eachIn(ctx, v.db, above(partitionBounds(keyEntry, p), after), func(key, _ []byte) (bool, error) {
 			all = append(all, chunk.Hash(key[1:]))
+			return len(all) < limit, nil
+		})
+	})
+	return all, err
+}
+
+// Trashed implements heal.Local.
+func (s *Store) Trashed(ctx context.Context, p chunk.Partition, after heal.Trashed, limit int) (all []heal.Trashed, err error) {
+	limits := partitionBounds(keyTombstone, p)
+	if after.Hash != (chunk.Hash{}) {
+		limits.LowerBound = append(appendRefKey(nil, keyTombstone, after.Hash, after.Ref), 0)
+	}
+	err = s.scan(ctx, p, func(v *volume) error {
+		return eachIn(ctx, v.db, limits, func(key, value []byte) (bool, error) {
+			if at, trashed := parseTrashed(value); trashed {
+				all = append(all, heal.Trashed{Hash: chunk.Hash(key[1:]), Ref: parseRef(key[1+chunk.HashSize:]), At: at})
+			}
 			return len(all) < limit, nil
 		})
 	})

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"sync"
+	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -102,20 +103,15 @@ func (v *volume) collect(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	w, now := v.walk(ctx), v.o.Clock.Now()
-	for _, queue := range []byte{keyPending, keyTrash} {
-		if err = v.each([]byte{queue}, func(key, _ []byte) bool {
-			since, h := parseTimeKey(key)
-			queued := state.Chunk{Unreferenced: since, Trashed: queue == keyTrash}
-			if now.Before(v.o.Rules.Collectable(queued)) || w.stop() {
-				return false
-			}
-			n++
-			w.submit(&op{kind: opCollect, hash: h, since: since, trashed: queued.Trashed})
-			return true
-		}); err != nil {
-			break
+	err = v.each([]byte{keyPending}, func(key, _ []byte) bool {
+		since, h := parseTimeKey(key)
+		if now.Before(v.o.Rules.Collectable(state.Chunk{Unreferenced: since})) || w.stop() {
+			return false
 		}
-	}
+		n++
+		w.submit(&op{kind: opCollect, hash: h, since: since})
+		return true
+	})
 	return n, w.finish(err)
 }
 
@@ -125,6 +121,11 @@ func (s *Store) Expire(ctx context.Context) (int, error) {
 	return s.onEach(func(v *volume) (int, error) { return v.expire(ctx) })
 }
 
+// expired reports whether a tombstone with this value may be forgotten: not that of a reference in the trash, or a malformed one.
+func (v *volume) expired(value []byte, now time.Time) bool {
+	return len(value) == 8 && v.o.Rules.Expired(parseTime(value), now)
+}
+
 func (v *volume) expire(ctx context.Context) (n int, err error) {
 	if err := v.failed(); err != nil {
 		return 0, err
@@ -132,7 +133,7 @@ func (v *volume) expire(ctx context.Context) (n int, err error) {
 	w, now := v.walk(ctx), v.o.Clock.Now()
 	err = v.each([]byte{keyTombstone}, func(key, value []byte) bool {
 		n++
-		if len(value) == 8 && v.o.Rules.Expired(parseTime(value), now) {
+		if v.expired(value, now) {
 			w.submit(&op{kind: opExpire, hash: chunk.Hash(key[1:]), ref: parseRef(key[1+chunk.HashSize:])})
 		}
 		return !w.stop()

@@ -23,10 +23,35 @@ func (s *Store) Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still 
 	return o.dropped && err == nil, err
 }
 
-// Trash removes references that metadata knows nothing of. A chunk that has none left is kept for longer than one whose
-// last reference a client removed.
-func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
-	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs})
+// Trash implements heal.Local.
+func (s *Store) Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error {
+	return s.submit(ctx, &op{kind: opTrash, hash: h, refs: refs, at: at})
+}
+
+// Untrash implements heal.Local.
+func (s *Store) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	return s.submit(ctx, &op{kind: opUntrash, hash: h, refs: refs})
+}
+
+// Purge implements heal.Local.
+func (s *Store) Purge(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	return s.submit(ctx, &op{kind: opPurge, hash: h, refs: refs})
+}
+
+// InTrash implements heal.Local.
+func (s *Store) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (in bool, err error) {
+	v, err := s.enter(ctx, h)
+	if err != nil {
+		return false, err
+	}
+	defer s.leave()
+	if _, err := lookup(v.db, appendRefKey(nil, keyTombstone, h, ref), func(p []byte) error {
+		_, in = parseTrashed(p)
+		return nil
+	}); err != nil {
+		return false, indexDamaged(h, err)
+	}
+	return in, nil
 }
 
 // wantSize is about how many bytes a chunk takes in the index without its blob.

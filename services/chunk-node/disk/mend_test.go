@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -142,41 +145,128 @@ func TestVerifyOfNothing(t *testing.T) {
 	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
 }
 
-func TestTheTrashKeepsAChunk(t *testing.T) {
-	o := options(memFS(t))
+func TestNoTimeEmptiesTheTrash(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
 	c := clock.NewManual(time.Unix(1_700_000_000, 0))
 	o.Clock = c
 	s, ctx := open(t, o), t.Context()
-	collect := func() {
-		_, err := s.Collect(ctx)
-		require.NoError(t, err)
+	forget := func() {
+		for _, work := range []func(context.Context) (int, error){s.Collect, s.Expire} {
+			_, err := work(ctx)
+			require.NoError(t, err)
+		}
 	}
-	for i := range 2 {
+	gone := func(h chunk.Hash) {
+		_, err := s.Get(ctx, h)
+		require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+	}
+	for i := range 3 {
 		h, b := chunktest.Chunk(int64(i), 1000)
 		chunktest.RequirePut(t, s, h, b, chunktest.Ref(i))
-		require.NoError(t, s.Trash(ctx, h, []chunk.Ref{chunktest.Ref(i)}))
+		require.NoError(t, s.Trash(ctx, h, []chunk.Ref{chunktest.Ref(i)}, time.Hour))
 	}
 	st := status(t, s)
-	require.EqualValues(t, 2000, st.Trashed)
+	require.EqualValues(t, 3000, st.Trashed)
 	require.Zero(t, st.Uncollected)
 	other, data := chunktest.Chunk(7, 1000)
 	chunktest.RequirePut(t, s, other, data, chunktest.Ref(7))
 	require.NoError(t, s.Delete(ctx, other, chunktest.Ref(7)))
-	c.Advance(state.DefaultTrash - time.Second)
-	collect()
-	_, err := s.Get(ctx, other)
-	require.True(t, errors.Is(err, errors.NotFound), "the trash holds nothing else up")
+	c.Advance(100 * 365 * 24 * time.Hour)
+	forget()
+	gone(other)
+	require.NoError(t, s.Close())
+	s = open(t, o)
+	require.EqualValues(t, 3000, status(t, s).Trashed)
+
 	back, backData := chunktest.Chunk(0, 1000)
 	outcome, err := s.PutRef(ctx, back, chunktest.Ref(10))
 	require.NoError(t, err)
 	require.Equal(t, chunk.Stored, outcome)
-	c.Advance(time.Second)
-	collect()
-	chunktest.RequireGet(t, s, back, backData)
-	gone, _ := chunktest.Chunk(1, 1000)
-	_, err = s.Get(ctx, gone)
-	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+	purged, _ := chunktest.Chunk(1, 1000)
+	require.NoError(t, s.Purge(ctx, purged, []chunk.Ref{chunktest.Ref(1)}))
+	deleted, _ := chunktest.Chunk(2, 1000)
+	require.NoError(t, s.Delete(ctx, deleted, chunktest.Ref(2)))
 	require.Zero(t, status(t, s).Trashed)
+	forget()
+	gone(purged)
+	gone(deleted)
+	require.NoError(t, s.Delete(ctx, back, chunktest.Ref(10)))
+	c.Advance(100 * 24 * time.Hour)
+	forget()
+	chunktest.RequireGet(t, s, back, backData)
+	require.NoError(t, s.Purge(ctx, back, []chunk.Ref{chunktest.Ref(0), chunktest.Ref(10)}))
+	forget()
+	gone(back)
+	requireConsistent(t, s)
+}
+
+func TestAChunkThatLeftTheTrashGoesAsOthersDo(t *testing.T) {
+	o := options(memFS(t))
+	c := clock.NewManual(time.Unix(1_700_000_000, 0))
+	o.Clock = c
+	s, ctx := open(t, o), t.Context()
+	h, b := chunktest.Chunk(1, 1000)
+	ref := chunktest.Ref(1)
+	for _, back := range []func(){
+		func() { require.NoError(t, s.Untrash(ctx, h, []chunk.Ref{ref})) },
+		func() { chunktest.RequirePut(t, s, h, b, ref) },
+		func() { require.NoError(t, s.Want(ctx, h, 1000, []chunk.Ref{ref})) },
+	} {
+		chunktest.RequirePut(t, s, h, b, ref)
+		require.NoError(t, s.Trash(ctx, h, []chunk.Ref{ref}, 0))
+		back()
+		require.NoError(t, s.Delete(ctx, h, ref))
+		c.Advance(state.DefaultGrace)
+		_, err := s.Collect(ctx)
+		require.NoError(t, err)
+		_, err = s.Get(ctx, h)
+		require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+		requireConsistent(t, s)
+		ref.Offset++
+	}
+}
+
+func TestWhatTheTrashHasCanBeHadBack(t *testing.T) {
+	fs := memFS(t)
+	o := options(fs)
+	s, ctx := open(t, o), t.Context()
+	h, b := chunktest.Chunk(1, 1000)
+	refs := []chunk.Ref{chunktest.Ref(1), chunktest.Ref(2), chunktest.Ref(3)}
+	slices.SortFunc(refs, chunk.Ref.Compare)
+	for _, ref := range refs {
+		chunktest.RequirePut(t, s, h, b, ref)
+	}
+	require.NoError(t, s.Trash(ctx, h, refs[:2], time.Hour))
+	require.NoError(t, s.Trash(ctx, h, refs[1:2], 2*time.Hour))
+	require.NoError(t, s.Delete(ctx, h, refs[2]))
+	require.NoError(t, s.Close())
+	s = open(t, o)
+	for i, in := range []bool{true, true, false} {
+		trashed, err := s.InTrash(ctx, h, refs[i])
+		require.NoError(t, err)
+		require.Equal(t, in, trashed)
+	}
+	one, two := heal.Trashed{Hash: h, Ref: refs[0], At: time.Hour}, heal.Trashed{Hash: h, Ref: refs[1], At: 2 * time.Hour}
+	for _, c := range []struct {
+		after heal.Trashed
+		limit int
+		want  []heal.Trashed
+	}{{heal.Trashed{}, 10, []heal.Trashed{one, two}}, {heal.Trashed{}, 1, []heal.Trashed{one}}, {one, 10, []heal.Trashed{two}}, {two, 10, nil}} {
+		all, err := s.Trashed(ctx, h.Partition(), c.after, c.limit)
+		require.NoError(t, err)
+		require.Equal(t, c.want, all)
+	}
+	require.NoError(t, s.Untrash(ctx, h, refs))
+	e, err := s.Chunk(ctx, h)
+	require.NoError(t, err)
+	require.Equal(t, refs[:2], e.Refs, "what was deleted stays so")
+	require.NoError(t, s.Trash(ctx, h, refs[:1], 0))
+	require.NoError(t, s.Delete(ctx, h, refs[0]))
+	trashed, err := s.InTrash(ctx, h, refs[0])
+	require.NoError(t, err)
+	require.False(t, trashed, "a deletion is final")
+	chunktest.RequireGet(t, s, h, b)
 	requireConsistent(t, s)
 }
 
@@ -259,7 +349,7 @@ func TestAChunkDroppedAndPutAgainInOneGroupIsThere(t *testing.T) {
 		put := &op{kind: opPut, hash: h, ref: ref, offered: s.contentOf(b)}
 		if put.offered.Place == state.InFile {
 			var err error
-			put.temporary, err = v.writeTemporary(put.offered)
+			put.temporary, err = v.writeTemporary(t.Context(), put.offered)
 			require.NoError(t, err)
 		}
 		drop := &op{kind: opDrop, hash: h, refs: []chunk.Ref{ref}, still: yes}

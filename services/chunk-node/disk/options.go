@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -34,6 +35,8 @@ type Options struct {
 	Pool   *buffer.Pool // where Get puts the bytes it reads
 	Logger *slog.Logger
 	Rules  state.Rules
+	// Registry takes the metrics; nil: they are not published.
+	Registry prometheus.Registerer
 
 	InlineBelow int   // stored blobs of fewer bytes are values in the index
 	Compression int   // zstd level; 0: none
@@ -74,9 +77,6 @@ func (o *Options) complete() error {
 	}
 	if o.Rules == (state.Rules{}) {
 		o.Rules = state.Rules{Grace: state.DefaultGrace, Tombstones: state.DefaultTombstones}
-	}
-	if o.Rules.Trash == 0 {
-		o.Rules.Trash = state.DefaultTrash
 	}
 	if o.Cache == 0 {
 		o.Cache = DefaultCache

@@ -9,6 +9,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -62,7 +63,9 @@ func (v *volume) read(ctx context.Context, h chunk.Hash, c state.Copy) (*buffer.
 	account := v.o.Pool.Open(nil)
 	defer account.Close()
 	b := account.New()
+	ctx, span := telemetry.StartSpan(ctx, "disk.read")
 	err := v.readInto(ctx, b, h, c)
+	telemetry.EndSpan(span, err)
 	if err != nil {
 		b.Release()
 		return nil, err
@@ -82,6 +85,9 @@ func (v *volume) readInto(ctx context.Context, b *buffer.Buffer, h chunk.Hash, c
 		err = v.withFile(h, c, func(f vfs.File) error { return readHashed(ctx, b, hasher, f, int(c.Length)) })
 	}
 	got := hasher.Sum()
+	if err == nil {
+		v.metrics.read.Add(float64(c.Stored))
+	}
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ func (v *volume) sound(h chunk.Hash, c state.Copy) (bool, error) {
 	err := v.readInto(context.Background(), b, h, c)
 	var suspect suspicion
 	if errors.As(err, &suspect) {
+		v.metrics.bad.Inc()
 		v.log.Error("a copy of a chunk is damaged or missing", "hash", h, "problem", suspect.err)
 		return false, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
@@ -40,9 +41,10 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{o: o, codec: newCodec(o.Compression), cache: pebble.NewCache(o.Cache)}
+	metrics := newMetrics()
 	var errs []error
 	for _, d := range o.Disks {
-		v, err := openVolume(&s.o, d, s.codec, s.cache)
+		v, err := openVolume(&s.o, d, s.codec, s.cache, metrics)
 		if err != nil {
 			errs = append(errs, err)
 			s.broken = append(s.broken, chunk.DiskStatus{Path: d.Path, Failed: err.Error()})
@@ -60,6 +62,7 @@ func Open(o Options) (*Store, error) {
 	if err := s.assign(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	metrics.register(o.Registry, s)
 	return s, nil
 }
 
@@ -209,11 +212,15 @@ func (s *Store) store(ctx context.Context, v *volume, o *op, data *buffer.Buffer
 	o.offered = s.contentOf(data)
 	defer s.release(o.offered)
 	if o.offered.Place == state.InFile {
+		writing, span := telemetry.StartSpan(ctx, "disk.write")
 		var err error
-		if o.temporary, err = v.writeTemporary(o.offered); err != nil {
+		o.temporary, err = v.writeTemporary(writing, o.offered)
+		telemetry.EndSpan(span, err)
+		if err != nil {
 			return err
 		}
 	}
+	v.metrics.written.Add(float64(o.offered.Stored))
 	err := v.submit(ctx, o)
 	if o.temporary != "" && (o.discarded || err != nil) && v.failed() == nil {
 		v.removeQuietly(o.temporary)
@@ -251,7 +258,10 @@ func (v *volume) submit(ctx context.Context, o *op) error {
 	if err := v.failed(); err != nil {
 		return err
 	}
-	return v.writerOf(o.hash).submit(ctx, o)
+	ctx, span := telemetry.StartSpan(ctx, "disk.commit")
+	err := v.writerOf(o.hash).submit(ctx, o)
+	telemetry.EndSpan(span, err)
+	return err
 }
 
 // Status implements chunk.Node.
@@ -283,6 +293,7 @@ func (s *Store) Status(context.Context) (chunk.NodeStatus, error) {
 	st.Chunks, st.Bytes, st.StoredBytes = t.Chunks, t.Bytes, t.Stored
 	st.Uncollected, st.Owed, st.Quarantined = t.Uncollected, t.Owed, t.Quarantined
 	st.Wanted, st.Trashed = t.Wanted, t.Trashed
+	st.Damaged, st.Mended = t.Damaged, t.Mended
 	return st, nil
 }
 

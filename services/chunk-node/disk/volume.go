@@ -27,9 +27,11 @@ const writersPerDisk = 4
 type volume struct {
 	o     *Options
 	codec *codec
-	log   *slog.Logger
-	fs    vfs.FS
-	disk  Disk
+
+	metrics diskMetrics
+	log     *slog.Logger
+	fs      vfs.FS
+	disk    Disk
 	identity
 
 	blobs, temporary, quarantine string // folders
@@ -53,9 +55,9 @@ type volume struct {
 type failure struct{ err error }
 
 // openVolume opens the folder of a disk, or formats it where it is empty.
-func openVolume(o *Options, d Disk, codec *codec, cache *pebble.Cache) (_ *volume, err error) {
+func openVolume(o *Options, d Disk, codec *codec, cache *pebble.Cache, m *metrics) (_ *volume, err error) {
 	v := &volume{
-		o: o, codec: codec, broken: make(chan struct{}), fs: o.FS, disk: d, log: o.Logger.With("disk", d.Path),
+		o: o, codec: codec, metrics: m.of(d.Path), broken: make(chan struct{}), fs: o.FS, disk: d, log: o.Logger.With("disk", d.Path),
 		blobs: d.Path + "/" + blobsFolder, temporary: d.Path + "/" + temporaryFolder, quarantine: d.Path + "/" + quarantineFolder,
 	}
 	if v.disk.Index == "" {
@@ -120,6 +122,7 @@ func (v *volume) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 // error for the caller's caller.
 func (v *volume) fail(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
+	v.metrics.errors.Inc()
 	f := &failure{errors.E(errors.Unavailable, errors.Folder, v.disk.Path, "the disk is out of use since %s failed: %v; check the disk, then start the program again", what, err)}
 	if v.failure.CompareAndSwap(nil, f) {
 		close(v.broken)
@@ -139,6 +142,7 @@ func (v *volume) failed() error {
 // writeFailed is for a failed operation that leaves what is on the disk as it was.
 func (v *volume) writeFailed(err error, what, path string) error {
 	if vfs.IsNoSpaceError(err) {
+		v.metrics.errors.Inc()
 		v.space.exhausted()
 		return errors.E(errors.Full, errors.Folder, v.disk.Path, "no space is left: %s %s: %v", what, path, err)
 	}

@@ -27,6 +27,8 @@ const (
 	opWant
 	opTried
 	opTrash
+	opUntrash
+	opPurge
 	opDrop
 )
 
@@ -35,17 +37,17 @@ type op struct {
 	kind       opKind
 	hash       chunk.Hash
 	ref        chunk.Ref
-	refs       []chunk.Ref  // opWant, opTrash, opDrop
-	owner      chunk.NodeID // opOwe, opPaid; opPut, opPutRef: whom the node stands in for
-	offered    content      // opPut, opRepair
-	temporary  string       // file of the offered content, if it is to be a file
-	compressed bool         // opFound: which form of file was seen
-	since      time.Time    // opCollect: as the index had it
-	trashed    bool         // opCollect: the same
-	length     uint32       // opWant: of the plain bytes
-	still      func() bool  // opDrop: whether it is still wanted
-	problem    string       // opTried
-	due        time.Time    // opTried: when to try again
+	refs       []chunk.Ref   // opWant, opTrash, opUntrash, opPurge, opDrop
+	owner      chunk.NodeID  // opOwe, opPaid; opPut, opPutRef: whom the node stands in for
+	offered    content       // opPut, opRepair
+	temporary  string        // file of the offered content, if it is to be a file
+	compressed bool          // opFound: which form of file was seen
+	since      time.Time     // opCollect: as the index had it
+	at         time.Duration // opTrash: for how long the node has run
+	length     uint32        // opWant: of the plain bytes
+	still      func() bool   // opDrop: whether it is still wanted
+	problem    string        // opTried
+	due        time.Time     // opTried: when to try again
 
 	// The answer.
 	outcome   chunk.Outcome

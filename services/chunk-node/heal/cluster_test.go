@@ -31,6 +31,8 @@ import (
 
 var rules = state.Rules{Grace: time.Minute, Tombstones: 24 * time.Hour}
 
+const week = 7 * 24 * time.Hour
+
 // cluster is chunk-nodes in one process, with real disk stores on file systems in memory that lose at a crash what was not synced.
 type cluster struct {
 	t         *testing.T
@@ -40,6 +42,7 @@ type cluster struct {
 	layouts   []layout.Placement // in force
 	lost      map[chunk.NodeID]uint64
 	each      func(int, func(int))
+	metadata  *metadata
 
 	mu      sync.Mutex
 	fault   func(from, to *node, method string) error // nil: none
@@ -54,6 +57,7 @@ type cluster struct {
 func newCluster(t *testing.T, n int) *cluster {
 	c := &cluster{t: t, clock: clock.NewManual(time.Unix(1_800_000_000, 0)), clusterID: uuid.New(), methods: make(map[string]int),
 		stored: make(map[chunk.Hash][]byte), refs: make(map[chunk.Hash]map[chunk.Ref]bool)}
+	c.metadata = &metadata{cluster: c}
 	for range n {
 		c.add()
 	}
@@ -72,6 +76,8 @@ type node struct {
 	engine  *heal.Engine
 	runner  *tasks.Runner
 	away    bool
+	inTrash func(do func() (bool, error)) (bool, error) // what happens around Local.InTrash; nil: nothing
+	untrash func() error                                // why Local.Untrash fails; nil: it does not
 }
 
 // add adds a node with these disks, or one.
@@ -101,9 +107,10 @@ func (n *node) open() {
 	n.store = store
 	n.gate, err = adopt.Open(filepath.Join(n.folder, "layouts"))
 	require.NoError(t, err)
-	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour}, heal.Deps{
-		ID: n.id, Local: store, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
-		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each})
+	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour,
+		CollectInterval: 24 * time.Hour, CollectWait: 24 * time.Hour, Trash: week}, heal.Deps{
+		ID: n.id, Local: local{store, n}, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
+		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each, Metadata: n.cluster.metadata, ClusterID: n.cluster.clusterID})
 	require.NoError(t, err)
 	n.runner, err = tasks.New(t.Context(), n.engine.Jobs(), tasks.Deps{Notes: store, Clock: n.cluster.clock, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

@@ -164,7 +164,7 @@ func (r *repair) compareBucket(ctx context.Context, p *tasks.Progress, a *layout
 }
 
 // take takes over the references of a chunk that the other node has and this one lacks, and wants the chunk if it is not there. What was
-// removed here is removed there.
+// removed here is removed there, unless it is in the trash.
 func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, id chunk.NodeID, theirs chunk.Entry) error {
 	mine, err := r.local.Chunk(ctx, theirs.Hash)
 	if err != nil && !errors.Is(err, errors.NotFound) {
@@ -173,6 +173,13 @@ func (r *repair) take(ctx context.Context, p *tasks.Progress, a *layout.Active, 
 	var wanted []chunk.Ref
 	for _, ref := range theirs.Refs {
 		if _, has := slices.BinarySearchFunc(mine.Refs, ref, chunk.Ref.Compare); has {
+			continue
+		}
+		// What is in the trash here is for the other node to judge itself: who is wrong takes no other along.
+		if trashed, err := r.local.InTrash(ctx, theirs.Hash, ref); trashed || err != nil {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		outcome, err := r.local.PutRef(ctx, theirs.Hash, ref)

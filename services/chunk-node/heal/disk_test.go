@@ -35,6 +35,20 @@ func (n *node) replaceDisk() {
 	n.open()
 }
 
+// takeDisk has the node start without its second disk, and giveDisk with it again.
+func (n *node) takeDisk() {
+	require.NoError(n.cluster.t, n.store.Close())
+	require.NoError(n.cluster.t, n.fs.Rename(secondDisk, "/drawer"))
+	n.breakDisk()
+}
+
+func (n *node) giveDisk() {
+	n.close()
+	require.NoError(n.cluster.t, n.fs.RemoveAll(secondDisk))
+	require.NoError(n.cluster.t, n.fs.Rename("/drawer", secondDisk))
+	n.open()
+}
+
 // serves reports whether the disk of a chunk is in use.
 func (n *node) serves(h chunk.Hash) bool {
 	_, err := n.store.Hashes(n.cluster.t.Context(), h.Partition(), chunk.Hash{}, 1)

@@ -1,6 +1,6 @@
 // Package heal keeps what a chunk-node holds as the layout wants it: it hands over what belongs to other nodes (walk.go),
-// pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go), and
-// reads everything to find what went bad (scrub.go).
+// pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go),
+// reads everything to find what went bad (scrub.go), and asks metadata why it keeps what it keeps (collect.go, suspects.go, trash.go).
 //
 // Invariants:
 //
@@ -19,7 +19,36 @@
 //   - Only what Deps.Each calls runs several at a time: rebalance.partition (walk.go), each for another partition, repair.settle (debts.go)
 //     and repair.get (wanted.go), each for another chunk. So Local, Peers, tasks.Progress, outage and Busy are safe for concurrent use;
 //     comparing and reading are sequential.
-//   - Every task is bounded in rate. After a restart a walk and a scrub go on where they were, and a repair begins anew.
+//   - Every task is bounded in rate. After a restart a walk, a scrub and a long collection go on where they were, and a repair begins anew.
 //
-// Start reading at Local and Peers, which are all it works with.
+// # Long collection
+//
+// A reference that metadata wants gone may be left: its write failed and could not be recorded, or a node that was away for longer than
+// tombstones are kept brought it back, or the metadata was restored from a snapshot, and its objects have new attempts. Such a reference is
+// removed by the nodes that hold it, each for itself, when metadata did not know its attempt in two rounds and in none between them, the wait (a day)
+// apart, and once more when it was asked about it just before. No reference that a complete version needs goes so:
+//
+//   - An attempt has a UUID of its own and begins once. Metadata knows it from the acknowledgement of its begin until its last reference was
+//     removed at every owner (invariants A and B of package meta), whatever becomes of it meanwhile: an upload, a part, an object, garbage. So
+//     what is not known has not begun, or is over. Copies, restored objects and snapshots have attempts as all others have.
+//   - An attempt of which a reference comes first begins within an hour, by that clock of the gateway which says more (package body of
+//     the gateway); the wait is at least two. What begins later is not committed.
+//   - The answer is that of every copy of the metadata (meta.FindAttempts.Everywhere): one copy that knows is enough, also where a majority was lost
+//     and came back empty. An error, a part of an answer, one about other attempts and one of another cluster are none, and metadata that is being
+//     restored gives none until all is back.
+//   - Time is that for which the node's program has run, by its monotonic clock, added up over restarts. A clock that is set, as that of a
+//     machine without a battery is after each start, makes no wait shorter; time in which the node was off or asleep does not count.
+//   - Metadata that is wrong as a whole (empty, of last month, of which a snapshot is still to be restored) does not know very many. If it does not know
+//     over 1 % of the node's references, for however short a time, a round removes none and asks the operator, whose yes is to a number. A round
+//     removes nothing that it had not counted before.
+//   - What was removed by mistake all the same stays in the trash for a week, whatever is deleted meanwhile. Each round also asks about the references in
+//     the trash, and has back those that metadata knows: it is enough to put the metadata right within the week. References with new
+//     attempts, as a restore of a snapshot makes, bring the chunk back by PutRef and Put.
+//   - A reference leaves the trash for good, and its chunk with the last one, only by a round that has looked at everything and has reason to trust metadata,
+//     and that has asked about it just before; and when the week is over of the time for which the node has run. No clock empties the trash (trash.go).
+//   - Each node judges for itself: what is in its trash it does not have removed at other owners, and who brings the reference again takes it out.
+//
+// A node that still has such a reference may bring it back when tombstones are forgotten. It goes again as it went, there too.
+//
+// Start reading at Local, Peers and Metadata, which are all it works with.
 package heal

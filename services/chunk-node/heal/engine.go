@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -35,6 +37,10 @@ const (
 type Config struct {
 	RepairInterval time.Duration // between two comparisons with the other owners
 	ScrubInterval  time.Duration // in which every copy is read once
+
+	CollectInterval time.Duration // between two rounds of the long collection, of the time in which the node runs; 0: only when asked for
+	CollectWait     time.Duration // for which metadata must not know an attempt before its references go
+	Trash           time.Duration // for which they stay in the trash then, at least
 }
 
 // Deps are what an Engine works with.
@@ -49,6 +55,10 @@ type Deps struct {
 	Each func(n int, do func(i int))
 	// Busy reports whether clients read from the node just now; nil: never.
 	Busy func() bool
+
+	// Metadata is asked why chunks are kept; nil: there is no long collection. It is asked only if it is of the cluster ClusterID.
+	Metadata  Metadata
+	ClusterID uuid.UUID
 }
 
 // Engine makes the tasks that heal a node. Make it with New.
@@ -58,9 +68,10 @@ type Engine struct {
 	local  Local
 	peers  Peers
 
-	rebalance rebalance
-	repair    repair
-	scrub     scrub
+	rebalance  rebalance
+	repair     repair
+	scrub      scrub
+	collection collection
 
 	walked  atomic.Uint64
 	foreign atomic.Int64
@@ -81,16 +92,28 @@ func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 	}
 	e := &Engine{config: c, deps: d, local: d.Local, peers: d.Peers}
 	e.rebalance.Engine, e.repair.Engine, e.scrub.Engine = e, e, e
+	e.collection = collection{Engine: e, known: make(map[uuid.UUID]bool)}
 	if err := e.readNote(ctx, walkName, &e.rebalance.note); err != nil {
 		return nil, err
 	}
 	e.walked.Store(e.rebalance.note.Walked)
+	switch err := e.readNote(ctx, collectName, &e.collection.note); {
+	case errors.Is(err, errors.Corrupted): // a round more, and suspects of before it are none: rounds are far apart from 0
+		d.Logger.Warn("how far the long collection is cannot be read: it begins anew", "error", err)
+		e.collection.note = collectNote{Round: uint64(d.Clock.Now().UnixNano())}
+	case err != nil:
+		return nil, err
+	}
 	return e, e.readNote(ctx, scrubName, &e.scrub.note)
 }
 
 // Jobs are the tasks, for a tasks.Runner.
 func (e *Engine) Jobs() map[chunk.Task]tasks.Job {
-	return map[chunk.Task]tasks.Job{chunk.Rebalance: &e.rebalance, chunk.Repair: &e.repair, chunk.Scrub: &e.scrub}
+	jobs := map[chunk.Task]tasks.Job{chunk.Rebalance: &e.rebalance, chunk.Repair: &e.repair, chunk.Scrub: &e.scrub}
+	if e.deps.Metadata != nil {
+		jobs[chunk.LongCollection] = &e.collection
+	}
+	return jobs
 }
 
 // Walked is the number of the last layout that the node has carried out, as chunk.NodeStatus says.

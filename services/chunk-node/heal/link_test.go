@@ -113,3 +113,26 @@ func (l *link) Entries(ctx context.Context, p chunk.Partition, bucket uint8, aft
 	})
 	return all, err
 }
+
+// local is what a node holds, with the faults of a test.
+type local struct {
+	*disk.Store
+	node *node
+}
+
+func (l local) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
+	look := func() (bool, error) { return l.Store.InTrash(ctx, h, ref) }
+	if l.node.inTrash != nil {
+		return l.node.inTrash(look)
+	}
+	return look()
+}
+
+func (l local) Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	if l.node.untrash != nil {
+		if err := l.node.untrash(); err != nil {
+			return err
+		}
+	}
+	return l.Store.Untrash(ctx, h, refs)
+}

@@ -27,6 +27,18 @@ type Local interface {
 	// the chunk afterwards finds it gone.
 	Drop(ctx context.Context, h chunk.Hash, refs []chunk.Ref, still func() bool) (dropped bool, err error)
 
+	// Trash removes live references as Delete does, but so that they can be had back: the chunk is kept as long as one is in the trash, whichever
+	// went last. at is how long the node has run; of those that are in the trash already it is noted anew.
+	Trash(ctx context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error
+	// Untrash takes Trash back for references to which nothing happened since. So do Put, PutRef and Want.
+	Untrash(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
+	// Purge forgets those of the references that are in the trash, for good. Nothing else does, but Delete of the reference: no time that passes.
+	Purge(ctx context.Context, h chunk.Hash, refs []chunk.Ref) error
+	// InTrash reports whether a reference was removed by Trash and can be had back.
+	InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error)
+	// Trashed lists up to limit references of a partition that are in the trash, above after (in the order of hash and reference); fewer: the end.
+	Trashed(ctx context.Context, p chunk.Partition, after Trashed, limit int) ([]Trashed, error)
+
 	// Creditors are the nodes to which the node owes anything, in order.
 	Creditors(ctx context.Context) ([]chunk.NodeID, error)
 	// Debts lists up to limit debts to an owner above after (in the order of hash and reference); fewer: the end.
@@ -57,6 +69,13 @@ type Debt struct {
 	Hash  chunk.Hash
 	Ref   chunk.Ref
 	Since time.Time
+}
+
+// Trashed is a reference in the trash.
+type Trashed struct {
+	Hash chunk.Hash
+	Ref  chunk.Ref
+	At   time.Duration // for how long the node had run when it went there
 }
 
 // Peers are the other nodes.

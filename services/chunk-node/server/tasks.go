@@ -19,6 +19,18 @@ func (s *server) Command(ctx context.Context, req *chunknodev1.CommandRequest) (
 	return &chunknodev1.CommandResponse{Status: remote.TaskTo(status)}, nil
 }
 
+// GetGaps tells in which partitions copies are missing.
+func (s *server) GetGaps(ctx context.Context, _ *chunknodev1.GetGapsRequest) (*chunknodev1.GetGapsResponse, error) {
+	if err := s.addressed(ctx); err != nil {
+		return nil, err
+	}
+	gaps, err := s.node.Gaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return remote.GapsTo(gaps), nil
+}
+
 // ListDamaged names chunks without a good copy here.
 func (s *server) ListDamaged(ctx context.Context, req *chunknodev1.ListDamagedRequest) (*chunknodev1.ListDamagedResponse, error) {
 	if err := s.addressed(ctx); err != nil {

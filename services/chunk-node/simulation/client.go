@@ -222,7 +222,7 @@ func (c *client) get() {
 			return
 		case used != c.layouts:
 			continue
-		case c.w.model.needs(ref) && (errors.Is(err, errors.NotFound) || errors.Is(err, errors.Corrupted)):
+		case c.w.model.needs(ref) && !c.w.model.mistaken(h) && (errors.Is(err, errors.NotFound) || errors.Is(err, errors.Corrupted)):
 			c.w.fail("the chunk %x, which %v needs, was not found: %v", h[:2], ref.Offset, err)
 		}
 		return

@@ -29,6 +29,7 @@ type record struct {
 	state.Chunk
 	data []byte // of the copy; nil, or not the chunk's bytes: it was damaged
 	refs map[chunk.Ref]state.Ref
+	at   map[chunk.Ref]time.Duration // of those that are in the trash
 }
 
 type debt struct {
@@ -43,7 +44,7 @@ func newContents(incarnation uint64) *contents {
 
 func (r *record) clone() *record {
 	c := *r
-	c.refs = maps.Clone(r.refs)
+	c.refs, c.at = maps.Clone(r.refs), maps.Clone(r.at)
 	return &c
 }
 
@@ -61,9 +62,12 @@ func (r *record) known() bool { return r.Known() }
 func (r *record) referenced() bool { return r.Known() && r.Unreferenced.IsZero() }
 
 // live are the live references, in order.
-func (r *record) live() (refs []chunk.Ref) {
+func (r *record) live() []chunk.Ref { return r.of(state.Live) }
+
+// of are the references in a state, in order.
+func (r *record) of(state state.Ref) (refs []chunk.Ref) {
 	for ref, s := range r.refs {
-		if s == state.Live {
+		if s == state {
 			refs = append(refs, ref)
 		}
 	}
@@ -112,7 +116,7 @@ func (d *disk) change(h chunk.Hash, decide func(r *record)) {
 	d.read()
 	r := d.now.chunks[h]
 	if r == nil {
-		r = &record{refs: make(map[chunk.Ref]state.Ref)}
+		r = &record{refs: make(map[chunk.Ref]state.Ref), at: make(map[chunk.Ref]time.Duration)}
 		d.now.chunks[h] = r
 	}
 	before := r.good(h)
@@ -131,11 +135,17 @@ func (d *disk) change(h chunk.Hash, decide func(r *record)) {
 
 // take notes the effects of a decision.
 func (r *record) take(next state.Chunk, e state.Effects, ref chunk.Ref, offered []byte) chunk.Outcome {
+	if e.Recall {
+		delete(r.refs, ref)
+	}
 	if e.AddRef {
 		r.refs[ref] = state.Live
 	}
 	if e.RemoveRef {
 		r.refs[ref] = state.Removed
+	}
+	if e.ToTrash {
+		r.refs[ref] = state.InTrash
 	}
 	if e.Unrefer {
 		maps.DeleteFunc(r.refs, func(_ chunk.Ref, s state.Ref) bool { return s == state.Live })
@@ -220,27 +230,53 @@ func (d *disk) PutRef(_ context.Context, h chunk.Hash, ref chunk.Ref) (outcome c
 func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
 	d.change(h, func(r *record) {
 		others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
-		next, e := r.Chunk.Delete(others, d.clock())
+		next, e := r.Chunk.Delete(r.refs[ref], others, d.clock())
 		r.take(next, e, ref, nil)
 	})
 	return nil
 }
 
-// longCollect stands for what nodes cannot do yet: it removes the references of which metadata knows nothing any more.
-func (d *disk) longCollect() {
-	for _, h := range d.hashes((*record).referenced) {
-		for _, ref := range d.now.chunks[h].live() {
-			if !d.n.w.model.leftover(ref) {
-				continue
+// Trash implements heal.Local.
+func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			if r.refs[ref] == state.Live {
+				d.n.w.model.trashed(d.n, ref)
 			}
-			d.n.w.Counts.Leftover++
-			d.change(h, func(r *record) {
-				others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
-				next, e := r.Chunk.Trash(others, d.clock())
-				r.take(next, e, ref, nil)
-			})
+			others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
+			next, e := r.Chunk.Trash(r.refs[ref], others, d.clock())
+			if d.n.w.Broken.Trash {
+				next, e = r.Chunk.Delete(r.refs[ref], others, d.clock())
+			}
+			r.take(next, e, ref, nil)
+			r.at[ref] = at
 		}
-	}
+	})
+	return nil
+}
+
+// Untrash implements heal.Local.
+func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			next, e := r.Chunk.Untrash(r.refs[ref], d.clock())
+			if r.take(next, e, ref, nil); e.AddRef {
+				d.n.w.Counts.HadBack++
+			}
+		}
+	})
+	return nil
+}
+
+// Purge implements heal.Local.
+func (d *disk) Purge(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
+	d.change(h, func(r *record) {
+		for _, ref := range refs {
+			next, e := r.Chunk.Purge(r.refs[ref])
+			r.take(next, e, ref, nil)
+		}
+	})
+	return nil
 }
 
 // owe notes a debt as durably as what is decided with it.

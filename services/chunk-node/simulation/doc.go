@@ -14,8 +14,9 @@
 //   - in the end every owner has a good copy with exactly the living references, and nobody else has anything;
 //   - a reference that was removed never comes back.
 //
-// A reference may be left over that a stand-in handed over after it was removed everywhere else. The model removes it
-// ([disk.longCollect]), because nothing in Garage collects such references yet.
+// A reference may be left over that a stand-in handed over after it was removed everywhere else. The nodes' long collection
+// finds it, which asks the model (metadata.go) and may remove nothing else. In some runs the model is wrong for a while about references that
+// live, for no longer than these stay in the trash: they are had back, and all is well in the end.
 //
 // The operator's disasters stay within what is promised: no fault takes the last good copy that an owner holds.
 //

@@ -87,6 +87,28 @@ func (d *disk) Hashes(_ context.Context, p chunk.Partition, after chunk.Hash, li
 	return all, nil
 }
 
+// Trashed implements heal.Local.
+func (d *disk) Trashed(_ context.Context, p chunk.Partition, after heal.Trashed, limit int) (all []heal.Trashed, err error) {
+	d.read()
+	for _, h := range d.hashes(func(*record) bool { return true }) {
+		r := d.now.chunks[h]
+		for _, ref := range r.of(state.InTrash) {
+			above := cmp.Or(bytes.Compare(h[:], after.Hash[:]), ref.Compare(after.Ref)) > 0
+			if h.Partition() == p && above && len(all) < limit {
+				all = append(all, heal.Trashed{Hash: h, Ref: ref, At: r.at[ref]})
+			}
+		}
+	}
+	return all, nil
+}
+
+// InTrash implements heal.Local.
+func (d *disk) InTrash(_ context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
+	d.read()
+	r := d.now.chunks[h]
+	return r != nil && r.refs[ref] == state.InTrash, nil
+}
+
 // Chunk implements heal.Local.
 func (d *disk) Chunk(_ context.Context, h chunk.Hash) (chunk.Entry, error) {
 	d.read()
@@ -102,7 +124,7 @@ func (d *disk) Drop(_ context.Context, h chunk.Hash, refs []chunk.Ref, still fun
 	d.change(h, func(r *record) {
 		var next state.Chunk
 		var e state.Effects
-		next, e, dropped = r.Chunk.Drop(slices.Equal(refs, r.live()) && (still() || d.n.w.Broken.Still))
+		next, e, dropped = r.Chunk.Drop(slices.Equal(refs, r.live()) && (still() || d.n.w.Broken.Still), d.clock())
 		r.take(next, e, chunk.Ref{}, nil)
 	})
 	if dropped {
@@ -196,10 +218,23 @@ func (d *disk) Note(_ context.Context, name string) ([]byte, error) {
 	return bytes.Clone(d.now.notes[name]), nil
 }
 
+// commands keep what a node's tasks were commanded, in no time: their lock is held meanwhile, and whoever waited for it would have the turn.
+type commands struct{ *disk }
+
+// SetNote implements tasks.Notes.
+func (c commands) SetNote(_ context.Context, name string, value []byte) error {
+	c.setNote(name, value)
+	return nil
+}
+
 // SetNote implements heal.Local.
 func (d *disk) SetNote(_ context.Context, name string, value []byte) error {
 	d.sync()
+	d.setNote(name, value)
+	return nil
+}
+
+func (d *disk) setNote(name string, value []byte) {
 	d.now.notes[name] = bytes.Clone(value)
 	d.durable.notes[name] = d.now.notes[name]
-	return nil
 }

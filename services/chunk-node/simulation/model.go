@@ -27,6 +27,8 @@ type reference struct {
 	hash    chunk.Hash
 	state   refState
 	stoodIn bool // it was sent to a node that does not own the chunk
+
+	forgotten int // in which of its lapses metadata did not know it, though it lived; 0: in none
 }
 
 type refState uint8
@@ -53,6 +55,7 @@ func (m *model) newRef() (chunk.Ref, chunk.Hash, []byte) {
 		m.hashes = append(m.hashes, h)
 	}
 	r := &reference{Ref: chunk.Ref{Attempt: uuid.UUID{byte(m.w.random.IntN(4))}, Offset: uint64(len(m.refs))}, hash: h}
+	binary.BigEndian.PutUint64(r.Attempt[8:], r.Offset) // each has an attempt of its own
 	m.refs = append(m.refs, r)
 	return r.Ref, h, m.data[h]
 }
@@ -68,10 +71,24 @@ func (m *model) removed(ref chunk.Ref)     { m.set(ref, gone); m.w.Counts.Remove
 // needs reports whether the chunk of a reference must be there now.
 func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == living }
 
-// leftover reports whether a reference may be left at a node, though it was removed everywhere, until longCollect finds it:
-// a node that stood in for an owner hands it over to those who own the chunk by then, and these need not know that it was removed.
-func (m *model) leftover(ref chunk.Ref) bool {
-	return m.refs[ref.Offset].state == gone && m.refs[ref.Offset].stoodIn
+// trashed is told when a long collection removes a reference. It may be left at a node, though it was removed everywhere, only if
+// a node that stood in for an owner handed it over to those who own the chunk by then: these need not know that it was removed.
+func (m *model) trashed(n *node, ref chunk.Ref) {
+	m.w.note("node %d: long collection removes %v", n.id[0], ref.Offset)
+	if m.refs[ref.Offset].forgotten > 0 { // as it was told to; who hands it over later may not know that it is removed
+		m.w.Counts.Mistaken++
+		return
+	}
+	m.w.Counts.Leftover++
+	if r := m.refs[ref.Offset]; r.state != gone || !r.stoodIn {
+		m.w.fail("node %d: long collection removes %v, which is in state %d and stood in %v", n.id[0], ref.Offset, r.state, r.stoodIn)
+	}
+}
+
+// mistaken reports whether the metadata was wrong about a reference of a chunk. Then it may be that nobody who is asked for the chunk has it,
+// until a node that is not asked has it back from its trash.
+func (m *model) mistaken(h chunk.Hash) bool {
+	return slices.ContainsFunc(m.refs, func(r *reference) bool { return r.hash == h && r.forgotten > 0 })
 }
 
 // pick picks a living reference.
@@ -101,7 +118,8 @@ func (m *model) needed() map[chunk.Hash][]chunk.Ref {
 // copies are the nodes that have a good copy that a crash leaves, of those that which says.
 func (m *model) copies(h chunk.Hash, which func(*node) bool) (n int) {
 	for _, at := range m.w.nodes {
-		if r := at.durable.chunks[h]; which(at) && r != nil && r.good(h) && len(r.live()) > 0 {
+		r := at.durable.chunks[h]
+		if which(at) && r != nil && r.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
 			n++
 		}
 	}
@@ -124,7 +142,8 @@ func (m *model) lost(n *node, h chunk.Hash) {
 func (m *model) retired(a *layout.Active) {
 	for _, h := range m.hashes {
 		// Those who stood in for owners may be the only ones that have it.
-		if _, needed := m.needed()[h]; needed && m.copies(h, func(n *node) bool { return a.Index(n.id) >= 0 }) == 0 {
+		in := func(n *node) bool { return a.Index(n.id) >= 0 || m.mistaken(h) }
+		if _, needed := m.needed()[h]; needed && m.copies(h, in) == 0 {
 			m.w.fail("layout %d is the oldest now, and no node of it or of a later one has %x", a.Oldest(), h[:2])
 		}
 	}

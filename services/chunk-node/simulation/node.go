@@ -14,7 +14,7 @@ import (
 )
 
 // rules are those of every node.
-var rules = state.Rules{Grace: 2 * time.Minute, Tombstones: state.DefaultTombstones, Trash: 10 * time.Minute}
+var rules = state.Rules{Grace: 2 * time.Minute, Tombstones: state.DefaultTombstones}
 
 // How often nodes do things.
 const (
@@ -22,6 +22,10 @@ const (
 	scrubInterval   = 30 * time.Minute
 	collectInterval = 30 * time.Second
 	watchInterval   = 5 * time.Second
+
+	longInterval = 3 * time.Minute // between two rounds of the long collection
+	longWait     = 4 * time.Minute // for which metadata must not know an attempt
+	longTrash    = 10 * time.Minute
 )
 
 // node is a chunk-node: its disk outlives its process.
@@ -37,6 +41,7 @@ type node struct {
 	changed   time.Time // when up last changed
 	disk      *disk
 	engine    *heal.Engine
+	runner    *tasks.Runner
 	processes []*process
 	under     map[uint64]int // requests under way, by the number of the layout with which they were let in
 	end       context.CancelFunc
@@ -58,7 +63,7 @@ func (n *node) boot() {
 	n.w.note("node %d starts", n.id[0])
 	ctx, end := context.WithCancel(context.Background())
 	n.up, n.changed, n.end = true, n.w.now, end
-	n.disk, n.engine, n.under = openDisk(n, n.durable), nil, make(map[uint64]int)
+	n.disk, n.engine, n.runner, n.under = openDisk(n, n.durable), nil, nil, make(map[uint64]int)
 	n.start(func() { n.run(ctx) })
 }
 
@@ -75,19 +80,21 @@ func (n *node) crash() {
 
 func (n *node) run(ctx context.Context) {
 	logger := slog.New(slog.DiscardHandler)
-	engine, err := heal.New(ctx, heal.Config{RepairInterval: repairInterval, ScrubInterval: scrubInterval},
-		heal.Deps{ID: n.id, Local: n.disk, Peers: n, Clock: n.clock, Random: n.w.bytes(), Logger: logger})
+	engine, err := heal.New(ctx, heal.Config{RepairInterval: repairInterval, ScrubInterval: scrubInterval,
+		CollectInterval: longInterval, CollectWait: longWait, Trash: longTrash},
+		heal.Deps{ID: n.id, Local: n.disk, Peers: n, Clock: n.clock, Random: n.w.bytes(), Logger: logger, Metadata: metadata{n.w}})
 	if err != nil {
 		n.w.fail("node %d does not start: %v", n.id[0], err)
 		return
 	}
 	n.engine = engine
-	runner, err := tasks.New(ctx, engine.Jobs(), tasks.Deps{Notes: n.disk, Clock: n.clock, Logger: logger})
+	runner, err := tasks.New(ctx, engine.Jobs(), tasks.Deps{Notes: commands{n.disk}, Clock: n.clock, Logger: logger})
 	if err != nil {
 		n.w.fail("node %d does not start: %v", n.id[0], err)
 		return
 	}
-	for _, task := range []chunk.Task{chunk.Rebalance, chunk.Repair, chunk.Scrub} {
+	n.runner = runner
+	for _, task := range []chunk.Task{chunk.Rebalance, chunk.Repair, chunk.Scrub, chunk.LongCollection} {
 		n.start(func() {
 			for {
 				n.w.pause(max(runner.Step(ctx, task), time.Millisecond))

@@ -65,6 +65,27 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+func TestWhatMetadataForgetsForAWhileIsThereInTheEnd(t *testing.T) {
+	o := Options{Forgets: true}
+	if *oneSeed != 0 {
+		o.Log = func(line string) { t.Log(line) }
+		require.Empty(t, Run(*oneSeed, o).Failure)
+		return
+	}
+	failed, results := runAll(*first, *seeds, o)
+	require.Zero(t, failed, "the seed %d does not keep what is promised: %s\nrun it alone with -args -seed %d", failed, results[failed].Failure, failed)
+	var sum Counts
+	for _, r := range results {
+		sum.add(r.Counts)
+	}
+	t.Logf("%+v", sum)
+	require.Positive(t, sum.Forgotten)
+	if *seeds >= 50 {
+		require.Positive(t, sum.Mistaken)
+		require.Positive(t, sum.HadBack)
+	}
+}
+
 func TestASeedGivesTheSameRun(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {
 		one, other := Run(seed, Options{}), Run(seed, Options{})
@@ -83,15 +104,17 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		name   string
 		broken Broken
 		rare   bool
+		forget bool
 	}{
-		{"drops what nobody else has", Broken{Drop: true}, false},
-		{"forgets what was removed", Broken{Tombstones: true}, false},
-		{"lets requests of any layout in", Broken{Gate: true}, true},
+		{"drops what nobody else has", Broken{Drop: true}, false, false},
+		{"forgets what was removed", Broken{Tombstones: true}, false, false},
+		{"lets requests of any layout in", Broken{Gate: true}, true, false},
+		{"keeps nothing in the trash", Broken{Trash: true}, false, true},
 	} {
 		if c.rare && *breaking < rareSeeds {
 			continue
 		}
-		failed, results := runAll(1, *breaking, Options{Broken: c.broken})
+		failed, results := runAll(1, *breaking, Options{Broken: c.broken, Forgets: c.forget})
 		if failed == 0 {
 			t.Errorf("a node %s, and that is not found in %d runs", c.name, *breaking)
 			continue

@@ -1,8 +1,10 @@
 package simulation
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -22,6 +24,10 @@ type World struct {
 	operator *operator
 	active   *layout.Active // the layouts in force, as Consul knows them
 	stopping bool           // clients begin nothing any more, and there are no more disasters
+
+	wrong     bool // the metadata is, at times
+	forgetful int  // it does not know one in so many of the living references now; 0: it knows all
+	lapses    int  // how often it was wrong
 }
 
 // Broken says which rules are not kept, to see that this is found.
@@ -30,6 +36,7 @@ type Broken struct {
 	Still      bool // a chunk is dropped though a newer layout was adopted meanwhile
 	Settled    bool // a walk begins while requests of an older layout are under way
 	Tombstones bool // a removed reference is taken again
+	Trash      bool // what a long collection removes is not kept
 	Gate       bool // requests of any layout are let in
 }
 
@@ -38,6 +45,7 @@ type Counts struct {
 	Written, Removed, Read, StandIns int
 	Layouts, Retired, Dropped        int
 	Crashes, Wiped, Rotten, Leftover int
+	Forgotten, Mistaken, HadBack     int
 }
 
 // Result is how a run went.
@@ -50,15 +58,17 @@ type Result struct {
 
 // How long things last, in simulated time.
 const (
-	rampage      = 20 * time.Minute // at most
-	healing      = 4 * time.Hour    // at most
-	longInterval = time.Hour        // until longCollect looks at what is left
+	rampage         = 20 * time.Minute // at most
+	healing         = 4 * time.Hour    // at most
+	confirmInterval = 10 * time.Minute // between two times at which the operator has the nodes remove what they ask about
+	rashInterval    = time.Minute      // the same, of one who believes the metadata when it is wrong
 )
 
 // Options are what a run depends on besides its seed.
 type Options struct {
-	Broken Broken
-	Log    func(line string) // gets all that happens; nil: nobody
+	Broken  Broken
+	Forgets bool              // the metadata is wrong at times about what lives
+	Log     func(line string) // gets all that happens; nil: nobody
 }
 
 // Run runs a cluster from a seed: for a while anything may happen; then all is whole again, and it gets time to heal.
@@ -84,7 +94,7 @@ func Run(seed uint64, o Options) Result {
 }
 
 func newWorld(seed uint64, o Options) *World {
-	w := &World{Broken: o.Broken}
+	w := &World{Broken: o.Broken, wrong: o.Forgets}
 	w.scheduler = newScheduler(seed)
 	w.log = o.Log
 	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
@@ -100,6 +110,10 @@ func newWorld(seed uint64, o Options) *World {
 	w.operator.publish()
 	w.scheduler.start(w.operator.run)
 	w.after(w.between(0, time.Minute), w.operator.disaster)
+	w.after(confirmInterval, w.confirm)
+	if w.wrong {
+		w.after(w.between(0, time.Minute), w.forget)
+	}
 	for i := range 3 {
 		c := &client{w: w, id: chunk.NodeID{0, byte(i + 1)}}
 		w.clients = append(w.clients, c)
@@ -113,7 +127,6 @@ func (w *World) calm() {
 	w.note("all is whole again")
 	w.stopping, w.rough = true, false
 	clear(w.cut)
-	w.after(longInterval, w.longCollect)
 	for _, n := range w.order {
 		if !n.up {
 			n.boot()
@@ -121,12 +134,24 @@ func (w *World) calm() {
 	}
 }
 
-// longCollect has every node look for references that are left over, again and again.
-func (w *World) longCollect() {
+// confirm has every node make a long collection, again and again, however much it would remove: of so few references one is many.
+func (w *World) confirm() {
 	for _, n := range w.order {
-		n.start(n.disk.longCollect)
+		if !n.up || n.runner == nil {
+			continue
+		}
+		n.start(func() {
+			_, err := n.runner.Command(context.Background(), chunk.Command{Task: chunk.LongCollection, Start: true, Confirm: math.MaxInt64})
+			if err != nil {
+				w.fail("node %d is to make a long collection: %v", n.id[0], err)
+			}
+		})
 	}
-	w.after(longInterval, w.longCollect)
+	interval := confirmInterval
+	if w.wrong {
+		interval = rashInterval
+	}
+	w.after(interval, w.confirm)
 }
 
 // unfinished says what is not yet as it is to be in the end, or is empty.
@@ -135,6 +160,9 @@ func (w *World) unfinished() string {
 		if c.open > 0 {
 			return fmt.Sprintf("%d removals are under way", c.open)
 		}
+	}
+	if w.forgetful > 0 {
+		return "the metadata is wrong"
 	}
 	return w.model.unfinished()
 }
@@ -189,4 +217,7 @@ func (c *Counts) add(o Counts) {
 		*n += *others[name]
 	}
 	c.Leftover += o.Leftover
+	c.Forgotten += o.Forgotten
+	c.Mistaken += o.Mistaken
+	c.HadBack += o.HadBack
 }

@@ -10,14 +10,12 @@ import (
 const (
 	DefaultGrace      = 10 * time.Minute
 	DefaultTombstones = 7 * 24 * time.Hour
-	DefaultTrash      = 7 * 24 * time.Hour
 )
 
 // Rules are the operator's settings.
 type Rules struct {
 	Grace      time.Duration // how long a chunk is kept after its last reference went
 	Tombstones time.Duration // how long a removed reference is remembered
-	Trash      time.Duration // how long a chunk is kept after its last reference went by Trash
 }
 
 // Place is where the good copy of a chunk's bytes is.
@@ -45,7 +43,7 @@ type Chunk struct {
 	Awaited      bool      // other nodes have references of it, and no copy has ever come here
 	Verified     time.Time // when its copy was last found good
 	Unreferenced time.Time // since when it has no reference; zero: it has, or there is no chunk
-	Trashed      bool      // its last reference went by Trash
+	Trashed      uint32    // how many of its references are in the trash: it is kept for them
 	Search       Search    // for a good copy; zero: none is looked for
 }
 
@@ -62,6 +60,9 @@ func (c Chunk) Known() bool { return c.Place != Nowhere || c.Bad || c.Awaited }
 
 // Sought reports whether a good copy is looked for.
 func (c Chunk) Sought() bool { return !c.Search.Since.IsZero() }
+
+// Queued reports whether the chunk waits for collection: what is in the trash keeps it from that.
+func (c Chunk) Queued() bool { return !c.Unreferenced.IsZero() && c.Trashed == 0 }
 
 // searching begins the search for a good copy, or ends it, as the rest of c asks for.
 func (c Chunk) searching(now time.Time) Chunk {
@@ -81,6 +82,7 @@ const (
 	Unknown Ref = iota
 	Live
 	Removed // there is a tombstone
+	InTrash // there is one of Trash: Untrash takes it back, and so does whoever brings the reference again; Purge and Delete end that
 )
 
 // Effects are what a decision wants done, besides keeping the new Chunk.
@@ -89,9 +91,11 @@ type Effects struct {
 	Changed   bool // the Chunk differs from what was known
 	AddRef    bool // make the reference live
 	RemoveRef bool // make the reference a tombstone of this moment
+	ToTrash   bool // with RemoveRef: one that Untrash takes back
+	Recall    bool // remove the tombstone
 	Install   bool // put the offered copy in place, before anything refers to it
 	Discard   bool // drop the offered copy
-	Enqueue   bool // the chunk waits for collection since Chunk.Unreferenced
+	Enqueue   bool // the chunk is Queued now, as of Chunk.Unreferenced
 	Dequeue   bool // it does so no more (since the previous Chunk.Unreferenced)
 	Forget    bool // remove all that is known of the chunk, then its copy, if there is one
 	Unrefer   bool // remove the live references, without tombstones
@@ -109,10 +113,10 @@ func (c Chunk) Put(ref Ref, offered Copy, intact bool, now time.Time) (Chunk, Ef
 		e.Discard = true
 		return next, e
 	}
-	next := Chunk{Copy: offered, Verified: now}
+	next := Chunk{Copy: offered, Verified: now, Trashed: c.without(ref).Trashed}
 	return next, Effects{
-		Outcome: chunk.Stored, Changed: true, AddRef: ref == Unknown, Install: true,
-		Dequeue: !c.Unreferenced.IsZero(),
+		Outcome: chunk.Stored, Changed: true, AddRef: ref != Live, Recall: ref == InTrash, Install: true,
+		Dequeue: c.Queued(),
 	}
 }
 
@@ -131,8 +135,8 @@ func (c Chunk) PutRef(ref Ref, intact bool, now time.Time) (Chunk, Effects) {
 	case ref == Live:
 		return c, Effects{Outcome: chunk.Stored}
 	}
-	next, e := c.referenced(now)
-	e.Outcome, e.AddRef = chunk.Stored, true
+	next, e := c.refer(ref, now)
+	e.Outcome = chunk.Stored
 	return next, e
 }
 
@@ -148,9 +152,9 @@ func (c Chunk) Want(ref Ref, intact bool, length uint32, now time.Time) (Chunk, 
 	if !next.Known() {
 		next.Awaited, next.Length = true, length
 	}
-	next, e := next.referenced(now)
+	next, e := next.refer(ref, now)
 	next = next.searching(now)
-	e.AddRef, e.Changed = ref == Unknown, next != c
+	e.AddRef, e.Changed = ref != Live, next != c
 	return next, e
 }
 
@@ -167,47 +171,94 @@ func (c Chunk) referenced(now time.Time) (Chunk, Effects) {
 	if c.Unreferenced.IsZero() {
 		return c, Effects{}
 	}
-	c.Unreferenced, c.Trashed = time.Time{}, false
-	return c.searching(now), Effects{Changed: true, Dequeue: true}
+	e := Effects{Changed: true, Dequeue: c.Queued()}
+	c.Unreferenced = time.Time{}
+	return c.searching(now), e
+}
+
+// refer makes a reference live.
+func (c Chunk) refer(ref Ref, now time.Time) (Chunk, Effects) {
+	next, e := c.referenced(now)
+	next = next.without(ref)
+	e.AddRef, e.Recall, e.Changed = true, ref == InTrash, next != c
+	return next, e
+}
+
+// without is the chunk when a reference is in the trash no more.
+func (c Chunk) without(ref Ref) Chunk {
+	if ref == InTrash && c.Trashed > 0 {
+		c.Trashed--
+	}
+	return c
 }
 
 // Delete decides about the removal of a reference. others says that another
 // one is live. A repeated Delete renews the tombstone, since it shows that
-// messages about the reference are still under way.
-func (c Chunk) Delete(others bool, now time.Time) (Chunk, Effects) {
-	e := Effects{RemoveRef: true}
-	if others || !c.Known() || !c.Unreferenced.IsZero() {
-		return c, e
+// messages about the reference are still under way. It takes the reference out
+// of the trash for good; ref matters only where Chunk.Trashed is not 0.
+func (c Chunk) Delete(ref Ref, others bool, now time.Time) (Chunk, Effects) {
+	next := c.without(ref)
+	if !others && c.Known() && c.Unreferenced.IsZero() {
+		next.Unreferenced = now
+		next = next.searching(now)
 	}
-	c.Unreferenced = now
-	e.Changed, e.Enqueue = true, true
-	return c.searching(now), e
+	return next, Effects{RemoveRef: true, Changed: next != c, Enqueue: next.Queued() && !c.Queued()}
 }
 
-// Trash decides about the removal of a reference that nobody asked for and whose attempt nobody knows: as Delete does,
-// but a chunk that has none left is kept for longer.
-func (c Chunk) Trash(others bool, now time.Time) (Chunk, Effects) {
-	next, e := c.Delete(others, now)
-	next.Trashed = c.Trashed || e.Enqueue
+// Trash decides about the removal of a reference that nobody asked for and whose attempt nobody knows: as Delete does, but it can be taken
+// back, and the chunk is kept until Purge, also where its other references go first by Delete. What is in the trash is put there anew.
+func (c Chunk) Trash(ref Ref, others bool, now time.Time) (Chunk, Effects) {
+	switch {
+	case ref == InTrash:
+		return c, Effects{RemoveRef: true, ToTrash: true}
+	case ref != Live || !c.Known():
+		return c, Effects{}
+	}
+	next := c
+	next.Trashed++
+	next, e := next.Delete(ref, others, now)
+	e.ToTrash, e.Changed = true, true
 	return next, e
 }
 
-// Drop decides whether a chunk goes that other nodes hold now. same says that they have confirmed just the references that are live.
-func (c Chunk) Drop(same bool) (next Chunk, e Effects, dropped bool) {
+// Untrash takes Trash back. If nothing is left of the chunk, which must not be, other nodes can bring both.
+func (c Chunk) Untrash(ref Ref, now time.Time) (Chunk, Effects) {
+	switch {
+	case ref != InTrash:
+		return c, Effects{}
+	case !c.Known():
+		return c, Effects{Recall: true}
+	}
+	return c.refer(ref, now)
+}
+
+// Purge forgets a reference that is in the trash. A chunk that has no other there, and none that is live, waits for collection then.
+func (c Chunk) Purge(ref Ref) (Chunk, Effects) {
+	if ref != InTrash {
+		return c, Effects{}
+	}
+	next := c.without(ref)
+	return next, Effects{Recall: true, Changed: next != c, Enqueue: next.Queued() && !c.Queued()}
+}
+
+// Drop decides whether a chunk goes that other nodes hold now. same says that they have confirmed just the references that are live. One that
+// has others in the trash goes when these are purged.
+func (c Chunk) Drop(same bool, now time.Time) (next Chunk, e Effects, dropped bool) {
 	switch {
 	case !same:
 		return c, Effects{}, false
 	case !c.Known():
 		return c, Effects{}, true
+	case c.Trashed > 0:
+		next, e = c.Delete(Unknown, false, now)
+		e.RemoveRef, e.Unrefer = false, true
+		return next, e, true
 	}
-	return Chunk{}, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, true
+	return Chunk{}, Effects{Changed: true, Dequeue: c.Queued(), Unrefer: true, Forget: true}, true
 }
 
 // Collectable is the moment from which a chunk without references may go.
 func (r Rules) Collectable(c Chunk) time.Time {
-	if c.Trashed {
-		return c.Unreferenced.Add(r.Trash)
-	}
 	return c.Unreferenced.Add(r.Grace)
 }
 
@@ -215,7 +266,7 @@ func (r Rules) Collectable(c Chunk) time.Time {
 // after all: the queue was wrong, and the chunk stays.
 func (c Chunk) Collect(r Rules, live bool, now time.Time) (Chunk, Effects) {
 	switch {
-	case !c.Known() || c.Unreferenced.IsZero():
+	case !c.Known() || !c.Queued():
 		return c, Effects{}
 	case live:
 		return c.referenced(now)
@@ -242,9 +293,9 @@ func (c Chunk) Repair(live bool, offered Copy, now time.Time) (Chunk, Effects) {
 	if c.Place != Nowhere || !live {
 		return c, Effects{Discard: true}
 	}
-	next := Chunk{Copy: offered, Verified: now}
-	return next, Effects{Changed: true, Install: true, Dequeue: !c.Unreferenced.IsZero()}
+	next := Chunk{Copy: offered, Verified: now, Trashed: c.Trashed}
+	return next, Effects{Changed: true, Install: true, Dequeue: c.Queued()}
 }
 
-// Expired reports whether a tombstone of the moment removed may be forgotten.
+// Expired reports whether a tombstone of the moment removed may be forgotten. That of a reference in the trash goes by Purge.
 func (r Rules) Expired(removed, now time.Time) bool { return !now.Before(removed.Add(r.Tombstones)) }

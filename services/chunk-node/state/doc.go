@@ -11,7 +11,8 @@
 //     as long as its tombstone is kept (Rules.Tombstones), so neither a late
 //     Put nor a repeated Delete can change what other references keep.
 //   - A chunk is collected only when no reference is live at that moment and
-//     none was for Rules.Grace.
+//     none was for Rules.Grace, and when none is in the trash. What is there
+//     leaves it by a decision, never by the time of day.
 //   - Stored is answered only where the node holds a good copy.
 //   - A good copy is looked for exactly as long as a reference is live and there is none.
 //

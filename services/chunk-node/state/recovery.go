@@ -27,18 +27,18 @@ func (c Chunk) Found(f File, live bool, now time.Time) (Chunk, Effects) {
 		next := c.searching(now)
 		return next, Effects{Discard: true, Changed: next != c}
 	case c.Place == Nowhere && f.Exists:
-		next := Chunk{Copy: f.Copy, Verified: now}
-		e := Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero()}
+		next := Chunk{Copy: f.Copy, Verified: now, Trashed: c.Trashed}
+		e := Effects{Changed: true, Dequeue: c.Queued()}
 		if !live {
 			next.Unreferenced = now
-			e.Enqueue = true
+			e.Enqueue = next.Queued()
 		}
 		return next, e
 	case c.Known() && live && !c.Unreferenced.IsZero():
 		return c.referenced(now)
 	case c.Known() && !live && c.Unreferenced.IsZero():
 		c.Unreferenced = now
-		return c.searching(now), Effects{Changed: true, Enqueue: true}
+		return c.searching(now), Effects{Changed: true, Enqueue: c.Queued()}
 	}
 	next := c.searching(now)
 	return next, Effects{Changed: next != c}

@@ -12,7 +12,7 @@ import (
 
 var (
 	start = time.Unix(1_700_000_000, 0)
-	rules = Rules{Grace: DefaultGrace, Tombstones: DefaultTombstones, Trash: DefaultTrash}
+	rules = Rules{Grace: DefaultGrace, Tombstones: DefaultTombstones}
 	file  = Copy{Place: InFile, Length: 100, Stored: 100}
 )
 
@@ -58,7 +58,7 @@ func TestPutRefAnswersStoredOnlyForAGoodCopy(t *testing.T) {
 }
 
 func TestCollectLooksAtTheReferencesOnceMore(t *testing.T) {
-	c, e := Chunk{Copy: file}.Delete(false, start)
+	c, e := Chunk{Copy: file}.Delete(Live, false, start)
 	require.Equal(t, Effects{RemoveRef: true, Changed: true, Enqueue: true}, e)
 	_, e = c.Collect(rules, false, start.Add(DefaultGrace-1))
 	require.Equal(t, Effects{}, e, "too early")
@@ -73,12 +73,12 @@ func TestCollectLooksAtTheReferencesOnceMore(t *testing.T) {
 }
 
 func TestDeleteKeepsWhatOthersReferTo(t *testing.T) {
-	_, e := Chunk{Copy: file}.Delete(true, start)
+	_, e := Chunk{Copy: file}.Delete(Live, true, start)
 	require.Equal(t, Effects{RemoveRef: true}, e)
-	_, e = Chunk{}.Delete(false, start)
+	_, e = Chunk{}.Delete(Live, false, start)
 	require.Equal(t, Effects{RemoveRef: true}, e, "a tombstone also for what is not known")
 	c := Chunk{Copy: file, Unreferenced: start}
-	next, e := c.Delete(false, start.Add(time.Minute))
+	next, e := c.Delete(Live, false, start.Add(time.Minute))
 	require.Equal(t, Effects{RemoveRef: true}, e)
 	require.Equal(t, start, next.Unreferenced, "a repeated Delete does not put off the collection")
 }
@@ -130,17 +130,21 @@ func TestWantWaitsForACopy(t *testing.T) {
 	repaired, e := c.Repair(true, file, later)
 	require.True(t, e.Install)
 	require.Equal(t, Chunk{Copy: file, Verified: later}, repaired)
-	gone, _ := c.Delete(false, later)
+	gone, _ := c.Delete(Live, false, later)
 	require.False(t, gone.Sought(), "nothing needs a copy any more")
 	_, e = gone.Tried("too late", later)
 	require.Equal(t, Effects{}, e)
 }
 
 func TestWantOfWhatIsThereIsAReference(t *testing.T) {
-	idle := Chunk{Copy: file, Unreferenced: start, Trashed: true}
+	idle := Chunk{Copy: file, Unreferenced: start}
 	next, e := idle.Want(Unknown, true, 100, start)
 	require.Equal(t, Effects{Changed: true, AddRef: true, Dequeue: true}, e)
 	require.Equal(t, Chunk{Copy: file}, next)
+	idle.Trashed = 2
+	next, e = idle.Want(InTrash, true, 100, start)
+	require.Equal(t, Effects{Changed: true, AddRef: true, Recall: true}, e)
+	require.Equal(t, Chunk{Copy: file, Trashed: 1}, next)
 	_, e = Chunk{}.Want(Removed, false, 100, start)
 	require.Equal(t, Effects{}, e, "what was removed stays removed")
 	next, e = Chunk{Copy: file}.Want(Live, false, 100, start)
@@ -150,35 +154,102 @@ func TestWantOfWhatIsThereIsAReference(t *testing.T) {
 
 func TestDropNeedsTheSameReferences(t *testing.T) {
 	for _, c := range []Chunk{{Copy: file}, {Bad: true, Search: Search{Since: start}}, {Copy: file, Unreferenced: start}} {
-		next, e, dropped := c.Drop(false)
+		next, e, dropped := c.Drop(false, start)
 		require.False(t, dropped)
 		require.Equal(t, Effects{}, e)
 		require.Equal(t, c, next)
-		next, e, dropped = c.Drop(true)
+		next, e, dropped = c.Drop(true, start)
 		require.True(t, dropped)
 		require.Equal(t, Effects{Changed: true, Dequeue: !c.Unreferenced.IsZero(), Unrefer: true, Forget: true}, e)
 		require.Equal(t, Chunk{}, next)
 	}
-	_, e, dropped := Chunk{}.Drop(true)
+	_, e, dropped := Chunk{}.Drop(true, start)
 	require.True(t, dropped)
 	require.Equal(t, Effects{}, e)
 }
 
-func TestTheTrashIsKeptLonger(t *testing.T) {
-	c, e := Chunk{Copy: file}.Trash(false, start)
-	require.Equal(t, Effects{RemoveRef: true, Changed: true, Enqueue: true}, e)
-	_, e = c.Collect(rules, false, start.Add(DefaultTrash-1))
+func TestDropLeavesTheTrash(t *testing.T) {
+	c, e, dropped := Chunk{Copy: file, Trashed: 1}.Drop(true, start)
+	require.True(t, dropped)
+	require.Equal(t, Effects{Changed: true, Unrefer: true}, e)
+	_, e = c.Collect(rules, false, start.Add(100*24*time.Hour))
 	require.Equal(t, Effects{}, e)
-	next, e := c.Delete(false, start.Add(time.Hour))
-	require.Equal(t, Effects{RemoveRef: true}, e)
-	require.Equal(t, c, next, "a Delete of something else does not hurry it")
-	next, _ = c.PutRef(Unknown, true, start)
-	require.Equal(t, Chunk{Copy: file}, next, "a reference takes it out")
-	_, e = c.Collect(rules, false, start.Add(DefaultTrash))
-	require.True(t, e.Forget)
-	idle := Chunk{Copy: file, Unreferenced: start}
-	next, _ = idle.Trash(false, start)
-	require.Equal(t, idle, next, "what waits for collection goes on waiting for it")
+	back, e := c.Untrash(InTrash, start)
+	require.Equal(t, Effects{Changed: true, AddRef: true, Recall: true}, e)
+	require.Equal(t, Chunk{Copy: file}, back)
+}
+
+func TestNoTimeEmptiesTheTrash(t *testing.T) {
+	for what, shared := range map[string]bool{"its last reference": false, "one of its references": true} {
+		c, e := Chunk{Copy: file}.Trash(Live, shared, start)
+		require.Equal(t, Effects{RemoveRef: true, ToTrash: true, Changed: true}, e, what)
+		if shared { // whichever goes last
+			c, e = c.Delete(Live, false, start)
+			require.Equal(t, Effects{RemoveRef: true, Changed: true}, e)
+		}
+		_, e = c.Collect(rules, false, start.Add(100*365*24*time.Hour))
+		require.Equal(t, Effects{}, e, what)
+		next, e := c.Delete(Unknown, false, start.Add(time.Hour))
+		require.Equal(t, Effects{RemoveRef: true}, e)
+		require.Equal(t, c, next, "a Delete of something else does not hurry it")
+		again, e := c.Trash(InTrash, false, start.Add(time.Hour))
+		require.Equal(t, Effects{RemoveRef: true, ToTrash: true}, e)
+		require.Equal(t, c, again, "it is in there once")
+		for _, of := range []Ref{Unknown, Live, Removed} {
+			_, e = c.Purge(of)
+			require.Equal(t, Effects{}, e, "only what is in the trash leaves it")
+		}
+		c, e = c.Purge(InTrash)
+		require.Equal(t, Effects{Recall: true, Changed: true, Enqueue: true}, e, what)
+		_, e = c.Collect(rules, false, start.Add(DefaultGrace))
+		require.True(t, e.Forget, what)
+	}
+}
+
+func TestTheTrashKeepsAChunkOnlyAsLongAsItHasAReferenceOfIt(t *testing.T) {
+	two, _ := Chunk{Copy: file}.Trash(Live, true, start)
+	two, _ = two.Trash(Live, false, start)
+	for _, leave := range []func(c Chunk) Chunk{
+		func(c Chunk) Chunk { c, _ = c.Untrash(InTrash, start); return c },
+		func(c Chunk) Chunk { c, _ = c.PutRef(InTrash, true, start); return c },
+		func(c Chunk) Chunk { c, _ = c.Put(InTrash, file, false, start); return c },
+		func(c Chunk) Chunk { c, _ = c.Want(InTrash, true, 100, start); return c },
+		func(c Chunk) Chunk { c, _ = c.Delete(InTrash, !c.Unreferenced.IsZero(), start); return c },
+		func(c Chunk) Chunk { c, _ = c.Purge(InTrash); return c },
+	} {
+		one := leave(two)
+		require.EqualValues(t, 1, one.Trashed)
+		none := leave(one)
+		require.Zero(t, none.Trashed)
+		if none.Unreferenced.IsZero() {
+			var e Effects
+			none, e = none.Delete(Live, false, start)
+			require.True(t, e.Enqueue)
+		}
+		_, e := none.Collect(rules, false, start.Add(DefaultGrace))
+		require.True(t, e.Forget, "it goes as others do")
+	}
+	_, e := Chunk{Copy: file}.Trash(Removed, true, start)
+	require.Equal(t, Effects{}, e, "what was deleted cannot be had back")
+	_, e = Chunk{Copy: file}.Trash(Unknown, true, start)
+	require.Equal(t, Effects{}, e, "what is not there does not go")
+}
+
+func TestUntrashTakesTrashBack(t *testing.T) {
+	c, _ := Chunk{Copy: file}.Trash(Live, false, start)
+	back, e := c.Untrash(InTrash, start.Add(time.Hour))
+	require.Equal(t, Effects{Recall: true, AddRef: true, Changed: true}, e)
+	require.Equal(t, Chunk{Copy: file}, back)
+	lost, _ := c.Lost(start)
+	lost, e = lost.Untrash(InTrash, start)
+	require.True(t, e.AddRef && lost.Sought(), "a copy is looked for again")
+	_, e = Chunk{}.Untrash(InTrash, start)
+	require.Equal(t, Effects{Recall: true}, e, "other nodes may bring it")
+	for _, ref := range []Ref{Unknown, Live, Removed} {
+		next, e := c.Untrash(ref, start)
+		require.Equal(t, Effects{}, e)
+		require.Equal(t, c, next)
+	}
 }
 
 // TestAnyOrderOfEvents drives one chunk with random events, carries the
@@ -188,7 +259,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 		now := start
 		var c Chunk
 		refs := map[int]Ref{}
-		stored, queued, trashed := false, time.Time{}, false // the copy and the queue entry on the model's disk
+		stored, queued := false, time.Time{} // the copy and the queue entry on the model's disk
 		live := func(except int) bool {
 			for n, r := range refs {
 				if r == Live && n != except {
@@ -202,7 +273,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			n := rapid.IntRange(0, 2).Draw(t, "reference")
 			before := c
 			var e Effects
-			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "trash", "collect", "damage", "repair", "found", "want", "tried", "drop"}).Draw(t, "event"); event {
+			switch event := rapid.SampledFrom([]string{"put", "putref", "delete", "trash", "untrash", "purge", "collect", "damage", "repair", "found", "want", "tried", "drop"}).Draw(t, "event"); event {
 			case "put":
 				c, e = c.Put(refs[n], file, stored, now)
 				require.NotEqual(t, chunk.SendData, e.Outcome)
@@ -215,20 +286,27 @@ func TestAnyOrderOfEvents(t *testing.T) {
 					require.True(t, stored, "stored without a copy")
 				}
 			case "delete":
-				c, e = c.Delete(live(n), now)
+				c, e = c.Delete(refs[n], live(n), now)
 				require.True(t, e.RemoveRef)
 			case "trash":
-				c, e = c.Trash(live(n), now)
-				require.True(t, e.RemoveRef)
+				c, e = c.Trash(refs[n], live(n), now)
+				require.Equal(t, refs[n] == Live || refs[n] == InTrash, e.RemoveRef && e.ToTrash)
+			case "untrash":
+				c, e = c.Untrash(refs[n], now)
+				require.Equal(t, refs[n] == InTrash, e.Recall)
+				require.Equal(t, e.Recall, e.AddRef)
+			case "purge":
+				c, e = c.Purge(refs[n])
+				require.Equal(t, refs[n] == InTrash, e.Recall)
 			case "want":
 				c, e = c.Want(refs[n], stored, 100, now)
-				require.Equal(t, refs[n] == Unknown, e.AddRef)
+				require.Equal(t, refs[n] == Unknown || refs[n] == InTrash, e.AddRef)
 			case "tried":
 				c, e = c.Tried("away", now.Add(time.Hour))
 			case "drop":
 				same := rapid.Bool().Draw(t, "same references")
 				var dropped bool
-				c, e, dropped = c.Drop(same)
+				c, e, dropped = c.Drop(same, now)
 				require.Equal(t, same, dropped)
 				require.Equal(t, same && before.Known(), e.Unrefer)
 			case "collect":
@@ -237,11 +315,8 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				}
 				c, e = c.Collect(rules, live(-1), now)
 				require.False(t, e.Forget && live(-1), "a chunk that is referred to was collected")
-				keep := rules.Grace
-				if trashed {
-					keep = rules.Trash
-				}
-				require.False(t, e.Forget && now.Before(before.Unreferenced.Add(keep)), "collected too early")
+				require.False(t, e.Forget && before.Trashed > 0, "the trash has it")
+				require.False(t, e.Forget && now.Before(before.Unreferenced.Add(rules.Grace)), "collected too early")
 			case "damage":
 				stored = false
 				c, e = c.Lost(now)
@@ -251,12 +326,18 @@ func TestAnyOrderOfEvents(t *testing.T) {
 			case "found":
 				c, e = c.Found(File{Exists: stored, Sound: stored, Copy: file}, live(-1), now)
 			}
+			if e.Recall {
+				require.Equal(t, InTrash, refs[n])
+				refs[n] = Unknown
+			}
 			if e.AddRef {
 				require.Equal(t, Unknown, refs[n])
 				refs[n] = Live
 			}
 			if e.RemoveRef {
-				refs[n] = Removed
+				if refs[n] = Removed; e.ToTrash {
+					refs[n] = InTrash
+				}
 			}
 			if e.Install {
 				stored = true
@@ -273,15 +354,24 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				}
 			}
 			if e.Enqueue {
-				queued, trashed = c.Unreferenced, c.Trashed
+				require.True(t, queued.IsZero())
+				queued = c.Unreferenced
 			}
 			if e.Forget {
 				stored = false
 			}
 			require.Equal(t, e.Changed, before != c)
-			require.True(t, queued.Equal(c.Unreferenced), "the queue and the chunk disagree")
+			require.Equal(t, c.Queued(), !queued.IsZero(), "the queue and the chunk disagree")
+			require.True(t, queued.IsZero() || queued.Equal(c.Unreferenced), "the queue and the chunk disagree")
 			require.Equal(t, stored, c.Place != Nowhere)
-			require.Equal(t, !queued.IsZero() && trashed, c.Trashed)
+			inTrash := uint32(0)
+			for _, r := range refs {
+				if r == InTrash {
+					inTrash++
+				}
+			}
+			require.Equal(t, inTrash, c.Trashed, "what the trash has keeps it")
+			require.True(t, inTrash == 0 || c.Known(), "it went before its trash")
 			require.Equal(t, live(-1) && !stored, c.Sought(), "a copy is looked for where it is needed: %+v", c)
 			if c.Known() {
 				require.Equal(t, live(-1), c.Unreferenced.IsZero(), "%+v", c)

@@ -30,7 +30,7 @@ type Progress struct {
 	mu        sync.Mutex
 	status    chunk.TaskStatus // its Rate is limit's
 	asked     uint64           // how many rounds were asked for and have not ended
-	confirmed bool
+	confirmed int64
 }
 
 // Asked is how many times the operator asked for a round, since the last one that was asked for has ended: 0 if none is to be made now.
@@ -40,8 +40,8 @@ func (p *Progress) Asked() uint64 {
 	return p.asked
 }
 
-// Confirmed reports whether the operator, who asked for the round, said yes to what the task asks about.
-func (p *Progress) Confirmed() bool {
+// Confirmed is up to how much the operator, who asked for the round, said yes to what the task asks about.
+func (p *Progress) Confirmed() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.confirmed
@@ -110,7 +110,7 @@ func (p *Progress) End(now time.Time, answers uint64) {
 	defer p.mu.Unlock()
 	p.status.State, p.status.Ended = chunk.Idle, now
 	if p.asked == answers {
-		p.asked, p.confirmed = 0, false
+		p.asked, p.confirmed = 0, 0
 	}
 }
 

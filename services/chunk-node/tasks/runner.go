@@ -57,7 +57,7 @@ type kept struct {
 type command struct {
 	Stopped bool  `json:"stopped,omitempty"`
 	Asked   bool  `json:"asked,omitempty"`
-	Confirm bool  `json:"confirm,omitempty"`
+	Confirm int64 `json:"confirm_up_to,omitempty"`
 	Rate    int64 `json:"rate,omitempty"` // as in chunk.Command; 0: as configured
 }
 
@@ -123,11 +123,14 @@ func (p *Progress) command(c command) {
 	defer p.mu.Unlock()
 	switch {
 	case c.Stopped:
-		p.status.State, p.asked, p.confirmed = chunk.Stopped, 0, false
+		p.status.State, p.asked, p.confirmed = chunk.Stopped, 0, 0
 	case p.status.State == chunk.Stopped:
 		p.status.State = chunk.Idle
 	}
 	if c.Asked {
+		if p.status.State == chunk.Stuck { // it is looked at anew, maybe with a yes to what it was stuck at
+			p.status.State, p.status.Note = chunk.Idle, ""
+		}
 		p.asked++
 		p.confirmed = c.Confirm
 	}
@@ -148,7 +151,10 @@ func (r *Runner) Command(ctx context.Context, c chunk.Command) (chunk.TaskStatus
 		return chunk.TaskStatus{}, errors.Newf(errors.Conflict, "the command is of the rebalancer of the term %d, and this node obeys that of the term %d", c.Term, r.kept.Term)
 	}
 	next := kept{Term: max(c.Term, r.kept.Term), Tasks: maps.Clone(r.kept.Tasks)}
-	told := command{Stopped: !c.Start, Asked: c.Start, Confirm: c.Start && c.Confirm, Rate: c.Rate}
+	told := command{Stopped: !c.Start, Asked: c.Start, Rate: c.Rate}
+	if c.Start {
+		told.Confirm = c.Confirm
+	}
 	if c.Rate == 0 {
 		told.Rate = next.Tasks[c.Task].Rate
 	}
@@ -183,7 +189,7 @@ func (r *Runner) answered(ctx context.Context, t *task) error {
 	if !told.Asked || t.progress.Asked() > 0 {
 		return nil
 	}
-	told.Asked, told.Confirm = false, false
+	told.Asked, told.Confirm = false, 0
 	next := kept{Term: r.kept.Term, Tasks: maps.Clone(r.kept.Tasks)}
 	next.Tasks[t.id] = told
 	return r.keep(ctx, next)

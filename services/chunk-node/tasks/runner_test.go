@@ -96,16 +96,30 @@ func TestARoundIsAskedForUntilItHasEnded(t *testing.T) {
 		return 0, nil
 	}
 	r := f.start(t, job)
-	tell(t, r, chunk.Command{Start: true, Confirm: true})
+	tell(t, r, chunk.Command{Start: true, Confirm: 5})
 	r.Step(t.Context(), chunk.Scrub)
 	r = f.start(t, job)
-	require.True(t, r.tasks[chunk.Scrub].progress.Confirmed())
+	require.EqualValues(t, 5, r.tasks[chunk.Scrub].progress.Confirmed())
 	ends = true
 	r.Step(t.Context(), chunk.Scrub)
 	require.Equal(t, chunk.Idle, r.Status()[0].State)
 	r = f.start(t, job)
 	require.Zero(t, r.tasks[chunk.Scrub].progress.Asked())
-	require.False(t, r.tasks[chunk.Scrub].progress.Confirmed())
+	require.Zero(t, r.tasks[chunk.Scrub].progress.Confirmed())
+}
+
+func TestWhatIsAskedForAnewIsNotStuckBeforeItHasTried(t *testing.T) {
+	f := newFixture()
+	r := f.start(t, func(_ context.Context, p *Progress) (time.Duration, error) {
+		p.End(f.clock.Now(), p.Asked())
+		p.Stuck("may it?")
+		return 0, nil
+	})
+	r.Step(t.Context(), chunk.Scrub)
+	require.Equal(t, chunk.Stuck, r.Status()[0].State)
+	require.Equal(t, chunk.Running, tell(t, r, chunk.Command{Start: true, Confirm: 5}).State)
+	r.Step(t.Context(), chunk.Scrub)
+	require.Equal(t, chunk.Stuck, r.Status()[0].State)
 }
 
 func TestACommandThatCannotBeKeptIsNotObeyed(t *testing.T) {

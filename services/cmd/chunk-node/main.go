@@ -9,6 +9,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/membership"
+	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
@@ -20,6 +21,7 @@ type settings struct {
 	program.Settings `conf:""`
 	program.Join     `conf:""`
 	Memory           config.Size       `conf:"memory" help:"memory for chunks on their way" min:"16MiB"`
+	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service, which is asked what chunks belong to; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
 	RPC              rpc.ServeConfig   `conf:"rpc"`
 	Cluster          membership.Config `conf:"cluster"`
 	Chunk            chunknode.Config  `conf:"chunk"`
@@ -41,9 +43,14 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	deps := chunknode.Deps{
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
-		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log,
+		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry,
 	}
 	reach := peers.New(p, s.RPC.TLS, identity)
+	conn, err := reach.Metadata(s.MetadataAddress)
+	if err != nil {
+		return err
+	}
+	deps.Metadata = remote.New(conn)
 	if deps.Members = reach.Members(pool); p.Consul != nil {
 		deps.Rebalancer = reach.Rebalancer()
 	}
@@ -53,8 +60,8 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	p.BeforeStop(service.Leave)
 	p.Add("chunk store", service)
+	p.Diagnosis.AddFolder(service.Folders()...)
 	telemetry.RegisterPool(p.Registry, pool)
-	telemetry.RegisterNode(p.Registry, service.Node().Status)
 	server, err := p.Server(s.RPC, identity, chunknode.ServerOptions()...)
 	if err != nil {
 		return err

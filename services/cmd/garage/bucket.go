@@ -58,9 +58,9 @@ func granteeText(g *adminv1.Grant) string {
 
 func newBucket() *cobra.Command {
 	c := &connection{}
-	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: onlyCommands, RunE: showHelp}
 	c.addFlags(cmd)
-	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c))
+	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c), bucketUsage(c))
 	return cmd
 }
 

@@ -18,7 +18,9 @@ import (
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/diagnose"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
@@ -31,7 +33,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line against a server of its own for each script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "watch": watch}})
 }
 
 // node is a chunk-node that answers as its fields say. A task that it is told to begin runs for two looks at its status.
@@ -49,7 +52,7 @@ func (n *node) Status(context.Context) (chunk.NodeStatus, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	status := n.status
-	for task := chunk.Rebalance; task <= chunk.Collection; task++ {
+	for task := chunk.Rebalance; task <= chunk.LongCollection; task++ {
 		if st := n.tasks[task]; st != nil {
 			if n.looks[task]++; n.looks[task] > 2 && st.State == chunk.Running {
 				st.State, st.Done, st.Ended = chunk.Idle, st.Total, st.Began.Add(time.Minute)
@@ -67,8 +70,11 @@ func (n *node) Command(_ context.Context, c chunk.Command) (chunk.TaskStatus, er
 		return chunk.TaskStatus{}, n.err
 	}
 	st := &chunk.TaskStatus{Task: c.Task, State: chunk.Running, Done: 1024, Total: 4096, Bytes: 5 << 20, Rate: 40 << 20, Began: time.Now().Add(-time.Minute)}
-	if !c.Start {
+	switch {
+	case !c.Start:
 		st.State = chunk.Stopped
+	case c.Task == chunk.LongCollection && c.Confirm < 3:
+		st.State, st.Note = chunk.Stuck, "3 of 100 references belong to nothing"
 	}
 	switch {
 	case c.Rate > 0:
@@ -89,6 +95,8 @@ func (n *node) Damaged(_ context.Context, after chunk.Hash, limit int) ([]chunk.
 	}
 	return list, n.err
 }
+
+func (n *node) Gaps(context.Context) (*chunk.Gaps, error) { return &chunk.Gaps{}, n.err }
 
 var (
 	cluster = uuid.MustParse("00000000-0000-4000-8000-0000000000aa")
@@ -134,7 +142,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	service, err := newService(log)
+	service, err := newService(log, filepath.Join(data, "rebalancer"))
 	if err != nil {
 		return err
 	}
@@ -148,7 +156,7 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-func newService(log *slog.Logger) (*rebalancer.Service, error) {
+func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 	store, err := metamemory.New(clock.System{}, clock.SystemRandom)
 	if err != nil {
 		return nil, err
@@ -183,7 +191,8 @@ func newService(log *slog.Logger) (*rebalancer.Service, error) {
 		nodeTwo: &node{err: errors.Newf(errors.Unavailable, "the office has no power")},
 	}
 	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
-		Store: store, ClusterID: cluster, Layouts: active, Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
+		Store: store, Folder: folder, Identities: keys.New(store, clock.System{}, 0), ClusterID: cluster, Layouts: active, Diagnosis: diagnose.New("rebalancer", "v-test", nodeOne, clock.System{}).Diagnose,
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
 		Node:  func(id chunk.NodeID) (rebalancer.Node, error) { return nodes[id], nil },
 		Peers: []rebalancer.Peer{{Name: "metadata", Address: "192.0.2.1:3902", Check: func(context.Context) error { return nil }}},
 	})

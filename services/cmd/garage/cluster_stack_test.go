@@ -47,6 +47,8 @@ func TestAnotherRebalancerTakesOver(t *testing.T)          { runCluster(t, "take
 func TestNodesStopOneAfterTheOther(t *testing.T)           { runCluster(t, "leave.txtar") }
 func TestOfTwoOperatorsOneWins(t *testing.T)               { runCluster(t, "operators.txtar") }
 
+func TestDoctorExaminesAllThatConsulKnows(t *testing.T) { runCluster(t, "doctor.txtar") }
+
 func runCluster(t *testing.T, script string) {
 	consul := os.Getenv("GARAGE_STACK_CONSUL")
 	if consul == "" {
@@ -72,7 +74,7 @@ func runCluster(t *testing.T, script string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": c.start, "terminate": c.signal(syscall.SIGTERM), "crash": c.signal(syscall.SIGKILL), "ended": c.ended, "until": until, "within": within,
-			"running": c.isRunning, "logged": c.logged, "together": together,
+			"running": c.isRunning, "logged": c.logged, "together": together, "status": status, "call": c.call, "count": c.count,
 		},
 	})
 }

@@ -31,6 +31,8 @@ type connection struct {
 	data  string
 	ca    string
 	json  bool
+	// compact writes an answer in JSON on one line, where several follow each other.
+	compact bool
 }
 
 // addFlags gives a command with subcommands the flags of all that speak to a server.
@@ -40,6 +42,15 @@ func (c *connection) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.data, "data", "", "data folder of a server on this machine, which holds the admin token (environment: GARAGE_DATA; default "+defaultData+")")
 	f.StringVar(&c.ca, "admin-ca", "", "PEM file of the authorities that the server's certificate comes from (environment: GARAGE_ADMIN_CA)")
 	f.BoolVar(&c.json, "json", false, "write the answer as JSON")
+}
+
+// takeFlags takes the flags of a command that addFlags has given them.
+func (c *connection) takeFlags(cmd *cobra.Command) {
+	for name, value := range map[string]*string{"admin": &c.admin, "data": &c.data, "admin-ca": &c.ca} {
+		if f := cmd.Flags().Lookup(name); f != nil {
+			*value = f.Value.String()
+		}
+	}
 }
 
 // with calls the server.
@@ -76,9 +87,9 @@ func findToken(data string) (string, error) {
 	token, err := adminserver.ReadToken(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("there is no admin token in %s: give the data folder of the server with --data, or the token in %s; a server is started with: garage standalone", path, adminserver.TokenEnv)
+		return "", gerrors.Newf(gerrors.Unauthenticated, "there is no admin token in %s: give the data folder of the server with --data, or the token in %s; a server is started with: garage standalone", path, adminserver.TokenEnv)
 	case errors.Is(err, fs.ErrPermission):
-		return "", fmt.Errorf("the admin token in %s may not be read by you: run this as the server's user, or give the token in %s", path, adminserver.TokenEnv)
+		return "", gerrors.Newf(gerrors.Unauthenticated, "the admin token in %s may not be read by you: run this as the server's user, or give the token in %s", path, adminserver.TokenEnv)
 	}
 	return token, err
 }
@@ -102,6 +113,8 @@ func explain(err error, address, data string) error {
 		return fmt.Errorf("no server answers at %s: start one with \"garage standalone\", or give its address with --admin (%w)", address, err)
 	case gerrors.Is(err, gerrors.Deadline):
 		return fmt.Errorf("the server at %s did not answer in time; look at its log (%w)", address, err)
+	case gerrors.Is(err, gerrors.NotImplemented):
+		return fmt.Errorf("the server at %s does not know this command: it is of another version, or another service; most are for a rebalancer, and garage metadata is for a metadata service (%w)", address, err)
 	case gerrors.Is(err, gerrors.Unauthenticated):
 		return fmt.Errorf("the server at %s does not accept the token: check --data (now %s) or %s (%w)", address, data, adminserver.TokenEnv, err)
 	}

@@ -41,7 +41,7 @@ func newKeyJSON(k *adminv1.Key) keyJSON {
 
 func newKey() *cobra.Command {
 	c := &connection{}
-	cmd := &cobra.Command{Use: "key", Short: "Access keys: who may sign requests", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "key", Short: "Access keys: who may sign requests", Args: onlyCommands, RunE: showHelp}
 	c.addFlags(cmd)
 	cmd.AddCommand(keyCreate(c), keyImport(c), keyList(c), keyInfo(c), keyDelete(c))
 	return cmd

@@ -16,14 +16,14 @@ import (
 func newLayout() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{
-		Use: "layout", Short: "Which chunk-nodes hold the data, and how many copies", Args: cobra.NoArgs, RunE: showHelp,
+		Use: "layout", Short: "Which chunk-nodes hold the data, and how many copies", Args: onlyCommands, RunE: showHelp,
 		Long: `Which chunk-nodes hold the data, and how many copies.
 
 Changes are staged with assign, remove and replication, looked at with plan, and put in force with apply.
 NODE is the ID of a node, the beginning of one that no other has, or the name of its machine in Consul.`,
 	}
 	c.addFlags(cmd)
-	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c), layoutLost(c), layoutHistory(c))
+	cmd.AddCommand(layoutShow(c), layoutAssign(c), layoutRemove(c), layoutReplication(c), layoutPlan(c), layoutApply(c), layoutDrop(c), layoutLost(c), layoutHistory(c), layoutRevert(c))
 	return cmd
 }
 
@@ -99,12 +99,12 @@ not in the layout is assigned with these defaults.`,
 
 func (a *layoutAssignment) run(cmd *cobra.Command, c *connection, args []string) error {
 	if a.all == (len(args) == 1) {
-		return fmt.Errorf("name one node, or give --all")
+		return wrong("name one node, or give --all")
 	}
 	if a.capacity != "auto" {
 		size, err := config.ParseSize(a.capacity)
 		if err != nil || size == 0 {
-			return fmt.Errorf("--capacity %q is neither auto nor a size such as 500GB or 2TiB", a.capacity)
+			return wrong("--capacity %q is neither auto nor a size such as 500GB or 2TiB", a.capacity)
 		}
 		a.node.Capacity = uint64(size)
 	}
@@ -169,7 +169,7 @@ func layoutReplication(c *connection) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			copies, err := strconv.ParseUint(args[0], 10, 32)
 			if err != nil {
-				return fmt.Errorf("%q is not a number of copies", args[0])
+				return wrong("%q is not a number of copies", args[0])
 			}
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
 				answer, err := admin.SetReplication(ctx, &adminv1.SetReplicationRequest{Replication: uint32(copies)})

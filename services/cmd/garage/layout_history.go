@@ -17,7 +17,7 @@ type historyJSON struct {
 }
 
 func layoutHistory(c *connection) *cobra.Command {
-	return &cobra.Command{
+	return watched(c, &cobra.Command{
 		Use: "history", Short: "List the layouts that were put in force, and those that still are", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
@@ -34,7 +34,7 @@ func layoutHistory(c *connection) *cobra.Command {
 				})
 			})
 		},
-	}
+	})
 }
 
 func newHistory(answer *adminv1.GetLayoutResponse) []historyJSON {

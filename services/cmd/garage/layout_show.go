@@ -107,7 +107,7 @@ func layoutsText(oldest, current uint64) string {
 }
 
 func layoutShow(c *connection) *cobra.Command {
-	return &cobra.Command{
+	return watched(c, &cobra.Command{
 		Use: "show", Short: "Tell which nodes there should be, which there are, and what is staged", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
@@ -128,7 +128,7 @@ func layoutShow(c *connection) *cobra.Command {
 				return c.show(cmd, v, func(w io.Writer) { writeLayout(w, v, answer) })
 			})
 		},
-	}
+	})
 }
 
 func writeLayout(w io.Writer, v *layoutShowJSON, answer *adminv1.GetLayoutResponse) {

@@ -1,14 +1,5 @@
 package main
 
-import (
-	"context"
-	"fmt"
-	"os"
-)
+import "os"
 
-func main() {
-	if err := newRoot(os.Stdout, os.Stderr).ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "garage:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(execute(newRoot(os.Stdout, os.Stderr), os.Args[1:])) }

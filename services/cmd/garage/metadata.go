@@ -41,7 +41,7 @@ func newSnapshotJSON(s *metadatav1.Snapshot) snapshotJSON {
 func newMetadata() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{
-		Use: "metadata", Short: "Snapshots of all metadata: take, list, verify, restore", Args: cobra.NoArgs, RunE: showHelp,
+		Use: "metadata", Short: "Snapshots of all metadata: take, list, verify, restore", Args: onlyCommands, RunE: showHelp,
 		Long: `Snapshots of all metadata: take, list, verify, restore.
 
 These commands speak to the server that keeps the metadata: a standalone one, or a metadata service (--data, --admin).
@@ -59,8 +59,9 @@ type progressOf interface {
 	GetResult() *metadatav1.Snapshot
 }
 
-// follow reads messages until the result is there, and tells how far it is.
-func follow[M progressOf](cmd *cobra.Command, doing string, receive func() (M, error), each func(M)) (*metadatav1.Snapshot, error) {
+// follow reads messages until the result is there, and tells how far it is. each, if not nil, says whether it wrote something about a message.
+func follow[M progressOf](cmd *cobra.Command, doing string, receive func() (M, error), each func(M) bool) (*metadatav1.Snapshot, error) {
+	shown := newProgress(cmd.ErrOrStderr())
 	for {
 		m, err := receive()
 		if errors.Is(err, io.EOF) {
@@ -70,10 +71,11 @@ func follow[M progressOf](cmd *cobra.Command, doing string, receive func() (M, e
 			return nil, err
 		}
 		if p := m.GetProgress(); p != nil {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d objects, %s\n", doing, p.GetObjects(), bytesText(p.GetBytes()))
+			// What cannot be shown does not stop the work.
+			_ = shown.draw([]string{fmt.Sprintf("%s: %d objects, %s", doing, p.GetObjects(), bytesText(p.GetBytes()))}, time.Now(), false)
 		}
-		if each != nil {
-			each(m)
+		if each != nil && each(m) {
+			shown.drawn = 0 // what follows is drawn below that
 		}
 		if r := m.GetResult(); r != nil {
 			return r, nil
@@ -149,7 +151,7 @@ func source(cmd *cobra.Command) func(args []string) (*metadatav1.SnapshotSource,
 	cmd.Args = cobra.MaximumNArgs(1)
 	return func(args []string) (*metadatav1.SnapshotSource, error) {
 		if (len(args) == 1) == (*code != "") {
-			return nil, fmt.Errorf("give either the name of a snapshot, as \"garage metadata snapshots\" lists them, or --code")
+			return nil, wrong("give either the name of a snapshot, as \"garage metadata snapshots\" lists them, or --code")
 		}
 		if *code != "" {
 			return &metadatav1.SnapshotSource{Code: *code}, nil
@@ -204,12 +206,14 @@ where it was. Multipart uploads that were under way when the snapshot was taken 
 				return err
 			}
 			lost := []string{}
-			done, err := follow(cmd, "restoring", stream.Recv, func(m *metadatav1.RestoreSnapshotResponse) {
-				if l := m.GetLost(); l != nil {
+			done, err := follow(cmd, "restoring", stream.Recv, func(m *metadatav1.RestoreSnapshotResponse) bool {
+				l := m.GetLost()
+				if l != nil {
 					name := l.GetBucket() + "/" + string(l.GetKey())
 					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "left out: %s: %s\n", name, l.GetProblem())
 					lost = append(lost, name)
 				}
+				return l != nil
 			})
 			if err != nil {
 				return err

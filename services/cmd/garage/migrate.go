@@ -71,26 +71,26 @@ Stop the standalone only when this command has said "moved", and clients use the
 acknowledged is left behind: it takes no write between the last comparison and the end.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if r.Source == "" && from == "" {
-				return fmt.Errorf("say which standalone: its data folder on this machine with --from-data, or its administration address with --from and its token in %s", sourceTokenEnv)
+				return wrong("say which standalone: its data folder on this machine with --from-data, or its administration address with --from and its token in %s", sourceTokenEnv)
 			}
 			if r.SourceToken = os.Getenv(sourceTokenEnv); r.SourceToken == "" {
 				path := filepath.Join(from, adminserver.TokenFile)
 				if from == "" {
-					return fmt.Errorf("the admin token of the standalone is missing: give its data folder with --from-data, or the token in %s", sourceTokenEnv)
+					return wrong("the admin token of the standalone is missing: give its data folder with --from-data, or the token in %s", sourceTokenEnv)
 				}
 				if r.SourceToken, err = adminserver.ReadToken(path); err != nil {
 					return fmt.Errorf("the admin token of the standalone: %w", err)
 				}
 			}
 			if r.Source = firstOf(r.Source, savedAddress(from)); r.Source == "" {
-				return fmt.Errorf("%s does not say where the standalone listens: is it running? Or give the address with --from", from)
+				return wrong("%s does not say where the standalone listens: is it running? Or give the address with --from", from)
 			}
 			if r.Rate, err = parseRate(rate); err != nil {
 				return err
 			}
 			r.Rate = max(r.Rate, 0) // none is no limit
 			if r.HoldWrites = holdWrites.Milliseconds(); r.HoldWrites <= 0 {
-				return fmt.Errorf("--hold-writes must be a time such as 10m, not %v", holdWrites)
+				return wrong("--hold-writes must be a time such as 10m, not %v", holdWrites)
 			}
 			return c.connected(cmd, func(ctx context.Context, conn *grpc.ClientConn) error { return c.migrate(ctx, cmd, conn, r) })
 		},
@@ -171,7 +171,7 @@ func interrupted(err error, begun bool) error {
 	if !begun || gerrors.Answered(err) {
 		return err
 	}
-	return gerrors.Wrap(gerrors.Internal, err, "the migration was broken off: run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"")
+	return fmt.Errorf("the migration was broken off (%w): run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"", err)
 }
 
 func migrationLine(p *metadatav1.MigrationProgress) string {

@@ -19,7 +19,9 @@ func (c *connection) show(cmd *cobra.Command, v any, people func(w io.Writer)) e
 	out := cmd.OutOrStdout()
 	if c.json {
 		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
+		if !c.compact {
+			encoder.SetIndent("", "  ")
+		}
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(v)
 	}

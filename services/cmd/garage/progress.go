@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
 
@@ -88,6 +89,33 @@ func (n nodeTaskJSON) line() string {
 		text += ": " + t.Note
 	}
 	return text
+}
+
+// toTheEnd has nodes begin a task, shows how far it is until none works on it, and returns how it ended.
+func (c *connection) toTheEnd(cmd *cobra.Command, r *adminv1.CommandNodesRequest) ([]nodeTaskJSON, error) {
+	told, err := c.command(cmd, r)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range told {
+		if n.Problem == "" {
+			names = append(names, n.Node)
+		}
+	}
+	ended, err := c.await(cmd, r.GetTask(), names)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range told {
+		if n.Problem != "" {
+			ended = append(ended, n)
+		}
+	}
+	if c.json {
+		return ended, c.show(cmd, ended, nil)
+	}
+	return ended, nil
 }
 
 // await shows how far a task of nodes is until none of them works on it, and returns how it ended.

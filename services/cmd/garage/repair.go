@@ -31,29 +31,9 @@ this command leaves the repair running. Nodes also do it by themselves, at inter
 }
 
 func repairAll(cmd *cobra.Command, c *connection) error {
-	told, err := c.command(cmd, &adminv1.CommandNodesRequest{Task: repairTask, Start: true})
+	ended, err := c.toTheEnd(cmd, &adminv1.CommandNodesRequest{Task: repairTask, Start: true})
 	if err != nil {
 		return err
-	}
-	var names []string
-	for _, n := range told {
-		if n.Problem == "" {
-			names = append(names, n.Node)
-		}
-	}
-	ended, err := c.await(cmd, repairTask, names)
-	if err != nil {
-		return err
-	}
-	for _, n := range told {
-		if n.Problem != "" {
-			ended = append(ended, n)
-		}
-	}
-	if c.json {
-		if err := c.show(cmd, ended, nil); err != nil {
-			return err
-		}
 	}
 	for _, n := range ended {
 		switch {
@@ -93,7 +73,7 @@ type damageJSON struct {
 }
 
 func repairReport(c *connection) *cobra.Command {
-	return &cobra.Command{
+	return watched(c, &cobra.Command{
 		Use: "report", Short: "List chunks without a good copy, and the objects that they belong to", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
@@ -104,7 +84,7 @@ func repairReport(c *connection) *cobra.Command {
 				return c.show(cmd, v, v.write)
 			})
 		},
-	}
+	})
 }
 
 func damage(ctx context.Context, admin adminv1.AdminServiceClient) (*damageJSON, error) {

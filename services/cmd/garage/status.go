@@ -28,6 +28,8 @@ type statusJSON struct {
 	// OldestLayout is the number of the oldest layout in force: below that of layout while data moves.
 	OldestLayout uint64        `json:"oldest_layout"`
 	Waiting      []waitingJSON `json:"waiting"`
+	// Partitions is null where that is not known.
+	Partitions *partitionsJSON `json:"partitions"`
 	// Database is the machines of the database whose repair is recorded.
 	Database []repairedJSON `json:"database"`
 }
@@ -135,12 +137,16 @@ func newStatus() *cobra.Command {
 					return err
 				}
 				v := newStatusJSON(answer)
+				// What it adds is not worth an error: the nodes above say what is wrong.
+				if partitions, err := admin.GetPartitions(ctx, &adminv1.GetPartitionsRequest{}); err == nil {
+					v.Partitions = newPartitions(partitions)
+				}
 				return c.show(cmd, v, func(w io.Writer) { v.write(w) })
 			})
 		},
 	}
 	c.addFlags(cmd)
-	return cmd
+	return watched(c, cmd)
 }
 
 func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
@@ -177,6 +183,9 @@ func (v *statusJSON) write(w io.Writer) {
 		row(w, "layout", "none is in force")
 	} else {
 		row(w, "layout", fmt.Sprintf("%s, %d copies, %d nodes", layoutsText(v.OldestLayout, v.Layout), v.Replication, len(v.Nodes)))
+	}
+	if v.Partitions != nil {
+		row(w, "partitions", v.Partitions.text())
 	}
 	row(w, "buckets", v.Buckets)
 	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))

@@ -115,11 +115,14 @@ type taskCommand struct {
 	rate       string
 	takesRate  bool
 	nodes      []string
+	chosen     func() chunknodev1.Task // by flags, instead of task; nil: task
 }
+
+const nodeHelp = "only this node: its ID, the beginning of one, or the name of its machine; may be repeated"
 
 func (t *taskCommand) make(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: t.use, Short: t.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd, c) }}
-	cmd.Flags().StringSliceVar(&t.nodes, "node", nil, "only this node: its ID, the beginning of one, or the name of its machine; may be repeated")
+	cmd.Flags().StringSliceVar(&t.nodes, "node", nil, nodeHelp)
 	if t.takesRate {
 		cmd.Flags().StringVar(&t.rate, "rate", "", "how fast each node may be, in bytes a second such as 30MB, or none for no limit")
 	}
@@ -131,7 +134,11 @@ func (t *taskCommand) run(cmd *cobra.Command, c *connection) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: t.task, Start: t.start, Rate: rate})
+	task := t.task
+	if t.chosen != nil {
+		task = t.chosen()
+	}
+	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: task, Start: t.start, Rate: rate})
 	if err != nil {
 		return err
 	}
@@ -151,31 +158,39 @@ func parseRate(text string) (int64, error) {
 	}
 	size, err := config.ParseSize(text)
 	if err != nil || size <= 0 {
-		return 0, fmt.Errorf("--rate %q is neither none nor a size such as 30MB, for each second", text)
+		return 0, wrong("--rate %q is neither none nor a size such as 30MB, for each second", text)
 	}
 	return int64(size), nil
 }
 
 // taskStatus is a command that shows how far a task is.
 func taskStatus(c *connection, task chunknodev1.Task, short string) *cobra.Command {
-	return &cobra.Command{Use: "status", Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return watched(c, &cobra.Command{Use: "status", Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		nodes, err := c.tasks(cmd, task)
 		if err != nil {
 			return err
 		}
 		return c.show(cmd, nodes, func(w io.Writer) { writeTasks(w, nodes) })
-	}}
+	}})
 }
 
 func writeTasks(w io.Writer, nodes []nodeTaskJSON) {
-	row(w, "NODE", "STATE", "DONE", "BYTES", "RATE", "LEFT", "PROBLEMS", "BEGAN", "ENDED", "")
+	row(w, "NODE", "STATE", "DONE", "", "BYTES", "RATE", "LEFT", "PROBLEMS", "BEGAN", "ENDED", "")
 	for _, n := range nodes {
 		if t := n.taskJSON; t != nil {
-			row(w, n.Node, t.State, t.share(), bytesText(t.Bytes), rateText(t.Rate), t.left(), t.Problems, t.Began, t.Ended, t.Note)
+			row(w, n.Node, t.State, t.share(), t.bar(), bytesText(t.Bytes), rateText(t.Rate), t.left(), t.Problems, t.Began, t.Ended, t.Note)
 			continue
 		}
-		row(w, n.Node, "-", "-", "-", "-", "-", "-", "-", "-", n.Problem)
+		row(w, n.Node, "-", "-", "", "-", "-", "-", "-", "-", "-", n.Problem)
 	}
+}
+
+// bar is how much is done of what is under way.
+func (t *taskJSON) bar() string {
+	if t.State != "running" || t.Total <= 0 {
+		return ""
+	}
+	return bar(t.Done, t.Total)
 }
 
 // share is how much is done.

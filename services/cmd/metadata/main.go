@@ -66,6 +66,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	migrate.Register(p.Admin.GRPC(), migrate.Deps{Store: service.Store(), Chunks: chunks, Room: roomOf(nodes),
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log, Settle: settle})
 	p.Add("metadata", service)
+	service.AddTo(p.Diagnosis)
 	p.Add("gRPC server", server)
 	return p.Announce(consul.Service{Name: consul.ServiceMetadata}, "rpc.listen", server.Addr())
 }

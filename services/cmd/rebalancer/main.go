@@ -10,12 +10,14 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/sources"
 	"deuxfleurs.fr/garage/pkg/membership"
 	"deuxfleurs.fr/garage/pkg/meta/remote"
 	"deuxfleurs.fr/garage/pkg/program"
 	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/services/cmd/internal/peers"
 	"deuxfleurs.fr/garage/services/rebalancer"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 )
 
 // It asks nodes how they are and receives no chunk.
@@ -29,11 +31,13 @@ type settings struct {
 	MetadataAddress  string            `conf:"metadata-address" flag:"metadata" help:"address of the metadata service; default: all that Consul knows, or 127.0.0.1:3902 without Consul"`
 	Peers            []string          `conf:"peers" help:"administration addresses of services whose health the status shows, as name=address; without Consul"`
 	Rebalancer       rebalancer.Config `conf:"rebalancer"`
+	Console          console.Config    `conf:"console"`
+	Identity         sources.Config    `conf:"identity"`
 }
 
 func main() {
 	s := &settings{Settings: program.DefaultSettings("var/rebalancer", "127.0.0.1:3903"), Join: program.DefaultJoin(),
-		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig()}
+		RPC: rpc.ServeConfig{Listen: "127.0.0.1:3904"}, Rebalancer: rebalancer.DefaultConfig(), Console: console.DefaultConfig(), Identity: sources.DefaultConfig()}
 	s.Settings.Join = &s.Join
 	program.Main(program.Command("rebalancer", "Manage keys, buckets and the layout, and tell how the cluster is", s, &s.Settings, s.build))
 }
@@ -48,20 +52,33 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	deps := rebalancer.Deps{Store: remote.New(conn), ClusterID: p.Folder.Info().ClusterID,
-		Version: p.Version, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+	store := remote.New(conn)
+	identities, err := sources.New(ctx, s.Identity, sources.Deps{Keys: store, Logger: p.Log, Registry: p.Registry})
+	if err != nil {
+		return err
+	}
+	p.OnClose(identities.Close)
+	identities.AddTo(p.Diagnosis)
+	deps := rebalancer.Deps{Store: store, Identities: identities, Folder: p.Folder.Path(), Token: p.Admin.Token(), ClusterID: p.Folder.Info().ClusterID,
+		Version: p.Version, Registry: p.Registry, Clock: clock.System{}, Random: clock.SystemRandom, Logger: p.Log}
+	if identities.Directory != nil {
+		deps.Directory = identities.Directory
+	}
 	members, err := reach.Nodes(s.Cluster, buffer.NewPool(memory, clock.System{}))
 	if err != nil {
 		return err
 	}
 	deps.Node = func(id chunk.NodeID) (rebalancer.Node, error) { return node(members, id) }
+	deps.Diagnosis = p.Diagnosis.Diagnose
 	if p.Consul != nil {
+		deps.Parts = reach.Parts
 		return s.join(p, reach, identity, deps)
 	}
+	deps.Parts = func() []rebalancer.Part { return reach.NamedParts(members, s.MetadataAddress, s.Peers) }
 	deps.Peers = []rebalancer.Peer{rebalancer.HealthPeer("metadata", s.MetadataAddress, conn)}
 	view, _ := members.Current()
 	deps.Layouts = view.Layouts
-	others, closeOthers, err := rebalancer.DialPeers(s.Peers)
+	others, closeOthers, err := rebalancer.DialPeers(s.Peers, p.Admin.Token())
 	if err != nil {
 		return err
 	}
@@ -114,5 +131,11 @@ func (s *settings) add(p *program.Program, deps rebalancer.Deps) (*rebalancer.Se
 	}
 	service.Register(p.Admin.GRPC())
 	p.Add("rebalancer", service)
+	pages, err := service.Console(s.Console, p.Admin, nil)
+	if err != nil {
+		return nil, err
+	}
+	pages.Register(p.Admin.HandleOpen)
+	p.Add("console", pages)
 	return service, nil
 }

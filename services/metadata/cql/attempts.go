@@ -19,6 +19,9 @@ func (s *Store) Attempts(ctx context.Context, r meta.FindAttempts) ([]meta.Attem
 	attempts := make([]meta.Attempt, len(r.IDs))
 	return attempts, inParallel(ctx, len(r.IDs), wide, func(ctx context.Context, i int) (err error) {
 		attempts[i], err = s.attempt(ctx, r.IDs[i], r.Everywhere)
+		if errors.Is(err, errors.Corrupted) {
+			attempts[i], err = meta.Attempt{ID: r.IDs[i], State: meta.AttemptGarbage}, nil
+		}
 		return err
 	})
 }

@@ -13,6 +13,7 @@ import (
 const (
 	writeChunk      = `INSERT INTO chunks (attempt_id, offset, length, hash) VALUES (?, ?, ?, ?) USING TIMESTAMP 1`
 	describeAttempt = `INSERT INTO chunks (attempt_id, bucket_id, key, upload_id, number) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP 1`
+	takeBackAttempt = `DELETE bucket_id, key, upload_id, number FROM chunks USING TIMESTAMP 1 WHERE attempt_id = ?`
 	readAttempt     = `SELECT DISTINCT bucket_id, key, upload_id, number, sealed FROM chunks WHERE attempt_id = ?`
 	chunkBefore     = `SELECT offset, length, hash FROM chunks WHERE attempt_id = ? AND offset <= ? ORDER BY offset DESC LIMIT 1`
 	chunksAfter     = `SELECT offset, length, hash FROM chunks WHERE attempt_id = ? AND offset > ? LIMIT ?`
@@ -41,6 +42,12 @@ func (s *Store) writeChunks(ctx context.Context, attempt uuid.UUID, chunks []met
 // describe writes what an attempt belongs to, beside its chunk rows; number 0 is a single upload.
 func (s *Store) describe(ctx context.Context, r meta.UploadRef, attempt uuid.UUID, number int) error {
 	return s.exec(ctx, describeAttempt, attempt[:], r.Bucket, []byte(r.Key), r.ID[:], number)
+}
+
+// takeBack removes what describe wrote, so that an attempt whose begin was refused is not known. Chunk rows stay: a begin that comes late, or twice, may
+// be refused because the upload has become an object that needs them.
+func (s *Store) takeBack(ctx context.Context, attempt uuid.UUID) error {
+	return s.exec(ctx, takeBackAttempt, attempt[:])
 }
 
 // attemptRow is what is said beside the chunk rows of an attempt.

@@ -10,7 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/telemetry"
+	"deuxfleurs.fr/garage/services/metadata/measured"
 )
 
 const subsystem = "cql"
@@ -23,7 +25,10 @@ type observer struct {
 	retries    prometheus.Counter
 	waits      *prometheus.HistogramVec
 	statements *prometheus.HistogramVec
-	calls      *prometheus.CounterVec
+	contended  *prometheus.CounterVec
+	applied    prometheus.Counter
+	refused    prometheus.Counter
+	undecided  prometheus.Counter
 }
 
 func newObserver() *observer {
@@ -33,20 +38,25 @@ func newObserver() *observer {
 	counter := func(name, help string) prometheus.CounterOpts {
 		return prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: subsystem, Name: name, Help: help}
 	}
-	return &observer{
+	o := &observer{
 		seconds:    histogram("request_duration_seconds", "Duration of requests to the metadata database.", "kind", telemetry.LatencyBuckets),
 		failures:   prometheus.NewCounterVec(counter("request_errors_total", "Requests to the metadata database that failed, each try by itself."), []string{"error"}),
 		retries:    prometheus.NewCounter(counter("retries_total", "Requests to the metadata database that were tried again.")),
 		waits:      histogram("operation_waits", "Requests to the metadata database that an operation waited for one after the other.", "operation", []float64{0, 1, 2, 3, 4, 6, 8, 12, 24, 48}),
 		statements: histogram("operation_requests", "Requests to the metadata database of an operation.", "operation", []float64{0, 1, 2, 4, 8, 16, 32, 64, 256, 1024}),
-		calls:      prometheus.NewCounterVec(counter("operations_total", "Operations on metadata that ended, by the kind of their error."), []string{"operation", "error"}),
+		contended:  prometheus.NewCounterVec(counter("conditional_total", "Lightweight transactions: applied, refused by what was there, or undecided and tried again, as when writers of a row meet."), []string{"result"}),
 	}
+	o.applied, o.refused, o.undecided = o.contended.WithLabelValues("applied"), o.contended.WithLabelValues("refused"), o.contended.WithLabelValues("undecided")
+	return o
 }
 
-// register exports what is counted; r may be nil.
-func (o *observer) register(r prometheus.Registerer) {
+// register exports what is counted, and how far the clock is from the database's; r may be nil.
+func (o *observer) register(r prometheus.Registerer, skew *skew) {
 	if r != nil {
-		r.MustRegister(o.seconds, o.failures, o.retries, o.waits, o.statements, o.calls)
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: subsystem,
+			Name: "clock_skew_seconds", Help: "How far the clock here is ahead of the database's; negative: behind. 0 until it is known.",
+		}, func() float64 { ahead, _ := skew.ahead(); return ahead.Seconds() }),
+			o.seconds, o.failures, o.retries, o.waits, o.statements, o.contended)
 	}
 }
 
@@ -81,17 +91,12 @@ type callKey struct{}
 // begin counts the statements of an operation that are run with the context it returns, until end is called.
 func (o *observer) begin(ctx context.Context, operation string) (_ context.Context, end func(error)) {
 	c := &call{}
-	return context.WithValue(ctx, callKey{}, c), func(err error) {
+	return context.WithValue(ctx, callKey{}, c), func(error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.ended = true
 		o.waits.WithLabelValues(operation).Observe(float64(c.waits))
 		o.statements.WithLabelValues(operation).Observe(float64(c.statements))
-		kind := "none"
-		if err != nil {
-			kind = errors.KindOf(err).String()
-		}
-		o.calls.WithLabelValues(operation, kind).Inc()
 	}
 }
 
@@ -102,6 +107,19 @@ func (s *Store) observers(c *gocql.ClusterConfig) {
 		c.Dialer = s.config.dialer
 	}
 }
+
+// observing tells the observer of operations, and refuses them while the clock is wrong.
+type observing struct{ store *Store }
+
+// Begin implements measured.Observer.
+func (o observing) Begin(ctx context.Context, operation string) (context.Context, func(error), error) {
+	ctx, end := o.store.observer.begin(ctx, operation)
+	return ctx, end, o.store.skew.problem()
+}
+
+// Measured is the store with its operations counted, and refused with Unavailable while the clock is further than MaxSkew
+// from the database's: what a service serves.
+func (s *Store) Measured() meta.Store { return measured.New(s, observing{s}) }
 
 // ObserveQuery implements gocql.QueryObserver.
 func (o *observer) ObserveQuery(ctx context.Context, q gocql.ObservedQuery) {
@@ -125,6 +143,7 @@ func (o *observer) observe(ctx context.Context, kind string, start, end time.Tim
 	if attempt > 0 {
 		o.retries.Inc()
 	}
+	telemetry.Spanned(ctx, "cql."+kind, start, end, err)
 	if err != nil {
 		o.failures.WithLabelValues(failure(err)).Inc()
 	}

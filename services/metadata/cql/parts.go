@@ -89,7 +89,7 @@ func (s *Store) BeginPart(ctx context.Context, r meta.UploadRef, number int, att
 	var err error
 	if s.begun.open(r) && !before {
 		if err = together(look, write); errors.Is(err, errors.NotFound) {
-			err = errors.Join(err, s.exec(ctx, endPart, r.ID[:], number, attempt[:]))
+			err = errors.Join(err, s.exec(ctx, endPart, r.ID[:], number, attempt[:]), s.takeBack(ctx, attempt))
 		}
 	} else if err = look(); err == nil {
 		err = write()

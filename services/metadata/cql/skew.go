@@ -57,13 +57,8 @@ func (k *skew) problem() error {
 	if k.most == 0 {
 		return nil
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.measured.IsZero() {
-		return nil
-	}
-	ahead := k.clock.Now().Round(0).Sub(k.database.Add(monotonic().Sub(k.measured)))
-	if ahead.Abs() <= k.most {
+	ahead, known := k.ahead()
+	if !known || ahead.Abs() <= k.most {
 		return nil
 	}
 	side := "ahead of"
@@ -72,6 +67,16 @@ func (k *skew) problem() error {
 	}
 	return errors.Newf(errors.Unavailable, "the clock here is %v %s the database's, and %v is the most: set both right (NTP, chrony); until then this service serves no metadata, "+
 		"as what it acknowledges could be lost", ahead.Abs().Round(time.Millisecond), side, k.most)
+}
+
+// ahead is how far the clock here is ahead of the database's, if that was ever read.
+func (k *skew) ahead() (_ time.Duration, known bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.measured.IsZero() {
+		return 0, false
+	}
+	return k.clock.Now().Round(0).Sub(k.database.Add(monotonic().Sub(k.measured))), true
 }
 
 // measureSkew reads the clocks of the database's nodes and keeps the middle one: each is that of the middle of the

@@ -69,12 +69,15 @@ func (s *Store) cas(ctx context.Context, cql string, args ...any) (bool, map[str
 		}
 		switch {
 		case err == nil && applied:
+			s.observer.applied.Inc()
 			return true, row, nil
 		case err == nil:
+			s.observer.refused.Inc()
 			return false, row, s.failed(ctx, undecided, "deciding")
 		case !mayHaveRun(err) || ctx.Err() != nil:
 			return false, nil, s.failed(ctx, err, "deciding")
 		}
+		s.observer.undecided.Inc()
 		undecided = err
 	}
 	return false, nil, s.failed(ctx, undecided, "deciding")

@@ -67,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		db.Close()
 		return nil, errors.Annotate(err, "opening the metadata in the keyspace %s", c.Keyspace)
 	}
-	s.observer.register(c.Registry)
+	s.observer.register(c.Registry, &s.skew)
 	s.background.Go(s.flushUsage)
 	s.background.Go(s.watch)
 	s.background.Go(s.removeEnded)

@@ -241,7 +241,7 @@ func (s *Store) BeginUpload(ctx context.Context, u meta.Upload) error {
 		return err
 	}
 	if err := s.stillLive(ctx, b); err != nil {
-		return errors.Join(err, s.run(ctx, s.drop(row)))
+		return errors.Join(err, s.run(ctx, s.drop(row)), s.takeBack(ctx, u.ID))
 	}
 	if u.Multipart {
 		s.begun.opened(u.UploadRef)

@@ -33,10 +33,14 @@ func (s *Store) Attempts(ctx context.Context, r meta.FindAttempts) ([]meta.Attem
 	defer s.gate.leave()
 	attempts := make([]meta.Attempt, len(r.IDs))
 	for i, id := range r.IDs {
-		var err error
-		if attempts[i], err = s.attempt(id); err != nil {
+		a, err := s.attempt(id)
+		if errors.Is(err, errors.Corrupted) {
+			a, err = meta.Attempt{ID: id, State: meta.AttemptGarbage}, nil
+		}
+		if err != nil {
 			return nil, err
 		}
+		attempts[i] = a
 	}
 	return attempts, nil
 }

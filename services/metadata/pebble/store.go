@@ -253,6 +253,16 @@ func (s *Store) Writable() error {
 // ListedRows is the number of rows that listings have stood at, for tests of their cost.
 func (s *Store) ListedRows() int64 { return s.rows.Load() }
 
+// CacheCounts are how often what was read was in memory, and how often not.
+func (s *Store) CacheCounts() (hits, misses int64) {
+	if s.gate.enter(context.Background()) != nil {
+		return 0, 0 // it is closed
+	}
+	defer s.gate.leave()
+	cache := s.db.Metrics().BlockCache
+	return cache.Hits, cache.Misses
+}
+
 // Info implements meta.Store.
 func (s *Store) Info(ctx context.Context) (meta.Info, error) {
 	if err := s.gate.enter(ctx); err != nil {

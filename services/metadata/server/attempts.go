@@ -12,6 +12,15 @@ import (
 )
 
 func (s *server) FindAttempts(ctx context.Context, r *metadatav1.FindAttemptsRequest) (*metadatav1.FindAttemptsResponse, error) {
+	if len(r.GetClusterId()) > 0 {
+		cluster, err := s.clusterID(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if string(r.GetClusterId()) != string(cluster[:]) {
+			return nil, errors.Newf(errors.Conflict, "this is the metadata of the cluster %v, and %x was meant", cluster, r.GetClusterId())
+		}
+	}
 	query := meta.FindAttempts{Everywhere: r.GetEverywhere()}
 	for _, b := range r.GetIds() {
 		id, err := uuid.FromBytes(b)

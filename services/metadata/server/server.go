@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"sync"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -27,6 +29,27 @@ const (
 type server struct {
 	metadatav1.UnimplementedMetadataServiceServer
 	store meta.Store
+
+	mu      sync.Mutex
+	cluster uuid.UUID // of the store, once it was asked; it is the same as long as the store is open
+}
+
+// clusterID is which cluster the store is of. To ask costs a look at every bucket, so it is asked once.
+func (s *server) clusterID(ctx context.Context) (uuid.UUID, error) {
+	s.mu.Lock()
+	known := s.cluster
+	s.mu.Unlock()
+	if known != uuid.Nil {
+		return known, nil
+	}
+	info, err := s.store.Info(ctx)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	s.mu.Lock()
+	s.cluster = info.ClusterID
+	s.mu.Unlock()
+	return info.ClusterID, nil
 }
 
 // Register adds the service to a gRPC server.

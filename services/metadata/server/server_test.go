@@ -6,6 +6,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"deuxfleurs.fr/garage/pkg/clock"
@@ -62,4 +63,39 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Invalid))
 	_, err = s.AddChunks(context.Background(), &metadatav1.AddChunksRequest{Chunks: []*metadatav1.Chunk{{Hash: []byte("short")}}})
 	require.True(t, errors.Is(err, errors.Invalid))
+}
+
+// asked counts how often a store is asked what it is.
+type asked struct {
+	meta.Store
+	infos int
+	err   error
+}
+
+func (a *asked) Info(ctx context.Context) (meta.Info, error) {
+	a.infos++
+	if a.err != nil {
+		return meta.Info{}, a.err
+	}
+	return a.Store.Info(ctx)
+}
+
+func TestAttemptsAreToldOnlyInTheClusterThatWasMeant(t *testing.T) {
+	m, err := memory.New(clock.System{}, clock.SystemRandom)
+	require.NoError(t, err)
+	info, err := m.Info(t.Context())
+	require.NoError(t, err)
+	a := &asked{Store: m, err: errors.Newf(errors.Unavailable, "away")}
+	s, id, other := &server{store: a}, uuid.New(), uuid.New()
+	find := func(cluster uuid.UUID) error {
+		_, err := s.FindAttempts(t.Context(), &metadatav1.FindAttemptsRequest{Ids: [][]byte{id[:]}, ClusterId: cluster[:]})
+		return err
+	}
+	require.True(t, errors.Is(find(info.ClusterID), errors.Unavailable))
+	a.err = nil
+	for range 3 {
+		require.NoError(t, find(info.ClusterID))
+		require.True(t, errors.Is(find(other), errors.Conflict))
+	}
+	require.Equal(t, 2, a.infos, "which cluster it is does not change")
 }

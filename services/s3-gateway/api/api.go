@@ -15,6 +15,8 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/telemetry"
+	"deuxfleurs.fr/garage/services/s3-gateway/accesslog"
 	"deuxfleurs.fr/garage/services/s3-gateway/body"
 	"deuxfleurs.fr/garage/services/s3-gateway/checksum"
 	"deuxfleurs.fr/garage/services/s3-gateway/sigv4"
@@ -43,6 +45,8 @@ type Deps struct {
 	Random     clock.Random
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
+	Tracing    *telemetry.Tracing // nil: off
+	Access     *accesslog.Log     // nil: off
 }
 
 // API serves S3. Make one with New.
@@ -66,11 +70,16 @@ func New(cfg Config, d Deps) (*API, error) {
 	a := &API{
 		Config: cfg, Deps: d, hostID: base64.StdEncoding.EncodeToString(host),
 		buckets: newCache[meta.Bucket](cfg.CacheTime, d.Clock),
-		metrics: newMetrics(d.Metrics), slots: make(chan struct{}, cfg.MaxRequests), xml: newXMLRoom(),
+		slots:   make(chan struct{}, cfg.MaxRequests), xml: newXMLRoom(),
 	}
+	a.metrics = newMetrics(d.Metrics, a.slots)
+	telemetry.RegisterCache(d.Metrics, "bucket", a.buckets.counts.Counts)
 	a.verifier = sigv4.New(sigv4.Config{Region: cfg.Region, Strict: cfg.Strict}, a.lookup)
 	return a, nil
 }
+
+// Counters count the requests of all operations.
+func (a *API) Counters() *Counters { return &a.metrics.total }
 
 // Handler serves the API over HTTP.
 func (a *API) Handler() http.Handler {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"deuxfleurs.fr/garage/pkg/access"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -65,7 +66,7 @@ func expectOwner(h http.Header, b meta.Bucket) error {
 // bucket finds a bucket on which who signed has the rights needed.
 func (a *API) bucket(r *Request, name string, n need) (meta.Bucket, error) {
 	who := &r.Auth.Identity
-	if b, ok := a.buckets.get(name); ok && allowed(rights(who, b), n) {
+	if b, ok := a.buckets.get(name); ok && allowed(access.Rights(who, b), n) {
 		return b, nil
 	}
 	// A refusal is never answered from the cache.
@@ -78,20 +79,13 @@ func (a *API) bucket(r *Request, name string, n need) (meta.Bucket, error) {
 		return meta.Bucket{}, err
 	}
 	a.buckets.put(name, b, asked)
-	if !allowed(rights(who, b), n) {
+	if !allowed(access.Rights(who, b), n) {
 		return meta.Bucket{}, s3err.AccessDenied
 	}
 	return b, nil
 }
 
-// rights is all that somebody may do with a bucket: by grants, and by the groups that carry rights themselves.
-func rights(who *identity.Identity, b meta.Bucket) identity.Rights {
-	return b.Rights(who.Principals...) | who.BucketRights(b.Name)
-}
-
+// allowed asks the one place that decides.
 func allowed(have identity.Rights, n need) bool {
-	if n.any {
-		return have&n.rights != 0
-	}
-	return have.Has(n.rights)
+	return access.Need{Rights: n.rights, Any: n.any}.Allows(have)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"deuxfleurs.fr/garage/pkg/access"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
@@ -63,7 +64,7 @@ func (a *API) taken(r *Request) error {
 		return nil
 	case err != nil:
 		return err
-	case b.Owner == r.Auth.Identity.ID() || rights(&r.Auth.Identity, b).Has(identity.Owner):
+	case b.Owner == r.Auth.Identity.ID() || access.Rights(&r.Auth.Identity, b).Has(identity.Owner):
 		return s3err.BucketAlreadyOwnedByYou
 	}
 	return s3err.BucketAlreadyExists

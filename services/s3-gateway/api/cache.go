@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/telemetry"
 )
 
 // maxCached bounds a cache; it is emptied when it is full.
@@ -16,6 +17,8 @@ type cache[V any] struct {
 	clock clock.Clock
 	mu    sync.RWMutex
 	m     map[string]cached[V]
+
+	counts telemetry.CacheCounts
 }
 
 type cached[V any] struct {
@@ -36,7 +39,9 @@ func (c *cache[V]) get(key string) (V, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.m[key]
-	if !ok || !now.Before(e.until) {
+	ok = ok && now.Before(e.until)
+	c.counts.Asked(ok)
+	if !ok {
 		var none V
 		return none, false
 	}

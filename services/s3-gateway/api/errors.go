@@ -89,6 +89,7 @@ func (a *API) answer(w *Response, r *Request, err error) {
 		e = s3err.ServiceUnavailable.Because(err)
 	}
 	status := e.Status()
+	r.code = string(e.Code)
 	level := slog.LevelDebug
 	if status >= 500 && e.Code != s3err.NotImplemented && e.Code != s3err.SlowDown {
 		level = max(slog.LevelWarn, levelOf(err))

@@ -3,6 +3,7 @@ package api
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,26 @@ type metrics struct {
 	received *prometheus.CounterVec
 
 	byOp sync.Map // name of the operation → *opMetrics
+
+	total Counters
+}
+
+// Counters count all requests since the start, for who is told no more than that.
+type Counters struct {
+	Requests, Errors, Refused atomic.Int64 // answered; of these with status 5xx, and 4xx
+	BytesReceived, BytesSent  atomic.Int64 // of bodies
+}
+
+func (c *Counters) count(r *Request) {
+	c.Requests.Add(1)
+	switch r.w.status / 100 {
+	case 5:
+		c.Errors.Add(1)
+	case 4:
+		c.Refused.Add(1)
+	}
+	c.BytesSent.Add(r.w.sent)
+	c.BytesReceived.Add(max(0, r.ContentLength))
 }
 
 // opMetrics are the series of one operation, looked up once.
@@ -27,7 +48,7 @@ type opMetrics struct {
 	statuses       sync.Map // status → prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, slots chan struct{}) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: telemetry.Namespace, Subsystem: "s3", Name: name, Help: help}, labels)
 	}
@@ -38,13 +59,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: telemetry.Namespace, Subsystem: "s3",
 			Name: "request_duration_seconds", Help: "Duration of S3 requests.", Buckets: telemetry.LatencyBuckets}, []string{"operation"}),
 	}
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: telemetry.Namespace, Subsystem: "s3", Name: name, Help: help},
+			func() float64 { return float64(value()) })
+	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.sent, m.received)
+		reg.MustRegister(m.requests, m.seconds, m.sent, m.received,
+			gauge("requests_in_progress", "S3 requests being served.", func() int { return len(slots) }),
+			gauge("requests_limit", "S3 requests that may be served at the same time; more are told to slow down.", func() int { return cap(slots) }))
 	}
 	return m
 }
 
 func (m *metrics) count(r *Request, took time.Duration) {
+	m.total.count(r)
 	v, ok := m.byOp.Load(r.op)
 	if !ok {
 		name := r.op.name

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -25,8 +27,10 @@ type Request struct {
 
 	op       *operation
 	w        *Response
-	bodyDone bool  // the body was read to its end
-	xmlRoom  int64 // bytes of API.xml that the request has
+	span     trace.Span // does nothing where the request is not traced
+	code     string     // S3's code of the error that was answered
+	bodyDone bool       // the body was read to its end
+	xmlRoom  int64      // bytes of API.xml that the request has
 }
 
 // cut is what Cut panics with.

@@ -27,7 +27,8 @@ func (a *API) serve(hw http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler) // the machine has no randomness: nothing can be signed or named
 	}
 	r.ID = id
-	r.Request = hr.WithContext(telemetry.WithRequestID(hr.Context(), id))
+	ctx, span := a.Tracing.StartRequest(telemetry.WithRequestID(hr.Context(), id), "S3", hr.Header)
+	r.span, r.Request = span, hr.WithContext(ctx)
 	h := w.Header()
 	// One allocation for the values of all.
 	v := [...]string{id, a.hostID, "Garage"}
@@ -86,7 +87,7 @@ func (a *API) run(w *Response, r *Request) error {
 func (a *API) end(r *Request) {
 	problem := recover()
 	a.xml.large.Release(r.xmlRoom)
-	a.metrics.count(r, a.Clock.Now().Sub(r.Begun))
+	defer a.report(r, problem) // when it is known whether there was an answer
 	switch p := problem.(type) {
 	case nil:
 		a.drain(r)
@@ -107,6 +108,17 @@ func (a *API) end(r *Request) {
 		}
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// report counts a request that has ended, logs it and ends its span.
+func (a *API) report(r *Request, problem any) {
+	took := a.Clock.Now().Sub(r.Begun)
+	a.metrics.count(r, took)
+	if a.Access != nil {
+		_, wasCut := problem.(cut)
+		a.Access.Write(r.entry(took, wasCut))
+	}
+	r.endSpan(problem)
 }
 
 // drain bounds how long net/http waits for what the client still sends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -69,12 +70,13 @@ func (a *Attempt) Discard(ctx context.Context) {
 
 // recorder keeps the metadata of one attempt up to date while its chunks are stored.
 type recorder struct {
-	s      *Store
-	target Target
-	begun  chan struct{} // closed when begin has answered
-	kick   chan struct{} // says that a batch is full
-	stop   chan struct{}
-	done   chan struct{}
+	s       *Store
+	target  Target
+	started time.Time     // before the first chunk
+	begun   chan struct{} // closed when begin has answered
+	kick    chan struct{} // says that a batch is full
+	stop    chan struct{}
+	done    chan struct{}
 
 	mu      sync.Mutex
 	first   meta.Chunk
@@ -86,7 +88,7 @@ type recorder struct {
 // record begins the attempt in the background.
 func (s *Store) record(ctx context.Context, t Target, fail func(error)) *recorder {
 	r := &recorder{
-		s: s, target: t, fail: fail,
+		s: s, target: t, started: s.Clock.Now(), fail: fail,
 		begun: make(chan struct{}), kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go r.run(ctx)
@@ -99,6 +101,9 @@ func (r *recorder) run(ctx context.Context) {
 	step, cancel := r.s.step(context.WithoutCancel(ctx))
 	err := r.target.begin(step)
 	cancel()
+	if late := since(r.started, r.s.Clock.Now()); err == nil && late > beginLimit {
+		err = errors.Newf(errors.Unavailable, "the upload began %v after its first chunk: what was stored of it may have been collected", late)
+	}
 	if err != nil {
 		r.failed(errors.Annotate(err, "beginning an upload"))
 		close(r.begun)
@@ -120,6 +125,15 @@ func (r *recorder) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// beginLimit is how long after its first chunk an upload may begin. Nodes remove references of what did not begin for far longer (long
+// collection): a gateway that was asleep in between, whose deadlines slept with it, must not go on with such an upload.
+const beginLimit = time.Hour
+
+// since is how long ago a moment was, by the clock that says more: the monotonic one stands while a machine sleeps.
+func since(then, now time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
 }
 
 // flush records the chunks that wait, or that the upload is alive if none does.
@@ -190,7 +204,7 @@ func (r *recorder) discard(ctx context.Context) {
 		step, cancel := r.s.step(ctx)
 		err := r.s.Meta.AddChunks(step, r.target.ref, r.target.attempt, r.pending)
 		cancel()
-		r.left(ctx, err, "the chunks of a write that failed could not be recorded: those that were stored are not collected", slog.Int("chunks", len(r.pending)))
+		r.left(ctx, err, "the chunks of a write that failed could not be recorded: long collection finds them", slog.Int("chunks", len(r.pending)))
 	}
 	if r.target.single {
 		step, cancel := r.s.step(ctx)

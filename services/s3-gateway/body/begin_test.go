@@ -1,6 +1,7 @@
 package body_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -53,4 +56,34 @@ func TestChunksOfABodyBrokenOffAtOnceAreCollected(t *testing.T) {
 	garbage, _, err := f.meta.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, garbage, 1)
+}
+
+// lateBegin has uploads begun after their machine was asleep.
+type lateBegin struct {
+	meta.Store
+	clock *clock.Manual
+	sleep time.Duration
+}
+
+func (l *lateBegin) BeginUpload(ctx context.Context, u meta.Upload) error {
+	l.clock.Advance(l.sleep)
+	return l.Store.BeginUpload(ctx, u)
+}
+
+// References of what is not begun for a day are removed.
+func TestAnUploadThatBeginsLongAfterItsFirstChunkFails(t *testing.T) {
+	for sleep, fails := range map[time.Duration]bool{time.Minute: false, 2 * time.Hour: true} {
+		f := newFixture(t)
+		f.store.Meta = &lateBegin{f.meta.Store, f.clock, sleep}
+		a, err := f.store.Write(t.Context(), f.single("a"), bytes.NewReader(random(2*size)), 2*size, &seen{}, nil)
+		if !fails {
+			require.NoError(t, err)
+			a.Discard(t.Context())
+			continue
+		}
+		require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+		garbage, _, err := f.meta.ListGarbage(t.Context(), meta.ListGarbage{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, garbage, 1, "what it stored is collected")
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"deuxfleurs.fr/garage/pkg/accesskey"
+	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -151,9 +152,9 @@ func EndpointURL(address string, secure bool) string {
 }
 
 // Welcome tells a person where the server is and what to try first.
-func Welcome(folder, endpoint, admin string, made bool) string {
+func Welcome(folder, endpoint, admin, console string, made bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nGarage is ready.\n  S3     %s\n  admin  %s\n", endpoint, admin)
+	fmt.Fprintf(&b, "\nGarage is ready.\n  S3       %s\n  admin    %s\n  console  %s (sign in with the token in %s)\n", endpoint, admin, console, filepath.Join(folder, adminserver.TokenFile))
 	if made {
 		fmt.Fprintf(&b, "A first access key, which may create buckets, is in %s\n", filepath.Join(folder, File))
 	}

@@ -51,6 +51,7 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 		return nil, err
 	}
 	next := func() string { a := ports[0]; ports = ports[1:]; return a }
+	metadata := next()
 	var members []layout.Node
 	for i := range ChunkNodes {
 		name := fmt.Sprintf("chunk-node-%d", i+1)
@@ -60,12 +61,12 @@ func plan(folder *datafolder.Folder, s3, admin, region string) ([]*process, erro
 		}
 		address := next()
 		members = append(members, layout.Node{ID: id, Zone: fmt.Sprintf("zone-%d", i+1), Tokens: layout.DefaultAutoTokens, Address: address})
-		add(name, "chunk-node", address, next(), "--listen", address)
+		add(name, "chunk-node", address, next(), "--listen", address, "--metadata", metadata)
 	}
-	metadata := next()
 	add("metadata", "metadata", metadata, next(), "--layout", folder.Path(layoutFile), "--listen", metadata)
 	gatewayAdmin := next()
-	add("rebalancer", "rebalancer", "", admin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--peers", "s3-gateway="+gatewayAdmin)
+	add("rebalancer", "rebalancer", "", admin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--peers", "s3-gateway="+gatewayAdmin,
+		"--console-s3-endpoint", "http://"+s3, "--console-s3-region", region)
 	add("s3-gateway", "s3-gateway", s3, gatewayAdmin, "--layout", folder.Path(layoutFile), "--metadata", metadata, "--s3", s3, "--s3-region", region)
 	return all, writeLayout(folder.Path(layoutFile), members)
 }

@@ -17,6 +17,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/datafolder"
 	"deuxfleurs.fr/garage/pkg/lifecycle"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 	"deuxfleurs.fr/garage/services/standalone/credentials"
 )
 
@@ -165,7 +166,7 @@ func (s *Supervisor) welcome(made bool) error {
 	for _, p := range s.processes {
 		fmt.Fprintf(&b, "%-14s pid %-8d %s\n", p.Name, p.PID, p.Log)
 	}
-	b.WriteString(credentials.Welcome(s.folder.Path(), credentials.EndpointURL(s.config.S3, false), s.config.Admin, made))
+	b.WriteString(credentials.Welcome(s.folder.Path(), credentials.EndpointURL(s.config.S3, false), s.config.Admin, credentials.EndpointURL(s.config.Admin, false)+console.Path, made))
 	_, err := io.WriteString(s.out, b.String())
 	return err
 }

@@ -23,7 +23,7 @@ import (
 	"deuxfleurs.fr/garage/tools/repo"
 )
 
-// archive writes an archive as "make dist" makes it, with one program, and returns its file name and checksum.
+// archive writes an archive as "make packages" makes it, with one program, and returns its file name and checksum.
 func (f *fixture) archive(dir, program string) (name, sum string) {
 	f.Helper()
 	const folder = "garage-0.0-linux-test"

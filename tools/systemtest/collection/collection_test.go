@@ -132,10 +132,13 @@ func (s *suite) settledWith(orphans int) {
 // status is what the server says of itself.
 type status struct {
 	Uploads int
-	Nodes   []struct {
-		ID                  string
-		Chunks, Uncollected int
-	}
+	Nodes   []node
+}
+
+type node struct {
+	ID                  string
+	Chunks, Uncollected int
+	Trashed             int64 // bytes
 }
 
 func (s *suite) status() (answer status) {

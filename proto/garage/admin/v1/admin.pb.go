@@ -98,6 +98,264 @@ func (NodeState) EnumDescriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// EventKind is what an event is about.
+type EventKind int32
+
+const (
+	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
+	// NODE: a chunk-node was seen for the first time, is missing, back, full, or draining.
+	EventKind_EVENT_KIND_NODE EventKind = 1
+	// DISK: a disk failed or works again.
+	EventKind_EVENT_KIND_DISK EventKind = 2
+	// DAMAGE: bad checksums and chunks without a good copy, found and repaired.
+	EventKind_EVENT_KIND_DAMAGE EventKind = 3
+	// LAYOUT: a change was staged, applied or dropped, or a layout retired.
+	EventKind_EVENT_KIND_LAYOUT EventKind = 4
+	// LEADER: another rebalancer is the active one.
+	EventKind_EVENT_KIND_LEADER EventKind = 5
+	// TASK: rebalancing, scrub, repair or collection has begun, ended or failed.
+	EventKind_EVENT_KIND_TASK EventKind = 6
+	// DEPENDENCY: the database, Consul or LDAP cannot be reached, or can again.
+	EventKind_EVENT_KIND_DEPENDENCY EventKind = 7
+	// VERSION: a node or a service runs another version.
+	EventKind_EVENT_KIND_VERSION EventKind = 8
+	// SERVICE: a gateway, metadata service or rebalancer was seen, does not answer, or does again.
+	EventKind_EVENT_KIND_SERVICE EventKind = 9
+	// AUDIT: somebody changed something through the admin API, or asked for a secret.
+	EventKind_EVENT_KIND_AUDIT EventKind = 10
+	// LOG: about the log of events itself.
+	EventKind_EVENT_KIND_LOG EventKind = 11
+)
+
+// Enum value maps for EventKind.
+var (
+	EventKind_name = map[int32]string{
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_NODE",
+		2:  "EVENT_KIND_DISK",
+		3:  "EVENT_KIND_DAMAGE",
+		4:  "EVENT_KIND_LAYOUT",
+		5:  "EVENT_KIND_LEADER",
+		6:  "EVENT_KIND_TASK",
+		7:  "EVENT_KIND_DEPENDENCY",
+		8:  "EVENT_KIND_VERSION",
+		9:  "EVENT_KIND_SERVICE",
+		10: "EVENT_KIND_AUDIT",
+		11: "EVENT_KIND_LOG",
+	}
+	EventKind_value = map[string]int32{
+		"EVENT_KIND_UNSPECIFIED": 0,
+		"EVENT_KIND_NODE":        1,
+		"EVENT_KIND_DISK":        2,
+		"EVENT_KIND_DAMAGE":      3,
+		"EVENT_KIND_LAYOUT":      4,
+		"EVENT_KIND_LEADER":      5,
+		"EVENT_KIND_TASK":        6,
+		"EVENT_KIND_DEPENDENCY":  7,
+		"EVENT_KIND_VERSION":     8,
+		"EVENT_KIND_SERVICE":     9,
+		"EVENT_KIND_AUDIT":       10,
+		"EVENT_KIND_LOG":         11,
+	}
+)
+
+func (x EventKind) Enum() *EventKind {
+	p := new(EventKind)
+	*p = x
+	return p
+}
+
+func (x EventKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (EventKind) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[1]
+}
+
+func (x EventKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventKind.Descriptor instead.
+func (EventKind) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+// Severity is how much an event should worry the operator.
+type Severity int32
+
+const (
+	Severity_SEVERITY_UNSPECIFIED Severity = 0
+	// INFO needs nothing.
+	Severity_SEVERITY_INFO Severity = 1
+	// WARNING goes away by itself, or needs a look.
+	Severity_SEVERITY_WARNING Severity = 2
+	// ERROR needs the operator, or data is in danger.
+	Severity_SEVERITY_ERROR Severity = 3
+)
+
+// Enum value maps for Severity.
+var (
+	Severity_name = map[int32]string{
+		0: "SEVERITY_UNSPECIFIED",
+		1: "SEVERITY_INFO",
+		2: "SEVERITY_WARNING",
+		3: "SEVERITY_ERROR",
+	}
+	Severity_value = map[string]int32{
+		"SEVERITY_UNSPECIFIED": 0,
+		"SEVERITY_INFO":        1,
+		"SEVERITY_WARNING":     2,
+		"SEVERITY_ERROR":       3,
+	}
+)
+
+func (x Severity) Enum() *Severity {
+	p := new(Severity)
+	*p = x
+	return p
+}
+
+func (x Severity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Severity) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (Severity) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[2]
+}
+
+func (x Severity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Severity.Descriptor instead.
+func (Severity) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+// Verdict is what a reason says.
+type Verdict int32
+
+const (
+	Verdict_VERDICT_UNSPECIFIED Verdict = 0
+	// NOTE decides nothing, as who somebody is.
+	Verdict_VERDICT_NOTE    Verdict = 1
+	Verdict_VERDICT_ALLOWS  Verdict = 2
+	Verdict_VERDICT_REFUSES Verdict = 3
+)
+
+// Enum value maps for Verdict.
+var (
+	Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_NOTE",
+		2: "VERDICT_ALLOWS",
+		3: "VERDICT_REFUSES",
+	}
+	Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_NOTE":        1,
+		"VERDICT_ALLOWS":      2,
+		"VERDICT_REFUSES":     3,
+	}
+)
+
+func (x Verdict) Enum() *Verdict {
+	p := new(Verdict)
+	*p = x
+	return p
+}
+
+func (x Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (Verdict) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[3]
+}
+
+func (x Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Verdict.Descriptor instead.
+func (Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+// PartitionState is how a partition is, the worst that applies.
+type PartitionState int32
+
+const (
+	PartitionState_PARTITION_STATE_UNSPECIFIED PartitionState = 0
+	// COMPLETE has all its copies at its owners.
+	PartitionState_PARTITION_STATE_COMPLETE PartitionState = 1
+	// MOVING has all its copies, and goes to other owners.
+	PartitionState_PARTITION_STATE_MOVING PartitionState = 2
+	// UNDER_REPLICATED has fewer good copies than the layout wants.
+	PartitionState_PARTITION_STATE_UNDER_REPLICATED PartitionState = 3
+	// UNREADABLE has no owner alive in a layout in force: some of its chunks may be nowhere that can be read now.
+	PartitionState_PARTITION_STATE_UNREADABLE PartitionState = 4
+)
+
+// Enum value maps for PartitionState.
+var (
+	PartitionState_name = map[int32]string{
+		0: "PARTITION_STATE_UNSPECIFIED",
+		1: "PARTITION_STATE_COMPLETE",
+		2: "PARTITION_STATE_MOVING",
+		3: "PARTITION_STATE_UNDER_REPLICATED",
+		4: "PARTITION_STATE_UNREADABLE",
+	}
+	PartitionState_value = map[string]int32{
+		"PARTITION_STATE_UNSPECIFIED":      0,
+		"PARTITION_STATE_COMPLETE":         1,
+		"PARTITION_STATE_MOVING":           2,
+		"PARTITION_STATE_UNDER_REPLICATED": 3,
+		"PARTITION_STATE_UNREADABLE":       4,
+	}
+)
+
+func (x PartitionState) Enum() *PartitionState {
+	p := new(PartitionState)
+	*p = x
+	return p
+}
+
+func (x PartitionState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PartitionState) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[4].Descriptor()
+}
+
+func (PartitionState) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[4]
+}
+
+func (x PartitionState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PartitionState.Descriptor instead.
+func (PartitionState) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
 type Key struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	AccessKey string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
@@ -1603,7 +1861,9 @@ type Service struct {
 	Zone    string `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
 	Version string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
 	// active is true for the rebalancer that decides.
-	Active        bool `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	Active bool `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	// node_id is that of its data folder, where Consul tells it.
+	NodeId        string `protobuf:"bytes,9,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,6 +1954,13 @@ func (x *Service) GetActive() bool {
 	return false
 }
 
+func (x *Service) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
 type Node struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1735,10 +2002,14 @@ type Node struct {
 	Walked uint64 `protobuf:"varint,30,opt,name=walked,proto3" json:"walked,omitempty"`
 	// foreign is the chunks in partitions that it does not own, wanted those of which it
 	// lacks a good copy, and trashed the bytes in its trash.
-	Foreign       int64       `protobuf:"varint,31,opt,name=foreign,proto3" json:"foreign,omitempty"`
-	Wanted        int64       `protobuf:"varint,32,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	Trashed       int64       `protobuf:"varint,33,opt,name=trashed,proto3" json:"trashed,omitempty"`
-	Tasks         []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Foreign int64       `protobuf:"varint,31,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted  int64       `protobuf:"varint,32,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed int64       `protobuf:"varint,33,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks   []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Disks   []*Disk     `protobuf:"bytes,35,rep,name=disks,proto3" json:"disks,omitempty"`
+	// damaged is how many copies turned out bad or missing since the node's start, mended how many such were replaced by a good one.
+	Damaged       int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended        int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2011,6 +2282,98 @@ func (x *Node) GetTasks() []*NodeTask {
 	return nil
 }
 
+func (x *Node) GetDisks() []*Disk {
+	if x != nil {
+		return x.Disks
+	}
+	return nil
+}
+
+func (x *Node) GetDamaged() int64 {
+	if x != nil {
+		return x.Damaged
+	}
+	return 0
+}
+
+func (x *Node) GetMended() int64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
+}
+
+// Disk is one disk of a node.
+type Disk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// capacity and free are in bytes.
+	Capacity int64 `protobuf:"varint,2,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Free     int64 `protobuf:"varint,3,opt,name=free,proto3" json:"free,omitempty"`
+	// failed is why it is out of use, or empty.
+	Failed        string `protobuf:"bytes,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disk) Reset() {
+	*x = Disk{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disk) ProtoMessage() {}
+
+func (x *Disk) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disk.ProtoReflect.Descriptor instead.
+func (*Disk) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Disk) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Disk) GetCapacity() int64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *Disk) GetFree() int64 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *Disk) GetFailed() string {
+	if x != nil {
+		return x.Failed
+	}
+	return ""
+}
+
 // NodeTask is what a node does beside what clients ask for.
 type NodeTask struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2024,7 +2387,7 @@ type NodeTask struct {
 
 func (x *NodeTask) Reset() {
 	*x = NodeTask{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2399,7 @@ func (x *NodeTask) String() string {
 func (*NodeTask) ProtoMessage() {}
 
 func (x *NodeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2412,7 @@ func (x *NodeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTask.ProtoReflect.Descriptor instead.
 func (*NodeTask) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NodeTask) GetStatus() *v1.TaskStatus {
@@ -2079,7 +2442,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2454,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2467,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Waiting) GetNode() string {
@@ -2154,7 +2517,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2529,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2542,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -2292,7 +2655,7 @@ type DatabaseMachine struct {
 
 func (x *DatabaseMachine) Reset() {
 	*x = DatabaseMachine{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2667,7 @@ func (x *DatabaseMachine) String() string {
 func (*DatabaseMachine) ProtoMessage() {}
 
 func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2680,7 @@ func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseMachine.ProtoReflect.Descriptor instead.
 func (*DatabaseMachine) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DatabaseMachine) GetMachine() string {
@@ -2350,7 +2713,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2725,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2738,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2426,7 +2789,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2801,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2814,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2495,7 +2858,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2870,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +2883,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -2552,7 +2915,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2927,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2940,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 type GetLayoutResponse struct {
@@ -2605,7 +2968,7 @@ type GetLayoutResponse struct {
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2980,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2993,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -2718,7 +3081,7 @@ type RecoveredLayout struct {
 
 func (x *RecoveredLayout) Reset() {
 	*x = RecoveredLayout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +3093,7 @@ func (x *RecoveredLayout) String() string {
 func (*RecoveredLayout) ProtoMessage() {}
 
 func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +3106,7 @@ func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveredLayout.ProtoReflect.Descriptor instead.
 func (*RecoveredLayout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RecoveredLayout) GetLayout() uint64 {
@@ -2787,7 +3150,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +3162,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +3175,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LostNode) GetNode() string {
@@ -2851,7 +3214,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3226,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3239,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -2917,7 +3280,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3292,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3305,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -2968,7 +3331,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3343,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3356,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -3013,7 +3376,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3388,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3401,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -3064,7 +3427,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3439,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3452,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -3108,7 +3471,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3120,7 +3483,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3133,7 +3496,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3153,7 +3516,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3528,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3541,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3214,7 +3577,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3589,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3602,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Share) GetName() string {
@@ -3347,7 +3710,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3722,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3735,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3485,7 +3848,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3497,7 +3860,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3510,7 +3873,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3536,7 +3899,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +3911,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +3924,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3579,7 +3942,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3591,7 +3954,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3604,7 +3967,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 type DropLayoutResponse struct {
@@ -3617,7 +3980,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3629,7 +3992,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3642,7 +4005,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -3664,7 +4027,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +4039,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +4052,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -3722,7 +4085,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +4097,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +4110,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -3788,15 +4151,17 @@ type CommandNodesRequest struct {
 	Start bool `protobuf:"varint,3,opt,name=start,proto3" json:"start,omitempty"`
 	// rate is in bytes a second; 0: as it was; -1: no limit.
 	Rate int64 `protobuf:"varint,4,opt,name=rate,proto3" json:"rate,omitempty"`
-	// confirm is the operator's yes to what the task has stopped for.
-	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Not used.
+	Confirm bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// confirm_up_to is the operator's yes to what the task has stopped for, if that is no more than so much.
+	ConfirmUpTo   int64 `protobuf:"varint,6,opt,name=confirm_up_to,json=confirmUpTo,proto3" json:"confirm_up_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +4173,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +4186,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -3859,6 +4224,13 @@ func (x *CommandNodesRequest) GetConfirm() bool {
 	return false
 }
 
+func (x *CommandNodesRequest) GetConfirmUpTo() int64 {
+	if x != nil {
+		return x.ConfirmUpTo
+	}
+	return 0
+}
+
 // Commanded is what became of a command at one node.
 type Commanded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3872,7 +4244,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +4256,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4269,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Commanded) GetNode() string {
@@ -3930,7 +4302,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4314,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4327,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -3976,7 +4348,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +4360,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +4373,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -4038,7 +4410,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4050,7 +4422,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4063,7 +4435,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -4131,7 +4503,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4515,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4528,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4213,7 +4585,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4225,7 +4597,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4238,7 +4610,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4262,15 +4634,1577 @@ func (x *ListDamagedResponse) GetProblems() []string {
 	return nil
 }
 
+type StageLayoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// number is that of an earlier layout, as in GetLayoutResponse.history.
+	Number        uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageLayoutRequest) Reset() {
+	*x = StageLayoutRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageLayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageLayoutRequest) ProtoMessage() {}
+
+func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageLayoutRequest.ProtoReflect.Descriptor instead.
+func (*StageLayoutRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *StageLayoutRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type StageLayoutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// staged changes nothing if the current layout has the same nodes already; then nothing is staged.
+	Staged        *LayoutChange `protobuf:"bytes,1,opt,name=staged,proto3" json:"staged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageLayoutResponse) Reset() {
+	*x = StageLayoutResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageLayoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageLayoutResponse) ProtoMessage() {}
+
+func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageLayoutResponse.ProtoReflect.Descriptor instead.
+func (*StageLayoutResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *StageLayoutResponse) GetStaged() *LayoutChange {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+// Event is something that happened.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id is unique: the ID of the rebalancer that noted it, a slash, and its number there.
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	Kind     EventKind              `protobuf:"varint,3,opt,name=kind,proto3,enum=garage.admin.v1.EventKind" json:"kind,omitempty"`
+	Severity Severity               `protobuf:"varint,4,opt,name=severity,proto3,enum=garage.admin.v1.Severity" json:"severity,omitempty"`
+	// text says what happened, for people.
+	Text string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	// subject is the ID of the node, the address of the service, or the name of what it is about, or empty.
+	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	// details are numbers and names beside the text.
+	Details map[string]string `protobuf:"bytes,7,rep,name=details,proto3" json:"details,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// audit is set for the kind AUDIT.
+	Audit         *Audit `protobuf:"bytes,8,opt,name=audit,proto3" json:"audit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *Event) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Event) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Event) GetKind() EventKind {
+	if x != nil {
+		return x.Kind
+	}
+	return EventKind_EVENT_KIND_UNSPECIFIED
+}
+
+func (x *Event) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Event) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Event) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Event) GetDetails() map[string]string {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *Event) GetAudit() *Audit {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+// Audit is who did what.
+type Audit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// actor is who asked: a person who signed in, or "operator token".
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// from is the address that the request came from, or empty.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// method is the name of the RPC.
+	Method string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	// arguments are those of the request in JSON, without secrets, cut off at 2 KiB.
+	Arguments string `protobuf:"bytes,4,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	// error is why it failed, or empty: it was done.
+	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Audit) Reset() {
+	*x = Audit{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Audit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Audit) ProtoMessage() {}
+
+func (x *Audit) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Audit.ProtoReflect.Descriptor instead.
+func (*Audit) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *Audit) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Audit) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Audit) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Audit) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
+func (x *Audit) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type ListEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// cursor is ListEventsResponse.next of the page before; empty: begin with the newest.
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// limit is how many; 0: 100; at most 1000.
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// kinds are those asked for; none: all.
+	Kinds []EventKind `protobuf:"varint,3,rep,packed,name=kinds,proto3,enum=garage.admin.v1.EventKind" json:"kinds,omitempty"`
+	// since leaves out what is older; unset: as far back as is kept.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// subject, if not empty, must be that of the events.
+	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	// least is the lowest severity; unset: all.
+	Least         Severity `protobuf:"varint,6,opt,name=least,proto3,enum=garage.admin.v1.Severity" json:"least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListEventsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetKinds() []EventKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListEventsRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetLeast() Severity {
+	if x != nil {
+		return x.Least
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+type ListEventsResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// next is the cursor of the next page; empty: there is none.
+	Next string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	// problems name the rebalancers that could not be asked, and why: what they have noted is missing.
+	Problems      []string `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListEventsResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *ListEventsResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+// Who is a key or a person; neither: somebody who does not sign.
+type ExplainAccessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// key is an access key, or the name of a built-in one.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// person is a name in LDAP.
+	Person string `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	// action is an operation of S3 ("GetObject", "s3:GetObject") or an HTTP method ("GET").
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Bucket string `protobuf:"bytes,4,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// object is the key of an object; empty: the action is on the bucket itself.
+	Object        string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessRequest) Reset() {
+	*x = ExplainAccessRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessRequest) ProtoMessage() {}
+
+func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
+func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ExplainAccessRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+// Reason is one step of a decision.
+type Reason struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=garage.admin.v1.Verdict" json:"verdict,omitempty"`
+	// source is what the step looked at: "identity", "group", "grant", "directory", "policy", "public access", "operation" or "default".
+	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reason) Reset() {
+	*x = Reason{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reason) ProtoMessage() {}
+
+func (x *Reason) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reason.ProtoReflect.Descriptor instead.
+func (*Reason) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *Reason) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Reason) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Reason) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type ExplainAccessResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// reasons are in the order in which the gateway decides; the last one that is not a NOTE decided.
+	Reasons []*Reason `protobuf:"bytes,2,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// operation is that of S3 which was looked at, and needed the rights that it needs.
+	Operation string  `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	Needed    *Rights `protobuf:"bytes,4,opt,name=needed,proto3" json:"needed,omitempty"`
+	// has are the rights that were found.
+	Has *Rights `protobuf:"bytes,5,opt,name=has,proto3" json:"has,omitempty"`
+	// who is the ID of who asks: an access key, "person:NAME", or empty.
+	Who string `protobuf:"bytes,6,opt,name=who,proto3" json:"who,omitempty"`
+	// groups are those that LDAP says.
+	Groups []string `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	// ldap is whether the rebalancer knows an LDAP server to ask; without, nothing is known of people.
+	Ldap bool `protobuf:"varint,8,opt,name=ldap,proto3" json:"ldap,omitempty"`
+	// unknown is why it cannot be told, or empty: as when LDAP does not answer. Then it is not allowed now.
+	Unknown       string `protobuf:"bytes,9,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessResponse) Reset() {
+	*x = ExplainAccessResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessResponse) ProtoMessage() {}
+
+func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
+func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ExplainAccessResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainAccessResponse) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *ExplainAccessResponse) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *ExplainAccessResponse) GetNeeded() *Rights {
+	if x != nil {
+		return x.Needed
+	}
+	return nil
+}
+
+func (x *ExplainAccessResponse) GetHas() *Rights {
+	if x != nil {
+		return x.Has
+	}
+	return nil
+}
+
+func (x *ExplainAccessResponse) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *ExplainAccessResponse) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ExplainAccessResponse) GetLdap() bool {
+	if x != nil {
+		return x.Ldap
+	}
+	return false
+}
+
+func (x *ExplainAccessResponse) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
+type BucketUsageHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bucket is a name; empty: all buckets together.
+	Bucket string `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// since and until bound the time; unset: as far back as is kept, and now.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketUsageHistoryRequest) Reset() {
+	*x = BucketUsageHistoryRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketUsageHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketUsageHistoryRequest) ProtoMessage() {}
+
+func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketUsageHistoryRequest.ProtoReflect.Descriptor instead.
+func (*BucketUsageHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *BucketUsageHistoryRequest) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *BucketUsageHistoryRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BucketUsageHistoryRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// UsagePoint is how much there was at a moment.
+type UsagePoint struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Objects int64                  `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"`
+	// bytes are the plain bytes of the objects.
+	Bytes int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// What follows is known of all buckets together only, and only if all nodes could be asked.
+	// chunk_bytes are the plain bytes of chunks on all nodes, each copy counted; stored_bytes what their files take on disks.
+	ChunkBytes  int64 `protobuf:"varint,4,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
+	StoredBytes int64 `protobuf:"varint,5,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	// saved_bytes is about how much more chunk_bytes would be if no two objects shared a chunk: bytes times copies, less
+	// chunk_bytes. It is too high by objects that are kept beside their metadata, and too low by uploads and garbage; 0 where unknown.
+	SavedBytes    int64 `protobuf:"varint,6,opt,name=saved_bytes,json=savedBytes,proto3" json:"saved_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsagePoint) Reset() {
+	*x = UsagePoint{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsagePoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsagePoint) ProtoMessage() {}
+
+func (x *UsagePoint) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsagePoint.ProtoReflect.Descriptor instead.
+func (*UsagePoint) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *UsagePoint) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *UsagePoint) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *UsagePoint) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *UsagePoint) GetChunkBytes() int64 {
+	if x != nil {
+		return x.ChunkBytes
+	}
+	return 0
+}
+
+func (x *UsagePoint) GetStoredBytes() int64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *UsagePoint) GetSavedBytes() int64 {
+	if x != nil {
+		return x.SavedBytes
+	}
+	return 0
+}
+
+type BucketUsageHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// points are one an hour for 30 days, and one a day for 2 years before, oldest first.
+	Points []*UsagePoint `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
+	// problems name the rebalancers that could not be asked, and why: points of the time when they were active are missing.
+	Problems      []string `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketUsageHistoryResponse) Reset() {
+	*x = BucketUsageHistoryResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketUsageHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketUsageHistoryResponse) ProtoMessage() {}
+
+func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketUsageHistoryResponse.ProtoReflect.Descriptor instead.
+func (*BucketUsageHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *BucketUsageHistoryResponse) GetPoints() []*UsagePoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+func (x *BucketUsageHistoryResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+type GetPartitionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// revision, if not 0, is that of an answer before: if nothing has changed, the new one has nothing but it.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPartitionsRequest) Reset() {
+	*x = GetPartitionsRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPartitionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPartitionsRequest) ProtoMessage() {}
+
+func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPartitionsRequest.ProtoReflect.Descriptor instead.
+func (*GetPartitionsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *GetPartitionsRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Partition is one of the 4096 parts of all chunks: the first 12 bits of their hashes.
+type Partition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owners are those in the current layout, most preferred first, and former those in older layouts in force that are none in the
+	// current one: indexes into GetPartitionsResponse.nodes.
+	Owners []uint32 `protobuf:"varint,1,rep,packed,name=owners,proto3" json:"owners,omitempty"`
+	Former []uint32 `protobuf:"varint,2,rep,packed,name=former,proto3" json:"former,omitempty"`
+	// copies is how many nodes have a good copy of each chunk of the partition: the least, over the layouts in force, of its owners that
+	// are alive, whose disks for it work as far as they say, and that lack nothing of it as far as is known: they look for no copy of a chunk in it,
+	// and no node alive owes them one. A chunk is at the owners of an older layout until all owners in the current one have it, so
+	// the least is what each chunk has. Damage that no scrub or reader has found yet is not known.
+	Copies uint32         `protobuf:"varint,3,opt,name=copies,proto3" json:"copies,omitempty"`
+	State  PartitionState `protobuf:"varint,4,opt,name=state,proto3,enum=garage.admin.v1.PartitionState" json:"state,omitempty"`
+	// lacking are those of owners and former that are alive and known to lack something of it.
+	Lacking       []uint32 `protobuf:"varint,5,rep,packed,name=lacking,proto3" json:"lacking,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Partition) Reset() {
+	*x = Partition{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Partition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Partition) ProtoMessage() {}
+
+func (x *Partition) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Partition.ProtoReflect.Descriptor instead.
+func (*Partition) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *Partition) GetOwners() []uint32 {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *Partition) GetFormer() []uint32 {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
+func (x *Partition) GetCopies() uint32 {
+	if x != nil {
+		return x.Copies
+	}
+	return 0
+}
+
+func (x *Partition) GetState() PartitionState {
+	if x != nil {
+		return x.State
+	}
+	return PartitionState_PARTITION_STATE_UNSPECIFIED
+}
+
+func (x *Partition) GetLacking() []uint32 {
+	if x != nil {
+		return x.Lacking
+	}
+	return nil
+}
+
+// PartitionNode is a node that owns partitions in a layout in force.
+type PartitionNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Zone          string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Machine       string                 `protobuf:"bytes,3,opt,name=machine,proto3" json:"machine,omitempty"`
+	Alive         bool                   `protobuf:"varint,4,opt,name=alive,proto3" json:"alive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionNode) Reset() {
+	*x = PartitionNode{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionNode) ProtoMessage() {}
+
+func (x *PartitionNode) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionNode.ProtoReflect.Descriptor instead.
+func (*PartitionNode) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *PartitionNode) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PartitionNode) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *PartitionNode) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *PartitionNode) GetAlive() bool {
+	if x != nil {
+		return x.Alive
+	}
+	return false
+}
+
+type GetPartitionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// revision is another one whenever the answer is.
+	Revision uint64           `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Nodes    []*PartitionNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// partitions are all 4096, in their order, or none: nothing has changed, or there is no layout.
+	Partitions   []*Partition `protobuf:"bytes,3,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Replication  uint32       `protobuf:"varint,4,opt,name=replication,proto3" json:"replication,omitempty"`
+	Layout       uint64       `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
+	OldestLayout uint64       `protobuf:"varint,6,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
+	// by_copies says how many partitions have 0, 1, 2 … good copies.
+	ByCopies []uint32 `protobuf:"varint,7,rep,packed,name=by_copies,json=byCopies,proto3" json:"by_copies,omitempty"`
+	// problems are the nodes that could not be asked what they lack, and why; they count as lacking nothing.
+	Problems      []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPartitionsResponse) Reset() {
+	*x = GetPartitionsResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPartitionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPartitionsResponse) ProtoMessage() {}
+
+func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPartitionsResponse.ProtoReflect.Descriptor instead.
+func (*GetPartitionsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *GetPartitionsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *GetPartitionsResponse) GetNodes() []*PartitionNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *GetPartitionsResponse) GetPartitions() []*Partition {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *GetPartitionsResponse) GetReplication() uint32 {
+	if x != nil {
+		return x.Replication
+	}
+	return 0
+}
+
+func (x *GetPartitionsResponse) GetLayout() uint64 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *GetPartitionsResponse) GetOldestLayout() uint64 {
+	if x != nil {
+		return x.OldestLayout
+	}
+	return 0
+}
+
+func (x *GetPartitionsResponse) GetByCopies() []uint32 {
+	if x != nil {
+		return x.ByCopies
+	}
+	return nil
+}
+
+func (x *GetPartitionsResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+type GetTrafficRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrafficRequest) Reset() {
+	*x = GetTrafficRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrafficRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrafficRequest) ProtoMessage() {}
+
+func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrafficRequest.ProtoReflect.Descriptor instead.
+func (*GetTrafficRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+}
+
+// Counters count since a service was started.
+type Counters struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// requests are all that were answered, errors those of them that the service failed (HTTP status 5xx), and
+	// refused those that were the client's fault (HTTP status 4xx).
+	Requests      int64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors        int64 `protobuf:"varint,2,opt,name=errors,proto3" json:"errors,omitempty"`
+	Refused       int64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	BytesReceived int64 `protobuf:"varint,4,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	BytesSent     int64 `protobuf:"varint,5,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counters) Reset() {
+	*x = Counters{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counters) ProtoMessage() {}
+
+func (x *Counters) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counters.ProtoReflect.Descriptor instead.
+func (*Counters) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *Counters) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Counters) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Counters) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Counters) GetBytesReceived() int64 {
+	if x != nil {
+		return x.BytesReceived
+	}
+	return 0
+}
+
+func (x *Counters) GetBytesSent() int64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+// Rates are a second, over the time between the last two samples.
+type Rates struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      float64                `protobuf:"fixed64,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors        float64                `protobuf:"fixed64,2,opt,name=errors,proto3" json:"errors,omitempty"`
+	Refused       float64                `protobuf:"fixed64,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	BytesReceived float64                `protobuf:"fixed64,4,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	BytesSent     float64                `protobuf:"fixed64,5,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rates) Reset() {
+	*x = Rates{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rates) ProtoMessage() {}
+
+func (x *Rates) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rates.ProtoReflect.Descriptor instead.
+func (*Rates) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *Rates) GetRequests() float64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Rates) GetErrors() float64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Rates) GetRefused() float64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Rates) GetBytesReceived() float64 {
+	if x != nil {
+		return x.BytesReceived
+	}
+	return 0
+}
+
+func (x *Rates) GetBytesSent() float64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+// ServiceTraffic is what one service has counted.
+type ServiceTraffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is "s3-gateway" or "chunk-node".
+	Name     string    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	NodeId   string    `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Machine  string    `protobuf:"bytes,3,opt,name=machine,proto3" json:"machine,omitempty"`
+	Zone     string    `protobuf:"bytes,4,opt,name=zone,proto3" json:"zone,omitempty"`
+	Address  string    `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	Counters *Counters `protobuf:"bytes,6,opt,name=counters,proto3" json:"counters,omitempty"`
+	// rates is not set before the second sample since the service or the active rebalancer was started.
+	Rates *Rates `protobuf:"bytes,7,opt,name=rates,proto3" json:"rates,omitempty"`
+	// at is when the counters were told.
+	At *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=at,proto3" json:"at,omitempty"`
+	// problem is why it did not tell its counters lately, or empty.
+	Problem       string `protobuf:"bytes,9,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceTraffic) Reset() {
+	*x = ServiceTraffic{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceTraffic) ProtoMessage() {}
+
+func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceTraffic.ProtoReflect.Descriptor instead.
+func (*ServiceTraffic) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ServiceTraffic) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ServiceTraffic) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *ServiceTraffic) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *ServiceTraffic) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ServiceTraffic) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ServiceTraffic) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *ServiceTraffic) GetRates() *Rates {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+func (x *ServiceTraffic) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ServiceTraffic) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type GetTrafficResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Services []*ServiceTraffic      `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// requests of clients are what gateways count: their sums.
+	Counters      *Counters `protobuf:"bytes,2,opt,name=counters,proto3" json:"counters,omitempty"`
+	Rates         *Rates    `protobuf:"bytes,3,opt,name=rates,proto3" json:"rates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTrafficResponse) Reset() {
+	*x = GetTrafficResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTrafficResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTrafficResponse) ProtoMessage() {}
+
+func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTrafficResponse.ProtoReflect.Descriptor instead.
+func (*GetTrafficResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *GetTrafficResponse) GetServices() []*ServiceTraffic {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *GetTrafficResponse) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *GetTrafficResponse) GetRates() *Rates {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
 var File_garage_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n" +
+	"\x1bgarage/admin/v1/admin.proto\x12\x0fgarage.admin.v1\x1a\x1egarage/admin/v1/diagnose.proto\x1a$garage/chunknode/v1/chunk_node.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n" +
 	"\x03Key\x12\x1d\n" +
 	"\n" +
-	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x12\n" +
+	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12%\n" +
 	"\x0ecreate_buckets\x18\x04 \x01(\bR\rcreateBuckets\x124\n" +
 	"\acreated\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\"H\n" +
@@ -4300,12 +6234,12 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x0ecreate_buckets\x18\x02 \x01(\bR\rcreateBuckets\";\n" +
 	"\x11CreateKeyResponse\x12&\n" +
-	"\x03key\x18\x01 \x01(\v2\x14.garage.admin.v1.KeyR\x03key\"\x84\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x14.garage.admin.v1.KeyR\x03key\"\x89\x01\n" +
 	"\x10ImportKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
-	"access_key\x18\x02 \x01(\tR\taccessKey\x12\x16\n" +
-	"\x06secret\x18\x03 \x01(\tR\x06secret\x12%\n" +
+	"access_key\x18\x02 \x01(\tR\taccessKey\x12\x1b\n" +
+	"\x06secret\x18\x03 \x01(\tB\x03\x80\x01\x01R\x06secret\x12%\n" +
 	"\x0ecreate_buckets\x18\x04 \x01(\bR\rcreateBuckets\";\n" +
 	"\x11ImportKeyResponse\x12&\n" +
 	"\x03key\x18\x01 \x01(\v2\x14.garage.admin.v1.KeyR\x03key\"=\n" +
@@ -4358,7 +6292,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05group\x18\x05 \x01(\tR\x05group\"B\n" +
 	"\x12DenyBucketResponse\x12,\n" +
 	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x12\n" +
-	"\x10GetStatusRequest\"\xcb\x01\n" +
+	"\x10GetStatusRequest\"\xe4\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
@@ -4367,7 +6301,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\amachine\x18\x05 \x01(\tR\amachine\x12\x12\n" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
-	"\x06active\x18\b \x01(\bR\x06active\"\xbc\a\n" +
+	"\x06active\x18\b \x01(\bR\x06active\x12\x17\n" +
+	"\anode_id\x18\t \x01(\tR\x06nodeId\"\x9b\b\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -4408,7 +6343,15 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aforeign\x18\x1f \x01(\x03R\aforeign\x12\x16\n" +
 	"\x06wanted\x18  \x01(\x03R\x06wanted\x12\x18\n" +
 	"\atrashed\x18! \x01(\x03R\atrashed\x12/\n" +
-	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\"r\n" +
+	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\x12+\n" +
+	"\x05disks\x18# \x03(\v2\x15.garage.admin.v1.DiskR\x05disks\x12\x18\n" +
+	"\adamaged\x18$ \x01(\x03R\adamaged\x12\x16\n" +
+	"\x06mended\x18% \x01(\x03R\x06mended\"b\n" +
+	"\x04Disk\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
+	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x12\n" +
+	"\x04free\x18\x03 \x01(\x03R\x04free\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\tR\x06failed\"r\n" +
 	"\bNodeTask\x127\n" +
 	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\x12-\n" +
 	"\x04left\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04left\"M\n" +
@@ -4541,13 +6484,14 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x03 \x01(\rR\n" +
 	"partitions\x12\x14\n" +
-	"\x05alone\x18\x04 \x01(\rR\x05alone\"\x9e\x01\n" +
+	"\x05alone\x18\x04 \x01(\rR\x05alone\"\xc2\x01\n" +
 	"\x13CommandNodesRequest\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12-\n" +
 	"\x04task\x18\x02 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
 	"\x05start\x18\x03 \x01(\bR\x05start\x12\x12\n" +
 	"\x04rate\x18\x04 \x01(\x03R\x04rate\x12\x18\n" +
-	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"h\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\x12\"\n" +
+	"\rconfirm_up_to\x18\x06 \x01(\x03R\vconfirmUpTo\"h\n" +
 	"\tCommanded\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12-\n" +
@@ -4575,7 +6519,130 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x13ListDamagedResponse\x125\n" +
 	"\x06chunks\x18\x01 \x03(\v2\x1d.garage.admin.v1.DamagedChunkR\x06chunks\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1a\n" +
-	"\bproblems\x18\x03 \x03(\tR\bproblems*\xc7\x01\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems\",\n" +
+	"\x12StageLayoutRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"L\n" +
+	"\x13StageLayoutResponse\x125\n" +
+	"\x06staged\x18\x01 \x01(\v2\x1d.garage.admin.v1.LayoutChangeR\x06staged\"\x85\x03\n" +
+	"\x05Event\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12.\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1a.garage.admin.v1.EventKindR\x04kind\x125\n" +
+	"\bseverity\x18\x04 \x01(\x0e2\x19.garage.admin.v1.SeverityR\bseverity\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
+	"\asubject\x18\x06 \x01(\tR\asubject\x12=\n" +
+	"\adetails\x18\a \x03(\v2#.garage.admin.v1.Event.DetailsEntryR\adetails\x12,\n" +
+	"\x05audit\x18\b \x01(\v2\x16.garage.admin.v1.AuditR\x05audit\x1a:\n" +
+	"\fDetailsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
+	"\x05Audit\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x1c\n" +
+	"\targuments\x18\x04 \x01(\tR\targuments\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xf0\x01\n" +
+	"\x11ListEventsRequest\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x120\n" +
+	"\x05kinds\x18\x03 \x03(\x0e2\x1a.garage.admin.v1.EventKindR\x05kinds\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12/\n" +
+	"\x05least\x18\x06 \x01(\x0e2\x19.garage.admin.v1.SeverityR\x05least\"t\n" +
+	"\x12ListEventsResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.garage.admin.v1.EventR\x06events\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x12\x1a\n" +
+	"\bproblems\x18\x03 \x03(\tR\bproblems\"\x88\x01\n" +
+	"\x14ExplainAccessRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06bucket\x18\x04 \x01(\tR\x06bucket\x12\x16\n" +
+	"\x06object\x18\x05 \x01(\tR\x06object\"h\n" +
+	"\x06Reason\x122\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x18.garage.admin.v1.VerdictR\averdict\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xb6\x02\n" +
+	"\x15ExplainAccessResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x121\n" +
+	"\areasons\x18\x02 \x03(\v2\x17.garage.admin.v1.ReasonR\areasons\x12\x1c\n" +
+	"\toperation\x18\x03 \x01(\tR\toperation\x12/\n" +
+	"\x06needed\x18\x04 \x01(\v2\x17.garage.admin.v1.RightsR\x06needed\x12)\n" +
+	"\x03has\x18\x05 \x01(\v2\x17.garage.admin.v1.RightsR\x03has\x12\x10\n" +
+	"\x03who\x18\x06 \x01(\tR\x03who\x12\x16\n" +
+	"\x06groups\x18\a \x03(\tR\x06groups\x12\x12\n" +
+	"\x04ldap\x18\b \x01(\bR\x04ldap\x12\x18\n" +
+	"\aunknown\x18\t \x01(\tR\aunknown\"\x97\x01\n" +
+	"\x19BucketUsageHistoryRequest\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xd1\x01\n" +
+	"\n" +
+	"UsagePoint\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x03R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x1f\n" +
+	"\vchunk_bytes\x18\x04 \x01(\x03R\n" +
+	"chunkBytes\x12!\n" +
+	"\fstored_bytes\x18\x05 \x01(\x03R\vstoredBytes\x12\x1f\n" +
+	"\vsaved_bytes\x18\x06 \x01(\x03R\n" +
+	"savedBytes\"m\n" +
+	"\x1aBucketUsageHistoryResponse\x123\n" +
+	"\x06points\x18\x01 \x03(\v2\x1b.garage.admin.v1.UsagePointR\x06points\x12\x1a\n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"2\n" +
+	"\x14GetPartitionsRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xa4\x01\n" +
+	"\tPartition\x12\x16\n" +
+	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x16\n" +
+	"\x06former\x18\x02 \x03(\rR\x06former\x12\x16\n" +
+	"\x06copies\x18\x03 \x01(\rR\x06copies\x125\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1f.garage.admin.v1.PartitionStateR\x05state\x12\x18\n" +
+	"\alacking\x18\x05 \x03(\rR\alacking\"c\n" +
+	"\rPartitionNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
+	"\amachine\x18\x03 \x01(\tR\amachine\x12\x14\n" +
+	"\x05alive\x18\x04 \x01(\bR\x05alive\"\xbd\x02\n" +
+	"\x15GetPartitionsResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x124\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x1e.garage.admin.v1.PartitionNodeR\x05nodes\x12:\n" +
+	"\n" +
+	"partitions\x18\x03 \x03(\v2\x1a.garage.admin.v1.PartitionR\n" +
+	"partitions\x12 \n" +
+	"\vreplication\x18\x04 \x01(\rR\vreplication\x12\x16\n" +
+	"\x06layout\x18\x05 \x01(\x04R\x06layout\x12#\n" +
+	"\roldest_layout\x18\x06 \x01(\x04R\foldestLayout\x12\x1b\n" +
+	"\tby_copies\x18\a \x03(\rR\bbyCopies\x12\x1a\n" +
+	"\bproblems\x18\b \x03(\tR\bproblems\"\x13\n" +
+	"\x11GetTrafficRequest\"\x9e\x01\n" +
+	"\bCounters\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06errors\x18\x02 \x01(\x03R\x06errors\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x03R\arefused\x12%\n" +
+	"\x0ebytes_received\x18\x04 \x01(\x03R\rbytesReceived\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\x05 \x01(\x03R\tbytesSent\"\x9b\x01\n" +
+	"\x05Rates\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x01R\brequests\x12\x16\n" +
+	"\x06errors\x18\x02 \x01(\x01R\x06errors\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x01R\arefused\x12%\n" +
+	"\x0ebytes_received\x18\x04 \x01(\x01R\rbytesReceived\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\x05 \x01(\x01R\tbytesSent\"\xb0\x02\n" +
+	"\x0eServiceTraffic\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x18\n" +
+	"\amachine\x18\x03 \x01(\tR\amachine\x12\x12\n" +
+	"\x04zone\x18\x04 \x01(\tR\x04zone\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x125\n" +
+	"\bcounters\x18\x06 \x01(\v2\x19.garage.admin.v1.CountersR\bcounters\x12,\n" +
+	"\x05rates\x18\a \x01(\v2\x16.garage.admin.v1.RatesR\x05rates\x12*\n" +
+	"\x02at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aproblem\x18\t \x01(\tR\aproblem\"\xb6\x01\n" +
+	"\x12GetTrafficResponse\x12;\n" +
+	"\bservices\x18\x01 \x03(\v2\x1f.garage.admin.v1.ServiceTrafficR\bservices\x125\n" +
+	"\bcounters\x18\x02 \x01(\v2\x19.garage.admin.v1.CountersR\bcounters\x12,\n" +
+	"\x05rates\x18\x03 \x01(\v2\x16.garage.admin.v1.RatesR\x05rates*\xc7\x01\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NODE_STATE_HEALTHY\x10\x01\x12\x16\n" +
@@ -4584,7 +6651,37 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x13NODE_STATE_DRAINING\x10\x04\x12\x14\n" +
 	"\x10NODE_STATE_EMPTY\x10\x05\x12\x16\n" +
 	"\x12NODE_STATE_LEAVING\x10\x06\x12\x13\n" +
-	"\x0fNODE_STATE_LOST\x10\a2\x91\x0f\n" +
+	"\x0fNODE_STATE_LOST\x10\a*\xa0\x02\n" +
+	"\tEventKind\x12\x1a\n" +
+	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fEVENT_KIND_NODE\x10\x01\x12\x13\n" +
+	"\x0fEVENT_KIND_DISK\x10\x02\x12\x15\n" +
+	"\x11EVENT_KIND_DAMAGE\x10\x03\x12\x15\n" +
+	"\x11EVENT_KIND_LAYOUT\x10\x04\x12\x15\n" +
+	"\x11EVENT_KIND_LEADER\x10\x05\x12\x13\n" +
+	"\x0fEVENT_KIND_TASK\x10\x06\x12\x19\n" +
+	"\x15EVENT_KIND_DEPENDENCY\x10\a\x12\x16\n" +
+	"\x12EVENT_KIND_VERSION\x10\b\x12\x16\n" +
+	"\x12EVENT_KIND_SERVICE\x10\t\x12\x14\n" +
+	"\x10EVENT_KIND_AUDIT\x10\n" +
+	"\x12\x12\n" +
+	"\x0eEVENT_KIND_LOG\x10\v*a\n" +
+	"\bSeverity\x12\x18\n" +
+	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSEVERITY_INFO\x10\x01\x12\x14\n" +
+	"\x10SEVERITY_WARNING\x10\x02\x12\x12\n" +
+	"\x0eSEVERITY_ERROR\x10\x03*]\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fVERDICT_NOTE\x10\x01\x12\x12\n" +
+	"\x0eVERDICT_ALLOWS\x10\x02\x12\x13\n" +
+	"\x0fVERDICT_REFUSES\x10\x03*\xb1\x01\n" +
+	"\x0ePartitionState\x12\x1f\n" +
+	"\x1bPARTITION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18PARTITION_STATE_COMPLETE\x10\x01\x12\x1a\n" +
+	"\x16PARTITION_STATE_MOVING\x10\x02\x12$\n" +
+	" PARTITION_STATE_UNDER_REPLICATED\x10\x03\x12\x1e\n" +
+	"\x1aPARTITION_STATE_UNREADABLE\x10\x042\x99\x14\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -4612,7 +6709,16 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"DropLayout\x12\".garage.admin.v1.DropLayoutRequest\x1a#.garage.admin.v1.DropLayoutResponse\x12X\n" +
 	"\vDeclareLost\x12#.garage.admin.v1.DeclareLostRequest\x1a$.garage.admin.v1.DeclareLostResponse\x12[\n" +
 	"\fCommandNodes\x12$.garage.admin.v1.CommandNodesRequest\x1a%.garage.admin.v1.CommandNodesResponse\x12X\n" +
-	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponseB\xb3\x01\n" +
+	"\vListDamaged\x12#.garage.admin.v1.ListDamagedRequest\x1a$.garage.admin.v1.ListDamagedResponse\x12O\n" +
+	"\bDiagnose\x12 .garage.admin.v1.DiagnoseRequest\x1a!.garage.admin.v1.DiagnoseResponse\x12X\n" +
+	"\vStageLayout\x12#.garage.admin.v1.StageLayoutRequest\x1a$.garage.admin.v1.StageLayoutResponse\x12U\n" +
+	"\n" +
+	"ListEvents\x12\".garage.admin.v1.ListEventsRequest\x1a#.garage.admin.v1.ListEventsResponse\x12^\n" +
+	"\rExplainAccess\x12%.garage.admin.v1.ExplainAccessRequest\x1a&.garage.admin.v1.ExplainAccessResponse\x12m\n" +
+	"\x12BucketUsageHistory\x12*.garage.admin.v1.BucketUsageHistoryRequest\x1a+.garage.admin.v1.BucketUsageHistoryResponse\x12^\n" +
+	"\rGetPartitions\x12%.garage.admin.v1.GetPartitionsRequest\x1a&.garage.admin.v1.GetPartitionsResponse\x12U\n" +
+	"\n" +
+	"GetTraffic\x12\".garage.admin.v1.GetTrafficRequest\x1a#.garage.admin.v1.GetTrafficResponseB\xb3\x01\n" +
 	"\x13com.garage.admin.v1B\n" +
 	"AdminProtoP\x01Z2deuxfleurs.fr/garage/proto/garage/admin/v1;adminv1\xa2\x02\x03GAX\xaa\x02\x0fGarage.Admin.V1\xca\x02\x0fGarage\\Admin\\V1\xe2\x02\x1bGarage\\Admin\\V1\\GPBMetadata\xea\x02\x11Garage::Admin::V1b\x06proto3"
 
@@ -4628,180 +6734,251 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_garage_admin_v1_admin_proto_rawDescData
 }
 
-var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
-	(NodeState)(0),                 // 0: garage.admin.v1.NodeState
-	(*Key)(nil),                    // 1: garage.admin.v1.Key
-	(*Rights)(nil),                 // 2: garage.admin.v1.Rights
-	(*Grant)(nil),                  // 3: garage.admin.v1.Grant
-	(*BucketGrant)(nil),            // 4: garage.admin.v1.BucketGrant
-	(*Bucket)(nil),                 // 5: garage.admin.v1.Bucket
-	(*CreateKeyRequest)(nil),       // 6: garage.admin.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),      // 7: garage.admin.v1.CreateKeyResponse
-	(*ImportKeyRequest)(nil),       // 8: garage.admin.v1.ImportKeyRequest
-	(*ImportKeyResponse)(nil),      // 9: garage.admin.v1.ImportKeyResponse
-	(*ListKeysRequest)(nil),        // 10: garage.admin.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 11: garage.admin.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),          // 12: garage.admin.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),         // 13: garage.admin.v1.GetKeyResponse
-	(*DeleteKeyRequest)(nil),       // 14: garage.admin.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 15: garage.admin.v1.DeleteKeyResponse
-	(*CreateBucketRequest)(nil),    // 16: garage.admin.v1.CreateBucketRequest
-	(*CreateBucketResponse)(nil),   // 17: garage.admin.v1.CreateBucketResponse
-	(*ListBucketsRequest)(nil),     // 18: garage.admin.v1.ListBucketsRequest
-	(*ListBucketsResponse)(nil),    // 19: garage.admin.v1.ListBucketsResponse
-	(*GetBucketRequest)(nil),       // 20: garage.admin.v1.GetBucketRequest
-	(*GetBucketResponse)(nil),      // 21: garage.admin.v1.GetBucketResponse
-	(*DeleteBucketRequest)(nil),    // 22: garage.admin.v1.DeleteBucketRequest
-	(*DeleteBucketResponse)(nil),   // 23: garage.admin.v1.DeleteBucketResponse
-	(*AllowBucketRequest)(nil),     // 24: garage.admin.v1.AllowBucketRequest
-	(*AllowBucketResponse)(nil),    // 25: garage.admin.v1.AllowBucketResponse
-	(*DenyBucketRequest)(nil),      // 26: garage.admin.v1.DenyBucketRequest
-	(*DenyBucketResponse)(nil),     // 27: garage.admin.v1.DenyBucketResponse
-	(*GetStatusRequest)(nil),       // 28: garage.admin.v1.GetStatusRequest
-	(*Service)(nil),                // 29: garage.admin.v1.Service
-	(*Node)(nil),                   // 30: garage.admin.v1.Node
-	(*NodeTask)(nil),               // 31: garage.admin.v1.NodeTask
-	(*Waiting)(nil),                // 32: garage.admin.v1.Waiting
-	(*GetStatusResponse)(nil),      // 33: garage.admin.v1.GetStatusResponse
-	(*DatabaseMachine)(nil),        // 34: garage.admin.v1.DatabaseMachine
-	(*LayoutNode)(nil),             // 35: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                 // 36: garage.admin.v1.Layout
-	(*LayoutChange)(nil),           // 37: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),       // 38: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),      // 39: garage.admin.v1.GetLayoutResponse
-	(*RecoveredLayout)(nil),        // 40: garage.admin.v1.RecoveredLayout
-	(*LostNode)(nil),               // 41: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),      // 42: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),     // 43: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),      // 44: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),     // 45: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),  // 46: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil), // 47: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),      // 48: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                  // 49: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),     // 50: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),     // 51: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),    // 52: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),      // 53: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),     // 54: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),     // 55: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),    // 56: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),    // 57: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),              // 58: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),   // 59: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),     // 60: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),          // 61: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),           // 62: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),    // 63: garage.admin.v1.ListDamagedResponse
-	(*timestamppb.Timestamp)(nil),  // 64: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),          // 65: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),    // 66: google.protobuf.Duration
-	(v1.Task)(0),                   // 67: garage.chunknode.v1.Task
+	(NodeState)(0),                     // 0: garage.admin.v1.NodeState
+	(EventKind)(0),                     // 1: garage.admin.v1.EventKind
+	(Severity)(0),                      // 2: garage.admin.v1.Severity
+	(Verdict)(0),                       // 3: garage.admin.v1.Verdict
+	(PartitionState)(0),                // 4: garage.admin.v1.PartitionState
+	(*Key)(nil),                        // 5: garage.admin.v1.Key
+	(*Rights)(nil),                     // 6: garage.admin.v1.Rights
+	(*Grant)(nil),                      // 7: garage.admin.v1.Grant
+	(*BucketGrant)(nil),                // 8: garage.admin.v1.BucketGrant
+	(*Bucket)(nil),                     // 9: garage.admin.v1.Bucket
+	(*CreateKeyRequest)(nil),           // 10: garage.admin.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),          // 11: garage.admin.v1.CreateKeyResponse
+	(*ImportKeyRequest)(nil),           // 12: garage.admin.v1.ImportKeyRequest
+	(*ImportKeyResponse)(nil),          // 13: garage.admin.v1.ImportKeyResponse
+	(*ListKeysRequest)(nil),            // 14: garage.admin.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 15: garage.admin.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),              // 16: garage.admin.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),             // 17: garage.admin.v1.GetKeyResponse
+	(*DeleteKeyRequest)(nil),           // 18: garage.admin.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),          // 19: garage.admin.v1.DeleteKeyResponse
+	(*CreateBucketRequest)(nil),        // 20: garage.admin.v1.CreateBucketRequest
+	(*CreateBucketResponse)(nil),       // 21: garage.admin.v1.CreateBucketResponse
+	(*ListBucketsRequest)(nil),         // 22: garage.admin.v1.ListBucketsRequest
+	(*ListBucketsResponse)(nil),        // 23: garage.admin.v1.ListBucketsResponse
+	(*GetBucketRequest)(nil),           // 24: garage.admin.v1.GetBucketRequest
+	(*GetBucketResponse)(nil),          // 25: garage.admin.v1.GetBucketResponse
+	(*DeleteBucketRequest)(nil),        // 26: garage.admin.v1.DeleteBucketRequest
+	(*DeleteBucketResponse)(nil),       // 27: garage.admin.v1.DeleteBucketResponse
+	(*AllowBucketRequest)(nil),         // 28: garage.admin.v1.AllowBucketRequest
+	(*AllowBucketResponse)(nil),        // 29: garage.admin.v1.AllowBucketResponse
+	(*DenyBucketRequest)(nil),          // 30: garage.admin.v1.DenyBucketRequest
+	(*DenyBucketResponse)(nil),         // 31: garage.admin.v1.DenyBucketResponse
+	(*GetStatusRequest)(nil),           // 32: garage.admin.v1.GetStatusRequest
+	(*Service)(nil),                    // 33: garage.admin.v1.Service
+	(*Node)(nil),                       // 34: garage.admin.v1.Node
+	(*Disk)(nil),                       // 35: garage.admin.v1.Disk
+	(*NodeTask)(nil),                   // 36: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                    // 37: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),          // 38: garage.admin.v1.GetStatusResponse
+	(*DatabaseMachine)(nil),            // 39: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),                 // 40: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                     // 41: garage.admin.v1.Layout
+	(*LayoutChange)(nil),               // 42: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),           // 43: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),          // 44: garage.admin.v1.GetLayoutResponse
+	(*RecoveredLayout)(nil),            // 45: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),                   // 46: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),          // 47: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),         // 48: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),          // 49: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 50: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),      // 51: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil),     // 52: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),          // 53: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                      // 54: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),         // 55: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),         // 56: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),        // 57: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),          // 58: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),         // 59: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),         // 60: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),        // 61: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),        // 62: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),                  // 63: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),       // 64: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),         // 65: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),              // 66: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),               // 67: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),        // 68: garage.admin.v1.ListDamagedResponse
+	(*StageLayoutRequest)(nil),         // 69: garage.admin.v1.StageLayoutRequest
+	(*StageLayoutResponse)(nil),        // 70: garage.admin.v1.StageLayoutResponse
+	(*Event)(nil),                      // 71: garage.admin.v1.Event
+	(*Audit)(nil),                      // 72: garage.admin.v1.Audit
+	(*ListEventsRequest)(nil),          // 73: garage.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 74: garage.admin.v1.ListEventsResponse
+	(*ExplainAccessRequest)(nil),       // 75: garage.admin.v1.ExplainAccessRequest
+	(*Reason)(nil),                     // 76: garage.admin.v1.Reason
+	(*ExplainAccessResponse)(nil),      // 77: garage.admin.v1.ExplainAccessResponse
+	(*BucketUsageHistoryRequest)(nil),  // 78: garage.admin.v1.BucketUsageHistoryRequest
+	(*UsagePoint)(nil),                 // 79: garage.admin.v1.UsagePoint
+	(*BucketUsageHistoryResponse)(nil), // 80: garage.admin.v1.BucketUsageHistoryResponse
+	(*GetPartitionsRequest)(nil),       // 81: garage.admin.v1.GetPartitionsRequest
+	(*Partition)(nil),                  // 82: garage.admin.v1.Partition
+	(*PartitionNode)(nil),              // 83: garage.admin.v1.PartitionNode
+	(*GetPartitionsResponse)(nil),      // 84: garage.admin.v1.GetPartitionsResponse
+	(*GetTrafficRequest)(nil),          // 85: garage.admin.v1.GetTrafficRequest
+	(*Counters)(nil),                   // 86: garage.admin.v1.Counters
+	(*Rates)(nil),                      // 87: garage.admin.v1.Rates
+	(*ServiceTraffic)(nil),             // 88: garage.admin.v1.ServiceTraffic
+	(*GetTrafficResponse)(nil),         // 89: garage.admin.v1.GetTrafficResponse
+	nil,                                // 90: garage.admin.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 91: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),              // 92: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),        // 93: google.protobuf.Duration
+	(v1.Task)(0),                       // 94: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 95: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 96: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	64, // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	2,  // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
-	2,  // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	64, // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
-	3,  // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
-	1,  // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
-	1,  // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
-	1,  // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
-	1,  // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
-	4,  // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
-	5,  // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	5,  // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
-	5,  // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	2,  // 13: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	3,  // 14: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	2,  // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	3,  // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	0,  // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	31, // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	65, // 19: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	66, // 20: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
-	30, // 21: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	29, // 22: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	32, // 23: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	34, // 24: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	64, // 25: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
-	35, // 26: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	35, // 27: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	36, // 28: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	37, // 29: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	30, // 30: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	32, // 31: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	41, // 32: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	40, // 33: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
-	64, // 34: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
-	64, // 35: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	35, // 36: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	37, // 37: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	37, // 38: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	37, // 39: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	36, // 40: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	49, // 41: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	49, // 42: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	66, // 43: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	36, // 44: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	37, // 45: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	67, // 46: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	31, // 47: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	58, // 48: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	64, // 49: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	61, // 50: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	62, // 51: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	6,  // 52: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	8,  // 53: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	10, // 54: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	12, // 55: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	14, // 56: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	16, // 57: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	18, // 58: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	20, // 59: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	22, // 60: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	24, // 61: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	26, // 62: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	28, // 63: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	38, // 64: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	42, // 65: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	44, // 66: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	46, // 67: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	48, // 68: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	51, // 69: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	53, // 70: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	55, // 71: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	57, // 72: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	60, // 73: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	7,  // 74: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	9,  // 75: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	11, // 76: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	13, // 77: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	15, // 78: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	17, // 79: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	19, // 80: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	21, // 81: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	23, // 82: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	25, // 83: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	27, // 84: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	33, // 85: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	39, // 86: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	43, // 87: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	45, // 88: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	47, // 89: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	50, // 90: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	52, // 91: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	54, // 92: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	56, // 93: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	59, // 94: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	63, // 95: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	74, // [74:96] is the sub-list for method output_type
-	52, // [52:74] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	91,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	6,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
+	6,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
+	91,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	7,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
+	5,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
+	5,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
+	5,   // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
+	5,   // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
+	8,   // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
+	9,   // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	9,   // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
+	9,   // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	6,   // 13: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	7,   // 14: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	6,   // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	7,   // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	0,   // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
+	36,  // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	35,  // 19: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
+	92,  // 20: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	93,  // 21: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	34,  // 22: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	33,  // 23: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	37,  // 24: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	39,  // 25: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	91,  // 26: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	40,  // 27: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	40,  // 28: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	41,  // 29: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	42,  // 30: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	34,  // 31: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	37,  // 32: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	46,  // 33: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	45,  // 34: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	91,  // 35: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	91,  // 36: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	40,  // 37: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	42,  // 38: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	42,  // 39: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	42,  // 40: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	41,  // 41: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	54,  // 42: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	54,  // 43: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	93,  // 44: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	41,  // 45: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	42,  // 46: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	94,  // 47: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	36,  // 48: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	63,  // 49: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	91,  // 50: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	66,  // 51: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	67,  // 52: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	42,  // 53: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	91,  // 54: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,   // 55: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
+	2,   // 56: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
+	90,  // 57: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
+	72,  // 58: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
+	1,   // 59: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
+	91,  // 60: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	2,   // 61: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
+	71,  // 62: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
+	3,   // 63: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
+	76,  // 64: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
+	6,   // 65: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
+	6,   // 66: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
+	91,  // 67: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	91,  // 68: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
+	91,  // 69: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
+	79,  // 70: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
+	4,   // 71: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
+	83,  // 72: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
+	82,  // 73: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
+	86,  // 74: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
+	87,  // 75: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
+	91,  // 76: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
+	88,  // 77: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
+	86,  // 78: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
+	87,  // 79: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
+	10,  // 80: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	12,  // 81: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	14,  // 82: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	16,  // 83: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	18,  // 84: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	20,  // 85: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	22,  // 86: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	24,  // 87: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	26,  // 88: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	28,  // 89: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	30,  // 90: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	32,  // 91: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	43,  // 92: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	47,  // 93: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	49,  // 94: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	51,  // 95: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	53,  // 96: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	56,  // 97: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	58,  // 98: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	60,  // 99: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	62,  // 100: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	65,  // 101: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	95,  // 102: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	69,  // 103: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	73,  // 104: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	75,  // 105: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	78,  // 106: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	81,  // 107: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	85,  // 108: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	11,  // 109: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	13,  // 110: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	15,  // 111: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	17,  // 112: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	19,  // 113: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	21,  // 114: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	23,  // 115: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	25,  // 116: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	27,  // 117: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	29,  // 118: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	31,  // 119: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	38,  // 120: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	44,  // 121: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	48,  // 122: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	50,  // 123: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	52,  // 124: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	55,  // 125: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	57,  // 126: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	59,  // 127: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	61,  // 128: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	64,  // 129: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	68,  // 130: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	96,  // 131: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	70,  // 132: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	74,  // 133: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	77,  // 134: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	80,  // 135: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	84,  // 136: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	89,  // 137: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	109, // [109:138] is the sub-list for method output_type
+	80,  // [80:109] is the sub-list for method input_type
+	80,  // [80:80] is the sub-list for extension type_name
+	80,  // [80:80] is the sub-list for extension extendee
+	0,   // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -4809,13 +6986,14 @@ func file_garage_admin_v1_admin_proto_init() {
 	if File_garage_admin_v1_admin_proto != nil {
 		return
 	}
+	file_garage_admin_v1_diagnose_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   63,
+			NumEnums:      5,
+			NumMessages:   86,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

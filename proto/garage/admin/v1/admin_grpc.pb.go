@@ -21,28 +21,35 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateKey_FullMethodName      = "/garage.admin.v1.AdminService/CreateKey"
-	AdminService_ImportKey_FullMethodName      = "/garage.admin.v1.AdminService/ImportKey"
-	AdminService_ListKeys_FullMethodName       = "/garage.admin.v1.AdminService/ListKeys"
-	AdminService_GetKey_FullMethodName         = "/garage.admin.v1.AdminService/GetKey"
-	AdminService_DeleteKey_FullMethodName      = "/garage.admin.v1.AdminService/DeleteKey"
-	AdminService_CreateBucket_FullMethodName   = "/garage.admin.v1.AdminService/CreateBucket"
-	AdminService_ListBuckets_FullMethodName    = "/garage.admin.v1.AdminService/ListBuckets"
-	AdminService_GetBucket_FullMethodName      = "/garage.admin.v1.AdminService/GetBucket"
-	AdminService_DeleteBucket_FullMethodName   = "/garage.admin.v1.AdminService/DeleteBucket"
-	AdminService_AllowBucket_FullMethodName    = "/garage.admin.v1.AdminService/AllowBucket"
-	AdminService_DenyBucket_FullMethodName     = "/garage.admin.v1.AdminService/DenyBucket"
-	AdminService_GetStatus_FullMethodName      = "/garage.admin.v1.AdminService/GetStatus"
-	AdminService_GetLayout_FullMethodName      = "/garage.admin.v1.AdminService/GetLayout"
-	AdminService_AssignNode_FullMethodName     = "/garage.admin.v1.AdminService/AssignNode"
-	AdminService_RemoveNode_FullMethodName     = "/garage.admin.v1.AdminService/RemoveNode"
-	AdminService_SetReplication_FullMethodName = "/garage.admin.v1.AdminService/SetReplication"
-	AdminService_PlanLayout_FullMethodName     = "/garage.admin.v1.AdminService/PlanLayout"
-	AdminService_ApplyLayout_FullMethodName    = "/garage.admin.v1.AdminService/ApplyLayout"
-	AdminService_DropLayout_FullMethodName     = "/garage.admin.v1.AdminService/DropLayout"
-	AdminService_DeclareLost_FullMethodName    = "/garage.admin.v1.AdminService/DeclareLost"
-	AdminService_CommandNodes_FullMethodName   = "/garage.admin.v1.AdminService/CommandNodes"
-	AdminService_ListDamaged_FullMethodName    = "/garage.admin.v1.AdminService/ListDamaged"
+	AdminService_CreateKey_FullMethodName          = "/garage.admin.v1.AdminService/CreateKey"
+	AdminService_ImportKey_FullMethodName          = "/garage.admin.v1.AdminService/ImportKey"
+	AdminService_ListKeys_FullMethodName           = "/garage.admin.v1.AdminService/ListKeys"
+	AdminService_GetKey_FullMethodName             = "/garage.admin.v1.AdminService/GetKey"
+	AdminService_DeleteKey_FullMethodName          = "/garage.admin.v1.AdminService/DeleteKey"
+	AdminService_CreateBucket_FullMethodName       = "/garage.admin.v1.AdminService/CreateBucket"
+	AdminService_ListBuckets_FullMethodName        = "/garage.admin.v1.AdminService/ListBuckets"
+	AdminService_GetBucket_FullMethodName          = "/garage.admin.v1.AdminService/GetBucket"
+	AdminService_DeleteBucket_FullMethodName       = "/garage.admin.v1.AdminService/DeleteBucket"
+	AdminService_AllowBucket_FullMethodName        = "/garage.admin.v1.AdminService/AllowBucket"
+	AdminService_DenyBucket_FullMethodName         = "/garage.admin.v1.AdminService/DenyBucket"
+	AdminService_GetStatus_FullMethodName          = "/garage.admin.v1.AdminService/GetStatus"
+	AdminService_GetLayout_FullMethodName          = "/garage.admin.v1.AdminService/GetLayout"
+	AdminService_AssignNode_FullMethodName         = "/garage.admin.v1.AdminService/AssignNode"
+	AdminService_RemoveNode_FullMethodName         = "/garage.admin.v1.AdminService/RemoveNode"
+	AdminService_SetReplication_FullMethodName     = "/garage.admin.v1.AdminService/SetReplication"
+	AdminService_PlanLayout_FullMethodName         = "/garage.admin.v1.AdminService/PlanLayout"
+	AdminService_ApplyLayout_FullMethodName        = "/garage.admin.v1.AdminService/ApplyLayout"
+	AdminService_DropLayout_FullMethodName         = "/garage.admin.v1.AdminService/DropLayout"
+	AdminService_DeclareLost_FullMethodName        = "/garage.admin.v1.AdminService/DeclareLost"
+	AdminService_CommandNodes_FullMethodName       = "/garage.admin.v1.AdminService/CommandNodes"
+	AdminService_ListDamaged_FullMethodName        = "/garage.admin.v1.AdminService/ListDamaged"
+	AdminService_Diagnose_FullMethodName           = "/garage.admin.v1.AdminService/Diagnose"
+	AdminService_StageLayout_FullMethodName        = "/garage.admin.v1.AdminService/StageLayout"
+	AdminService_ListEvents_FullMethodName         = "/garage.admin.v1.AdminService/ListEvents"
+	AdminService_ExplainAccess_FullMethodName      = "/garage.admin.v1.AdminService/ExplainAccess"
+	AdminService_BucketUsageHistory_FullMethodName = "/garage.admin.v1.AdminService/BucketUsageHistory"
+	AdminService_GetPartitions_FullMethodName      = "/garage.admin.v1.AdminService/GetPartitions"
+	AdminService_GetTraffic_FullMethodName         = "/garage.admin.v1.AdminService/GetTraffic"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -81,6 +88,21 @@ type AdminServiceClient interface {
 	CommandNodes(ctx context.Context, in *CommandNodesRequest, opts ...grpc.CallOption) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
+	// StageLayout stages what makes the nodes and the number of copies those of an earlier layout.
+	// What was staged before is dropped.
+	StageLayout(ctx context.Context, in *StageLayoutRequest, opts ...grpc.CallOption) (*StageLayoutResponse, error)
+	// ListEvents tells what happened, newest first: what all rebalancers together have noted.
+	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
+	// ExplainAccess tells whether somebody may do something with a bucket, and why.
+	ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error)
+	// BucketUsageHistory tells how much a bucket, or all together, held over time.
+	BucketUsageHistory(ctx context.Context, in *BucketUsageHistoryRequest, opts ...grpc.CallOption) (*BucketUsageHistoryResponse, error)
+	// GetPartitions tells for each of the 4096 partitions who has it, and how many good copies there are.
+	GetPartitions(ctx context.Context, in *GetPartitionsRequest, opts ...grpc.CallOption) (*GetPartitionsResponse, error)
+	// GetTraffic tells how many requests services have answered, and how many of them failed.
+	GetTraffic(ctx context.Context, in *GetTrafficRequest, opts ...grpc.CallOption) (*GetTrafficResponse, error)
 }
 
 type adminServiceClient struct {
@@ -311,6 +333,76 @@ func (c *adminServiceClient) ListDamaged(ctx context.Context, in *ListDamagedReq
 	return out, nil
 }
 
+func (c *adminServiceClient) Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiagnoseResponse)
+	err := c.cc.Invoke(ctx, AdminService_Diagnose_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) StageLayout(ctx context.Context, in *StageLayoutRequest, opts ...grpc.CallOption) (*StageLayoutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StageLayoutResponse)
+	err := c.cc.Invoke(ctx, AdminService_StageLayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEventsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainAccessResponse)
+	err := c.cc.Invoke(ctx, AdminService_ExplainAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) BucketUsageHistory(ctx context.Context, in *BucketUsageHistoryRequest, opts ...grpc.CallOption) (*BucketUsageHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BucketUsageHistoryResponse)
+	err := c.cc.Invoke(ctx, AdminService_BucketUsageHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetPartitions(ctx context.Context, in *GetPartitionsRequest, opts ...grpc.CallOption) (*GetPartitionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPartitionsResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetPartitions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetTraffic(ctx context.Context, in *GetTrafficRequest, opts ...grpc.CallOption) (*GetTrafficResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTrafficResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetTraffic_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -347,6 +439,21 @@ type AdminServiceServer interface {
 	CommandNodes(context.Context, *CommandNodesRequest) (*CommandNodesResponse, error)
 	// ListDamaged names chunks without a good copy, and the objects they belong to.
 	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
+	// Diagnose has every program measure what only it can see.
+	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
+	// StageLayout stages what makes the nodes and the number of copies those of an earlier layout.
+	// What was staged before is dropped.
+	StageLayout(context.Context, *StageLayoutRequest) (*StageLayoutResponse, error)
+	// ListEvents tells what happened, newest first: what all rebalancers together have noted.
+	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
+	// ExplainAccess tells whether somebody may do something with a bucket, and why.
+	ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error)
+	// BucketUsageHistory tells how much a bucket, or all together, held over time.
+	BucketUsageHistory(context.Context, *BucketUsageHistoryRequest) (*BucketUsageHistoryResponse, error)
+	// GetPartitions tells for each of the 4096 partitions who has it, and how many good copies there are.
+	GetPartitions(context.Context, *GetPartitionsRequest) (*GetPartitionsResponse, error)
+	// GetTraffic tells how many requests services have answered, and how many of them failed.
+	GetTraffic(context.Context, *GetTrafficRequest) (*GetTrafficResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -422,6 +529,27 @@ func (UnimplementedAdminServiceServer) CommandNodes(context.Context, *CommandNod
 }
 func (UnimplementedAdminServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
+}
+func (UnimplementedAdminServiceServer) Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Diagnose not implemented")
+}
+func (UnimplementedAdminServiceServer) StageLayout(context.Context, *StageLayoutRequest) (*StageLayoutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StageLayout not implemented")
+}
+func (UnimplementedAdminServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
+}
+func (UnimplementedAdminServiceServer) ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainAccess not implemented")
+}
+func (UnimplementedAdminServiceServer) BucketUsageHistory(context.Context, *BucketUsageHistoryRequest) (*BucketUsageHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BucketUsageHistory not implemented")
+}
+func (UnimplementedAdminServiceServer) GetPartitions(context.Context, *GetPartitionsRequest) (*GetPartitionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPartitions not implemented")
+}
+func (UnimplementedAdminServiceServer) GetTraffic(context.Context, *GetTrafficRequest) (*GetTrafficResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTraffic not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -840,6 +968,132 @@ func _AdminService_ListDamaged_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Diagnose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiagnoseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Diagnose(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Diagnose_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Diagnose(ctx, req.(*DiagnoseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_StageLayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StageLayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).StageLayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_StageLayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).StageLayout(ctx, req.(*StageLayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListEvents(ctx, req.(*ListEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ExplainAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ExplainAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ExplainAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ExplainAccess(ctx, req.(*ExplainAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_BucketUsageHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BucketUsageHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).BucketUsageHistory(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_BucketUsageHistory_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).BucketUsageHistory(ctx, req.(*BucketUsageHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetPartitions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPartitionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetPartitions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetPartitions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetPartitions(ctx, req.(*GetPartitionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetTraffic_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTrafficRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetTraffic(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetTraffic_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetTraffic(ctx, req.(*GetTrafficRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -934,6 +1188,34 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDamaged",
 			Handler:    _AdminService_ListDamaged_Handler,
+		},
+		{
+			MethodName: "Diagnose",
+			Handler:    _AdminService_Diagnose_Handler,
+		},
+		{
+			MethodName: "StageLayout",
+			Handler:    _AdminService_StageLayout_Handler,
+		},
+		{
+			MethodName: "ListEvents",
+			Handler:    _AdminService_ListEvents_Handler,
+		},
+		{
+			MethodName: "ExplainAccess",
+			Handler:    _AdminService_ExplainAccess_Handler,
+		},
+		{
+			MethodName: "BucketUsageHistory",
+			Handler:    _AdminService_BucketUsageHistory_Handler,
+		},
+		{
+			MethodName: "GetPartitions",
+			Handler:    _AdminService_GetPartitions_Handler,
+		},
+		{
+			MethodName: "GetTraffic",
+			Handler:    _AdminService_GetTraffic_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1055,28 +1055,31 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Incarnation   []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	ClusterId     []byte                 `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	Chunks        int64                  `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Bytes         int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	StoredBytes   int64                  `protobuf:"varint,7,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
-	Uncollected   int64                  `protobuf:"varint,8,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
-	Owed          int64                  `protobuf:"varint,9,opt,name=owed,proto3" json:"owed,omitempty"`
-	Quarantined   int64                  `protobuf:"varint,10,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Capacity      int64                  `protobuf:"varint,11,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	Free          int64                  `protobuf:"varint,12,opt,name=free,proto3" json:"free,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Problem       string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
-	Disks         []*DiskStatus          `protobuf:"bytes,15,rep,name=disks,proto3" json:"disks,omitempty"`
-	Layout        uint64                 `protobuf:"varint,16,opt,name=layout,proto3" json:"layout,omitempty"`
-	Walked        uint64                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`
-	Foreign       int64                  `protobuf:"varint,18,opt,name=foreign,proto3" json:"foreign,omitempty"`
-	Wanted        int64                  `protobuf:"varint,19,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	Trashed       int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
-	Tasks         []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Incarnation []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	ClusterId   []byte                 `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Version     string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Chunks      int64                  `protobuf:"varint,5,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Bytes       int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	StoredBytes int64                  `protobuf:"varint,7,opt,name=stored_bytes,json=storedBytes,proto3" json:"stored_bytes,omitempty"`
+	Uncollected int64                  `protobuf:"varint,8,opt,name=uncollected,proto3" json:"uncollected,omitempty"`
+	Owed        int64                  `protobuf:"varint,9,opt,name=owed,proto3" json:"owed,omitempty"`
+	Quarantined int64                  `protobuf:"varint,10,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Capacity    int64                  `protobuf:"varint,11,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Free        int64                  `protobuf:"varint,12,opt,name=free,proto3" json:"free,omitempty"`
+	ReadOnly    bool                   `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Problem     string                 `protobuf:"bytes,14,opt,name=problem,proto3" json:"problem,omitempty"`
+	Disks       []*DiskStatus          `protobuf:"bytes,15,rep,name=disks,proto3" json:"disks,omitempty"`
+	Layout      uint64                 `protobuf:"varint,16,opt,name=layout,proto3" json:"layout,omitempty"`
+	Walked      uint64                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`
+	Foreign     int64                  `protobuf:"varint,18,opt,name=foreign,proto3" json:"foreign,omitempty"`
+	Wanted      int64                  `protobuf:"varint,19,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Trashed     int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
+	Tasks       []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// damaged is how many copies turned out bad or missing since the program was started, mended how many such were replaced by a good one.
+	Damaged       int64 `protobuf:"varint,22,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended        int64 `protobuf:"varint,23,opt,name=mended,proto3" json:"mended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1256,6 +1259,20 @@ func (x *StatusResponse) GetTasks() []*TaskStatus {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetDamaged() int64 {
+	if x != nil {
+		return x.Damaged
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetMended() int64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
 }
 
 type DiskStatus struct {
@@ -2030,8 +2047,10 @@ type CommandRequest struct {
 	Rate int64 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`
 	// term is the lock index of the active rebalancer; 0: there is no lock.
 	Term uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	// confirm is the operator's yes to what the task has stopped for.
-	Confirm       bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// Not used.
+	Confirm bool `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// confirm_up_to is the operator's yes to what the task has stopped for, if that is no more than so much.
+	ConfirmUpTo   int64 `protobuf:"varint,6,opt,name=confirm_up_to,json=confirmUpTo,proto3" json:"confirm_up_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2099,6 +2118,13 @@ func (x *CommandRequest) GetConfirm() bool {
 		return x.Confirm
 	}
 	return false
+}
+
+func (x *CommandRequest) GetConfirmUpTo() int64 {
+	if x != nil {
+		return x.ConfirmUpTo
+	}
+	return 0
 }
 
 type CommandResponse struct {
@@ -2317,6 +2343,159 @@ func (x *ListDamagedResponse) GetDamaged() []*Damage {
 	return nil
 }
 
+type GetGapsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGapsRequest) Reset() {
+	*x = GetGapsRequest{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGapsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGapsRequest) ProtoMessage() {}
+
+func (x *GetGapsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGapsRequest.ProtoReflect.Descriptor instead.
+func (*GetGapsRequest) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{36}
+}
+
+// Gaps are partitions: 512 bytes, the first bit of the first byte (the most significant) is partition 0.
+type GetGapsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// wanted are those with a chunk of which the node lacks a good copy and looks for one.
+	Wanted []byte      `protobuf:"bytes,1,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Owed   []*OwedGaps `protobuf:"bytes,2,rep,name=owed,proto3" json:"owed,omitempty"`
+	// failed are those that are on a disk which is out of use.
+	Failed        []byte `protobuf:"bytes,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGapsResponse) Reset() {
+	*x = GetGapsResponse{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGapsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGapsResponse) ProtoMessage() {}
+
+func (x *GetGapsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGapsResponse.ProtoReflect.Descriptor instead.
+func (*GetGapsResponse) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetGapsResponse) GetWanted() []byte {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *GetGapsResponse) GetOwed() []*OwedGaps {
+	if x != nil {
+		return x.Owed
+	}
+	return nil
+}
+
+func (x *GetGapsResponse) GetFailed() []byte {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+// OwedGaps are the partitions with a chunk that the node owes to another.
+type OwedGaps struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owner is the ID (16 bytes) of the node that lacks it.
+	Owner         []byte `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Partitions    []byte `protobuf:"bytes,2,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwedGaps) Reset() {
+	*x = OwedGaps{}
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwedGaps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwedGaps) ProtoMessage() {}
+
+func (x *OwedGaps) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_chunknode_v1_chunk_node_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwedGaps.ProtoReflect.Descriptor instead.
+func (*OwedGaps) Descriptor() ([]byte, []int) {
+	return file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *OwedGaps) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *OwedGaps) GetPartitions() []byte {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
 var File_garage_chunknode_v1_chunk_node_proto protoreflect.FileDescriptor
 
 const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
@@ -2373,7 +2552,7 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2!.garage.chunknode.v1.RepairHeaderR\x06header\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\x10\n" +
 	"\x0eRepairResponse\"\x0f\n" +
-	"\rStatusRequest\"\xf5\x04\n" +
+	"\rStatusRequest\"\xa7\x05\n" +
 	"\x0eStatusResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x1d\n" +
@@ -2397,7 +2576,9 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\aforeign\x18\x12 \x01(\x03R\aforeign\x12\x16\n" +
 	"\x06wanted\x18\x13 \x01(\x03R\x06wanted\x12\x18\n" +
 	"\atrashed\x18\x14 \x01(\x03R\atrashed\x125\n" +
-	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\"h\n" +
+	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\x12\x18\n" +
+	"\adamaged\x18\x16 \x01(\x03R\adamaged\x12\x16\n" +
+	"\x06mended\x18\x17 \x01(\x03R\x06mended\"h\n" +
 	"\n" +
 	"DiskStatus\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
@@ -2451,13 +2632,14 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x05ended\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
 	"\bproblems\x18\n" +
 	" \x01(\x03R\bproblems\x12\x12\n" +
-	"\x04note\x18\v \x01(\tR\x04note\"\x97\x01\n" +
+	"\x04note\x18\v \x01(\tR\x04note\"\xbb\x01\n" +
 	"\x0eCommandRequest\x12-\n" +
 	"\x04task\x18\x01 \x01(\x0e2\x19.garage.chunknode.v1.TaskR\x04task\x12\x14\n" +
 	"\x05start\x18\x02 \x01(\bR\x05start\x12\x12\n" +
 	"\x04rate\x18\x03 \x01(\x03R\x04rate\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x18\n" +
-	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"J\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\x12\"\n" +
+	"\rconfirm_up_to\x18\x06 \x01(\x03R\vconfirmUpTo\"J\n" +
 	"\x0fCommandResponse\x127\n" +
 	"\x06status\x18\x01 \x01(\v2\x1f.garage.chunknode.v1.TaskStatusR\x06status\"@\n" +
 	"\x12ListDamagedRequest\x12\x14\n" +
@@ -2470,7 +2652,17 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x05tries\x18\x04 \x01(\x05R\x05tries\x12\x18\n" +
 	"\aproblem\x18\x05 \x01(\tR\aproblem\"L\n" +
 	"\x13ListDamagedResponse\x125\n" +
-	"\adamaged\x18\x01 \x03(\v2\x1b.garage.chunknode.v1.DamageR\adamaged*_\n" +
+	"\adamaged\x18\x01 \x03(\v2\x1b.garage.chunknode.v1.DamageR\adamaged\"\x10\n" +
+	"\x0eGetGapsRequest\"t\n" +
+	"\x0fGetGapsResponse\x12\x16\n" +
+	"\x06wanted\x18\x01 \x01(\fR\x06wanted\x121\n" +
+	"\x04owed\x18\x02 \x03(\v2\x1d.garage.chunknode.v1.OwedGapsR\x04owed\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\fR\x06failed\"@\n" +
+	"\bOwedGaps\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x01(\fR\n" +
+	"partitions*_\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eOUTCOME_STORED\x10\x01\x12\x15\n" +
@@ -2489,7 +2681,8 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x0fTASK_STATE_IDLE\x10\x01\x12\x16\n" +
 	"\x12TASK_STATE_RUNNING\x10\x02\x12\x16\n" +
 	"\x12TASK_STATE_STOPPED\x10\x03\x12\x14\n" +
-	"\x10TASK_STATE_STUCK\x10\x042\xf9\t\n" +
+	"\x10TASK_STATE_STUCK\x10\x042\xcf\n" +
+	"\n" +
 	"\x10ChunkNodeService\x12J\n" +
 	"\x03Get\x12\x1f.garage.chunknode.v1.GetRequest\x1a .garage.chunknode.v1.GetResponse0\x01\x12J\n" +
 	"\x03Put\x12\x1f.garage.chunknode.v1.PutRequest\x1a .garage.chunknode.v1.PutResponse(\x01\x12Q\n" +
@@ -2505,7 +2698,8 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\rGetBucketSums\x12).garage.chunknode.v1.GetBucketSumsRequest\x1a*.garage.chunknode.v1.GetBucketSumsResponse\x12`\n" +
 	"\vListEntries\x12'.garage.chunknode.v1.ListEntriesRequest\x1a(.garage.chunknode.v1.ListEntriesResponse\x12T\n" +
 	"\aCommand\x12#.garage.chunknode.v1.CommandRequest\x1a$.garage.chunknode.v1.CommandResponse\x12`\n" +
-	"\vListDamaged\x12'.garage.chunknode.v1.ListDamagedRequest\x1a(.garage.chunknode.v1.ListDamagedResponseB\xd3\x01\n" +
+	"\vListDamaged\x12'.garage.chunknode.v1.ListDamagedRequest\x1a(.garage.chunknode.v1.ListDamagedResponse\x12T\n" +
+	"\aGetGaps\x12#.garage.chunknode.v1.GetGapsRequest\x1a$.garage.chunknode.v1.GetGapsResponseB\xd3\x01\n" +
 	"\x17com.garage.chunknode.v1B\x0eChunkNodeProtoP\x01Z:deuxfleurs.fr/garage/proto/garage/chunknode/v1;chunknodev1\xa2\x02\x03GCX\xaa\x02\x13Garage.Chunknode.V1\xca\x02\x13Garage\\Chunknode\\V1\xe2\x02\x1fGarage\\Chunknode\\V1\\GPBMetadata\xea\x02\x15Garage::Chunknode::V1b\x06proto3"
 
 var (
@@ -2521,7 +2715,7 @@ func file_garage_chunknode_v1_chunk_node_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_chunknode_v1_chunk_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_garage_chunknode_v1_chunk_node_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_garage_chunknode_v1_chunk_node_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: garage.chunknode.v1.Outcome
 	(Task)(0),                        // 1: garage.chunknode.v1.Task
@@ -2562,7 +2756,10 @@ var file_garage_chunknode_v1_chunk_node_proto_goTypes = []any{
 	(*ListDamagedRequest)(nil),       // 36: garage.chunknode.v1.ListDamagedRequest
 	(*Damage)(nil),                   // 37: garage.chunknode.v1.Damage
 	(*ListDamagedResponse)(nil),      // 38: garage.chunknode.v1.ListDamagedResponse
-	(*timestamppb.Timestamp)(nil),    // 39: google.protobuf.Timestamp
+	(*GetGapsRequest)(nil),           // 39: garage.chunknode.v1.GetGapsRequest
+	(*GetGapsResponse)(nil),          // 40: garage.chunknode.v1.GetGapsResponse
+	(*OwedGaps)(nil),                 // 41: garage.chunknode.v1.OwedGaps
+	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
 }
 var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
 	5,  // 0: garage.chunknode.v1.GetResponse.header:type_name -> garage.chunknode.v1.GetHeader
@@ -2581,46 +2778,49 @@ var file_garage_chunknode_v1_chunk_node_proto_depIdxs = []int32{
 	31, // 13: garage.chunknode.v1.ListEntriesResponse.entries:type_name -> garage.chunknode.v1.Entry
 	1,  // 14: garage.chunknode.v1.TaskStatus.task:type_name -> garage.chunknode.v1.Task
 	2,  // 15: garage.chunknode.v1.TaskStatus.state:type_name -> garage.chunknode.v1.TaskState
-	39, // 16: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
-	39, // 17: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
+	42, // 16: garage.chunknode.v1.TaskStatus.began:type_name -> google.protobuf.Timestamp
+	42, // 17: garage.chunknode.v1.TaskStatus.ended:type_name -> google.protobuf.Timestamp
 	1,  // 18: garage.chunknode.v1.CommandRequest.task:type_name -> garage.chunknode.v1.Task
 	33, // 19: garage.chunknode.v1.CommandResponse.status:type_name -> garage.chunknode.v1.TaskStatus
 	3,  // 20: garage.chunknode.v1.Damage.refs:type_name -> garage.chunknode.v1.Ref
-	39, // 21: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
+	42, // 21: garage.chunknode.v1.Damage.since:type_name -> google.protobuf.Timestamp
 	37, // 22: garage.chunknode.v1.ListDamagedResponse.damaged:type_name -> garage.chunknode.v1.Damage
-	4,  // 23: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
-	8,  // 24: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
-	10, // 25: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
-	12, // 26: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
-	14, // 27: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
-	17, // 28: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
-	19, // 29: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
-	22, // 30: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
-	24, // 31: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
-	26, // 32: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
-	28, // 33: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
-	30, // 34: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
-	34, // 35: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
-	36, // 36: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
-	6,  // 37: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
-	9,  // 38: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
-	11, // 39: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
-	13, // 40: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
-	15, // 41: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
-	18, // 42: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
-	20, // 43: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
-	23, // 44: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
-	25, // 45: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
-	27, // 46: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
-	29, // 47: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
-	32, // 48: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
-	35, // 49: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
-	38, // 50: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
-	37, // [37:51] is the sub-list for method output_type
-	23, // [23:37] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	41, // 23: garage.chunknode.v1.GetGapsResponse.owed:type_name -> garage.chunknode.v1.OwedGaps
+	4,  // 24: garage.chunknode.v1.ChunkNodeService.Get:input_type -> garage.chunknode.v1.GetRequest
+	8,  // 25: garage.chunknode.v1.ChunkNodeService.Put:input_type -> garage.chunknode.v1.PutRequest
+	10, // 26: garage.chunknode.v1.ChunkNodeService.PutRef:input_type -> garage.chunknode.v1.PutRefRequest
+	12, // 27: garage.chunknode.v1.ChunkNodeService.Delete:input_type -> garage.chunknode.v1.DeleteRequest
+	14, // 28: garage.chunknode.v1.ChunkNodeService.Owe:input_type -> garage.chunknode.v1.OweRequest
+	17, // 29: garage.chunknode.v1.ChunkNodeService.Repair:input_type -> garage.chunknode.v1.RepairRequest
+	19, // 30: garage.chunknode.v1.ChunkNodeService.Status:input_type -> garage.chunknode.v1.StatusRequest
+	22, // 31: garage.chunknode.v1.ChunkNodeService.GetLayouts:input_type -> garage.chunknode.v1.GetLayoutsRequest
+	24, // 32: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:input_type -> garage.chunknode.v1.AdoptLayoutsRequest
+	26, // 33: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:input_type -> garage.chunknode.v1.GetPartitionSumsRequest
+	28, // 34: garage.chunknode.v1.ChunkNodeService.GetBucketSums:input_type -> garage.chunknode.v1.GetBucketSumsRequest
+	30, // 35: garage.chunknode.v1.ChunkNodeService.ListEntries:input_type -> garage.chunknode.v1.ListEntriesRequest
+	34, // 36: garage.chunknode.v1.ChunkNodeService.Command:input_type -> garage.chunknode.v1.CommandRequest
+	36, // 37: garage.chunknode.v1.ChunkNodeService.ListDamaged:input_type -> garage.chunknode.v1.ListDamagedRequest
+	39, // 38: garage.chunknode.v1.ChunkNodeService.GetGaps:input_type -> garage.chunknode.v1.GetGapsRequest
+	6,  // 39: garage.chunknode.v1.ChunkNodeService.Get:output_type -> garage.chunknode.v1.GetResponse
+	9,  // 40: garage.chunknode.v1.ChunkNodeService.Put:output_type -> garage.chunknode.v1.PutResponse
+	11, // 41: garage.chunknode.v1.ChunkNodeService.PutRef:output_type -> garage.chunknode.v1.PutRefResponse
+	13, // 42: garage.chunknode.v1.ChunkNodeService.Delete:output_type -> garage.chunknode.v1.DeleteResponse
+	15, // 43: garage.chunknode.v1.ChunkNodeService.Owe:output_type -> garage.chunknode.v1.OweResponse
+	18, // 44: garage.chunknode.v1.ChunkNodeService.Repair:output_type -> garage.chunknode.v1.RepairResponse
+	20, // 45: garage.chunknode.v1.ChunkNodeService.Status:output_type -> garage.chunknode.v1.StatusResponse
+	23, // 46: garage.chunknode.v1.ChunkNodeService.GetLayouts:output_type -> garage.chunknode.v1.GetLayoutsResponse
+	25, // 47: garage.chunknode.v1.ChunkNodeService.AdoptLayouts:output_type -> garage.chunknode.v1.AdoptLayoutsResponse
+	27, // 48: garage.chunknode.v1.ChunkNodeService.GetPartitionSums:output_type -> garage.chunknode.v1.GetPartitionSumsResponse
+	29, // 49: garage.chunknode.v1.ChunkNodeService.GetBucketSums:output_type -> garage.chunknode.v1.GetBucketSumsResponse
+	32, // 50: garage.chunknode.v1.ChunkNodeService.ListEntries:output_type -> garage.chunknode.v1.ListEntriesResponse
+	35, // 51: garage.chunknode.v1.ChunkNodeService.Command:output_type -> garage.chunknode.v1.CommandResponse
+	38, // 52: garage.chunknode.v1.ChunkNodeService.ListDamaged:output_type -> garage.chunknode.v1.ListDamagedResponse
+	40, // 53: garage.chunknode.v1.ChunkNodeService.GetGaps:output_type -> garage.chunknode.v1.GetGapsResponse
+	39, // [39:54] is the sub-list for method output_type
+	24, // [24:39] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_garage_chunknode_v1_chunk_node_proto_init() }
@@ -2634,7 +2834,7 @@ func file_garage_chunknode_v1_chunk_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_chunknode_v1_chunk_node_proto_rawDesc), len(file_garage_chunknode_v1_chunk_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   36,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,7 @@ const (
 	ChunkNodeService_ListEntries_FullMethodName      = "/garage.chunknode.v1.ChunkNodeService/ListEntries"
 	ChunkNodeService_Command_FullMethodName          = "/garage.chunknode.v1.ChunkNodeService/Command"
 	ChunkNodeService_ListDamaged_FullMethodName      = "/garage.chunknode.v1.ChunkNodeService/ListDamaged"
+	ChunkNodeService_GetGaps_FullMethodName          = "/garage.chunknode.v1.ChunkNodeService/GetGaps"
 )
 
 // ChunkNodeServiceClient is the client API for ChunkNodeService service.
@@ -46,7 +47,7 @@ const (
 // was computed with (0: none): a node that has adopted another one refuses it,
 // with an error that names its own number, and either side hands over the newer layouts.
 // A node answers whatever the layout: Get of a chunk that it has, Owe, Repair, Status, Command,
-// ListDamaged, GetLayouts and AdoptLayouts.
+// ListDamaged, GetGaps, GetLayouts and AdoptLayouts.
 type ChunkNodeServiceClient interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
@@ -69,6 +70,8 @@ type ChunkNodeServiceClient interface {
 	// Command starts or stops background work; ListDamaged names chunks without a good copy here.
 	Command(ctx context.Context, in *CommandRequest, opts ...grpc.CallOption) (*CommandResponse, error)
 	ListDamaged(ctx context.Context, in *ListDamagedRequest, opts ...grpc.CallOption) (*ListDamagedResponse, error)
+	// GetGaps tells in which partitions the node lacks chunks, and in which it owes some to others.
+	GetGaps(ctx context.Context, in *GetGapsRequest, opts ...grpc.CallOption) (*GetGapsResponse, error)
 }
 
 type chunkNodeServiceClient struct {
@@ -234,6 +237,16 @@ func (c *chunkNodeServiceClient) ListDamaged(ctx context.Context, in *ListDamage
 	return out, nil
 }
 
+func (c *chunkNodeServiceClient) GetGaps(ctx context.Context, in *GetGapsRequest, opts ...grpc.CallOption) (*GetGapsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetGapsResponse)
+	err := c.cc.Invoke(ctx, ChunkNodeService_GetGaps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ChunkNodeServiceServer is the server API for ChunkNodeService service.
 // All implementations must embed UnimplementedChunkNodeServiceServer
 // for forward compatibility.
@@ -243,7 +256,7 @@ func (c *chunkNodeServiceClient) ListDamaged(ctx context.Context, in *ListDamage
 // was computed with (0: none): a node that has adopted another one refuses it,
 // with an error that names its own number, and either side hands over the newer layouts.
 // A node answers whatever the layout: Get of a chunk that it has, Owe, Repair, Status, Command,
-// ListDamaged, GetLayouts and AdoptLayouts.
+// ListDamaged, GetGaps, GetLayouts and AdoptLayouts.
 type ChunkNodeServiceServer interface {
 	// Get answers a header frame and then data frames of at most 256 KiB.
 	Get(*GetRequest, grpc.ServerStreamingServer[GetResponse]) error
@@ -266,6 +279,8 @@ type ChunkNodeServiceServer interface {
 	// Command starts or stops background work; ListDamaged names chunks without a good copy here.
 	Command(context.Context, *CommandRequest) (*CommandResponse, error)
 	ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error)
+	// GetGaps tells in which partitions the node lacks chunks, and in which it owes some to others.
+	GetGaps(context.Context, *GetGapsRequest) (*GetGapsResponse, error)
 	mustEmbedUnimplementedChunkNodeServiceServer()
 }
 
@@ -317,6 +332,9 @@ func (UnimplementedChunkNodeServiceServer) Command(context.Context, *CommandRequ
 }
 func (UnimplementedChunkNodeServiceServer) ListDamaged(context.Context, *ListDamagedRequest) (*ListDamagedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDamaged not implemented")
+}
+func (UnimplementedChunkNodeServiceServer) GetGaps(context.Context, *GetGapsRequest) (*GetGapsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetGaps not implemented")
 }
 func (UnimplementedChunkNodeServiceServer) mustEmbedUnimplementedChunkNodeServiceServer() {}
 func (UnimplementedChunkNodeServiceServer) testEmbeddedByValue()                          {}
@@ -562,6 +580,24 @@ func _ChunkNodeService_ListDamaged_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ChunkNodeService_GetGaps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGapsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChunkNodeServiceServer).GetGaps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChunkNodeService_GetGaps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChunkNodeServiceServer).GetGaps(ctx, req.(*GetGapsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ChunkNodeService_ServiceDesc is the grpc.ServiceDesc for ChunkNodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -612,6 +648,10 @@ var ChunkNodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDamaged",
 			Handler:    _ChunkNodeService_ListDamaged_Handler,
+		},
+		{
+			MethodName: "GetGaps",
+			Handler:    _ChunkNodeService_GetGaps_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -447,6 +447,270 @@ func (x *LeaveResponse) GetRetryAfter() *durationpb.Duration {
 	return nil
 }
 
+// Counters count since the start of the program.
+type Counters struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// requests are all that were answered, errors those that the service failed (HTTP status 5xx), refused those that were the
+	// client's fault (HTTP status 4xx).
+	Requests      int64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Errors        int64 `protobuf:"varint,2,opt,name=errors,proto3" json:"errors,omitempty"`
+	Refused       int64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	BytesReceived int64 `protobuf:"varint,4,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
+	BytesSent     int64 `protobuf:"varint,5,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counters) Reset() {
+	*x = Counters{}
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counters) ProtoMessage() {}
+
+func (x *Counters) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counters.ProtoReflect.Descriptor instead.
+func (*Counters) Descriptor() ([]byte, []int) {
+	return file_garage_cluster_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Counters) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Counters) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Counters) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Counters) GetBytesReceived() int64 {
+	if x != nil {
+		return x.BytesReceived
+	}
+	return 0
+}
+
+func (x *Counters) GetBytesSent() int64 {
+	if x != nil {
+		return x.BytesSent
+	}
+	return 0
+}
+
+type ReportCountersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node_id has 16 bytes, as has process, drawn at random when the program started.
+	NodeId        []byte    `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Process       []byte    `protobuf:"bytes,2,opt,name=process,proto3" json:"process,omitempty"`
+	Counters      *Counters `protobuf:"bytes,3,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCountersRequest) Reset() {
+	*x = ReportCountersRequest{}
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCountersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCountersRequest) ProtoMessage() {}
+
+func (x *ReportCountersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCountersRequest.ProtoReflect.Descriptor instead.
+func (*ReportCountersRequest) Descriptor() ([]byte, []int) {
+	return file_garage_cluster_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReportCountersRequest) GetNodeId() []byte {
+	if x != nil {
+		return x.NodeId
+	}
+	return nil
+}
+
+func (x *ReportCountersRequest) GetProcess() []byte {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *ReportCountersRequest) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+type ReportCountersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCountersResponse) Reset() {
+	*x = ReportCountersResponse{}
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCountersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCountersResponse) ProtoMessage() {}
+
+func (x *ReportCountersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCountersResponse.ProtoReflect.Descriptor instead.
+func (*ReportCountersResponse) Descriptor() ([]byte, []int) {
+	return file_garage_cluster_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+type GetCountersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCountersRequest) Reset() {
+	*x = GetCountersRequest{}
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCountersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCountersRequest) ProtoMessage() {}
+
+func (x *GetCountersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCountersRequest.ProtoReflect.Descriptor instead.
+func (*GetCountersRequest) Descriptor() ([]byte, []int) {
+	return file_garage_cluster_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+type GetCountersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Process       []byte                 `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	Counters      *Counters              `protobuf:"bytes,2,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCountersResponse) Reset() {
+	*x = GetCountersResponse{}
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCountersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCountersResponse) ProtoMessage() {}
+
+func (x *GetCountersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_cluster_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCountersResponse.ProtoReflect.Descriptor instead.
+func (*GetCountersResponse) Descriptor() ([]byte, []int) {
+	return file_garage_cluster_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetCountersResponse) GetProcess() []byte {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *GetCountersResponse) GetCounters() *Counters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
 var File_garage_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_garage_cluster_v1_cluster_proto_rawDesc = "" +
@@ -488,10 +752,29 @@ const file_garage_cluster_v1_cluster_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x126\n" +
 	"\tvalid_for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x12:\n" +
 	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter2\xaf\x01\n" +
+	"retryAfter\"\x9e\x01\n" +
+	"\bCounters\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06errors\x18\x02 \x01(\x03R\x06errors\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x03R\arefused\x12%\n" +
+	"\x0ebytes_received\x18\x04 \x01(\x03R\rbytesReceived\x12\x1d\n" +
+	"\n" +
+	"bytes_sent\x18\x05 \x01(\x03R\tbytesSent\"\x83\x01\n" +
+	"\x15ReportCountersRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\fR\x06nodeId\x12\x18\n" +
+	"\aprocess\x18\x02 \x01(\fR\aprocess\x127\n" +
+	"\bcounters\x18\x03 \x01(\v2\x1b.garage.cluster.v1.CountersR\bcounters\"\x18\n" +
+	"\x16ReportCountersResponse\"\x14\n" +
+	"\x12GetCountersRequest\"h\n" +
+	"\x13GetCountersResponse\x12\x18\n" +
+	"\aprocess\x18\x01 \x01(\fR\aprocess\x127\n" +
+	"\bcounters\x18\x02 \x01(\v2\x1b.garage.cluster.v1.CountersR\bcounters2\x96\x02\n" +
 	"\x0eClusterService\x12Q\n" +
 	"\x06Report\x12 .garage.cluster.v1.ReportRequest\x1a!.garage.cluster.v1.ReportResponse(\x010\x01\x12J\n" +
-	"\x05Leave\x12\x1f.garage.cluster.v1.LeaveRequest\x1a .garage.cluster.v1.LeaveResponseB\xc3\x01\n" +
+	"\x05Leave\x12\x1f.garage.cluster.v1.LeaveRequest\x1a .garage.cluster.v1.LeaveResponse\x12e\n" +
+	"\x0eReportCounters\x12(.garage.cluster.v1.ReportCountersRequest\x1a).garage.cluster.v1.ReportCountersResponse2o\n" +
+	"\x0fCountersService\x12\\\n" +
+	"\vGetCounters\x12%.garage.cluster.v1.GetCountersRequest\x1a&.garage.cluster.v1.GetCountersResponseB\xc3\x01\n" +
 	"\x15com.garage.cluster.v1B\fClusterProtoP\x01Z6deuxfleurs.fr/garage/proto/garage/cluster/v1;clusterv1\xa2\x02\x03GCX\xaa\x02\x11Garage.Cluster.V1\xca\x02\x11Garage\\Cluster\\V1\xe2\x02\x1dGarage\\Cluster\\V1\\GPBMetadata\xea\x02\x13Garage::Cluster::V1b\x06proto3"
 
 var (
@@ -506,32 +789,43 @@ func file_garage_cluster_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_garage_cluster_v1_cluster_proto_rawDescData
 }
 
-var file_garage_cluster_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_garage_cluster_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_garage_cluster_v1_cluster_proto_goTypes = []any{
-	(*ReportRequest)(nil),       // 0: garage.cluster.v1.ReportRequest
-	(*Traffic)(nil),             // 1: garage.cluster.v1.Traffic
-	(*Collection)(nil),          // 2: garage.cluster.v1.Collection
-	(*ReportResponse)(nil),      // 3: garage.cluster.v1.ReportResponse
-	(*LeaveRequest)(nil),        // 4: garage.cluster.v1.LeaveRequest
-	(*LeaveResponse)(nil),       // 5: garage.cluster.v1.LeaveResponse
-	(*v1.StatusResponse)(nil),   // 6: garage.chunknode.v1.StatusResponse
-	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
+	(*ReportRequest)(nil),          // 0: garage.cluster.v1.ReportRequest
+	(*Traffic)(nil),                // 1: garage.cluster.v1.Traffic
+	(*Collection)(nil),             // 2: garage.cluster.v1.Collection
+	(*ReportResponse)(nil),         // 3: garage.cluster.v1.ReportResponse
+	(*LeaveRequest)(nil),           // 4: garage.cluster.v1.LeaveRequest
+	(*LeaveResponse)(nil),          // 5: garage.cluster.v1.LeaveResponse
+	(*Counters)(nil),               // 6: garage.cluster.v1.Counters
+	(*ReportCountersRequest)(nil),  // 7: garage.cluster.v1.ReportCountersRequest
+	(*ReportCountersResponse)(nil), // 8: garage.cluster.v1.ReportCountersResponse
+	(*GetCountersRequest)(nil),     // 9: garage.cluster.v1.GetCountersRequest
+	(*GetCountersResponse)(nil),    // 10: garage.cluster.v1.GetCountersResponse
+	(*v1.StatusResponse)(nil),      // 11: garage.chunknode.v1.StatusResponse
+	(*durationpb.Duration)(nil),    // 12: google.protobuf.Duration
 }
 var file_garage_cluster_v1_cluster_proto_depIdxs = []int32{
-	6, // 0: garage.cluster.v1.ReportRequest.status:type_name -> garage.chunknode.v1.StatusResponse
-	1, // 1: garage.cluster.v1.ReportRequest.traffic:type_name -> garage.cluster.v1.Traffic
-	2, // 2: garage.cluster.v1.ReportRequest.collection:type_name -> garage.cluster.v1.Collection
-	7, // 3: garage.cluster.v1.LeaveResponse.valid_for:type_name -> google.protobuf.Duration
-	7, // 4: garage.cluster.v1.LeaveResponse.retry_after:type_name -> google.protobuf.Duration
-	0, // 5: garage.cluster.v1.ClusterService.Report:input_type -> garage.cluster.v1.ReportRequest
-	4, // 6: garage.cluster.v1.ClusterService.Leave:input_type -> garage.cluster.v1.LeaveRequest
-	3, // 7: garage.cluster.v1.ClusterService.Report:output_type -> garage.cluster.v1.ReportResponse
-	5, // 8: garage.cluster.v1.ClusterService.Leave:output_type -> garage.cluster.v1.LeaveResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	11, // 0: garage.cluster.v1.ReportRequest.status:type_name -> garage.chunknode.v1.StatusResponse
+	1,  // 1: garage.cluster.v1.ReportRequest.traffic:type_name -> garage.cluster.v1.Traffic
+	2,  // 2: garage.cluster.v1.ReportRequest.collection:type_name -> garage.cluster.v1.Collection
+	12, // 3: garage.cluster.v1.LeaveResponse.valid_for:type_name -> google.protobuf.Duration
+	12, // 4: garage.cluster.v1.LeaveResponse.retry_after:type_name -> google.protobuf.Duration
+	6,  // 5: garage.cluster.v1.ReportCountersRequest.counters:type_name -> garage.cluster.v1.Counters
+	6,  // 6: garage.cluster.v1.GetCountersResponse.counters:type_name -> garage.cluster.v1.Counters
+	0,  // 7: garage.cluster.v1.ClusterService.Report:input_type -> garage.cluster.v1.ReportRequest
+	4,  // 8: garage.cluster.v1.ClusterService.Leave:input_type -> garage.cluster.v1.LeaveRequest
+	7,  // 9: garage.cluster.v1.ClusterService.ReportCounters:input_type -> garage.cluster.v1.ReportCountersRequest
+	9,  // 10: garage.cluster.v1.CountersService.GetCounters:input_type -> garage.cluster.v1.GetCountersRequest
+	3,  // 11: garage.cluster.v1.ClusterService.Report:output_type -> garage.cluster.v1.ReportResponse
+	5,  // 12: garage.cluster.v1.ClusterService.Leave:output_type -> garage.cluster.v1.LeaveResponse
+	8,  // 13: garage.cluster.v1.ClusterService.ReportCounters:output_type -> garage.cluster.v1.ReportCountersResponse
+	10, // 14: garage.cluster.v1.CountersService.GetCounters:output_type -> garage.cluster.v1.GetCountersResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_garage_cluster_v1_cluster_proto_init() }
@@ -545,9 +839,9 @@ func file_garage_cluster_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_cluster_v1_cluster_proto_rawDesc), len(file_garage_cluster_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   11,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_garage_cluster_v1_cluster_proto_goTypes,
 		DependencyIndexes: file_garage_cluster_v1_cluster_proto_depIdxs,

@@ -21,8 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClusterService_Report_FullMethodName = "/garage.cluster.v1.ClusterService/Report"
-	ClusterService_Leave_FullMethodName  = "/garage.cluster.v1.ClusterService/Leave"
+	ClusterService_Report_FullMethodName         = "/garage.cluster.v1.ClusterService/Report"
+	ClusterService_Leave_FullMethodName          = "/garage.cluster.v1.ClusterService/Leave"
+	ClusterService_ReportCounters_FullMethodName = "/garage.cluster.v1.ClusterService/ReportCounters"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -39,6 +40,8 @@ type ClusterServiceClient interface {
 	Report(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReportRequest, ReportResponse], error)
 	// Leave asks whether a chunk-node may stop now.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
+	// ReportCounters tells what a gateway has counted, every few seconds.
+	ReportCounters(ctx context.Context, in *ReportCountersRequest, opts ...grpc.CallOption) (*ReportCountersResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -72,6 +75,16 @@ func (c *clusterServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts
 	return out, nil
 }
 
+func (c *clusterServiceClient) ReportCounters(ctx context.Context, in *ReportCountersRequest, opts ...grpc.CallOption) (*ReportCountersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportCountersResponse)
+	err := c.cc.Invoke(ctx, ClusterService_ReportCounters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
@@ -86,6 +99,8 @@ type ClusterServiceServer interface {
 	Report(grpc.BidiStreamingServer[ReportRequest, ReportResponse]) error
 	// Leave asks whether a chunk-node may stop now.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
+	// ReportCounters tells what a gateway has counted, every few seconds.
+	ReportCounters(context.Context, *ReportCountersRequest) (*ReportCountersResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -101,6 +116,9 @@ func (UnimplementedClusterServiceServer) Report(grpc.BidiStreamingServer[ReportR
 }
 func (UnimplementedClusterServiceServer) Leave(context.Context, *LeaveRequest) (*LeaveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
+}
+func (UnimplementedClusterServiceServer) ReportCounters(context.Context, *ReportCountersRequest) (*ReportCountersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportCounters not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -148,6 +166,24 @@ func _ClusterService_Leave_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_ReportCounters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportCountersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).ReportCounters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_ReportCounters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).ReportCounters(ctx, req.(*ReportCountersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -159,6 +195,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Leave",
 			Handler:    _ClusterService_Leave_Handler,
 		},
+		{
+			MethodName: "ReportCounters",
+			Handler:    _ClusterService_ReportCounters_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -168,5 +208,111 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
+	Metadata: "garage/cluster/v1/cluster.proto",
+}
+
+const (
+	CountersService_GetCounters_FullMethodName = "/garage.cluster.v1.CountersService/GetCounters"
+)
+
+// CountersServiceClient is the client API for CountersService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// CountersService is answered by gateways at their administration address, where rebalancers without Consul ask.
+type CountersServiceClient interface {
+	GetCounters(ctx context.Context, in *GetCountersRequest, opts ...grpc.CallOption) (*GetCountersResponse, error)
+}
+
+type countersServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewCountersServiceClient(cc grpc.ClientConnInterface) CountersServiceClient {
+	return &countersServiceClient{cc}
+}
+
+func (c *countersServiceClient) GetCounters(ctx context.Context, in *GetCountersRequest, opts ...grpc.CallOption) (*GetCountersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCountersResponse)
+	err := c.cc.Invoke(ctx, CountersService_GetCounters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CountersServiceServer is the server API for CountersService service.
+// All implementations must embed UnimplementedCountersServiceServer
+// for forward compatibility.
+//
+// CountersService is answered by gateways at their administration address, where rebalancers without Consul ask.
+type CountersServiceServer interface {
+	GetCounters(context.Context, *GetCountersRequest) (*GetCountersResponse, error)
+	mustEmbedUnimplementedCountersServiceServer()
+}
+
+// UnimplementedCountersServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedCountersServiceServer struct{}
+
+func (UnimplementedCountersServiceServer) GetCounters(context.Context, *GetCountersRequest) (*GetCountersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCounters not implemented")
+}
+func (UnimplementedCountersServiceServer) mustEmbedUnimplementedCountersServiceServer() {}
+func (UnimplementedCountersServiceServer) testEmbeddedByValue()                         {}
+
+// UnsafeCountersServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to CountersServiceServer will
+// result in compilation errors.
+type UnsafeCountersServiceServer interface {
+	mustEmbedUnimplementedCountersServiceServer()
+}
+
+func RegisterCountersServiceServer(s grpc.ServiceRegistrar, srv CountersServiceServer) {
+	// If the following call panics, it indicates UnimplementedCountersServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&CountersService_ServiceDesc, srv)
+}
+
+func _CountersService_GetCounters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCountersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CountersServiceServer).GetCounters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CountersService_GetCounters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CountersServiceServer).GetCounters(ctx, req.(*GetCountersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// CountersService_ServiceDesc is the grpc.ServiceDesc for CountersService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var CountersService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "garage.cluster.v1.CountersService",
+	HandlerType: (*CountersServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetCounters",
+			Handler:    _CountersService_GetCounters_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "garage/cluster/v1/cluster.proto",
 }

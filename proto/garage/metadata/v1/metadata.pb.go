@@ -3032,9 +3032,11 @@ func (*DropGarbageResponse) Descriptor() ([]byte, []int) {
 }
 
 type FindAttemptsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ids           [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	Everywhere    bool                   `protobuf:"varint,2,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Ids        [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	Everywhere bool                   `protobuf:"varint,2,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	// cluster_id, if not empty, is that of the cluster whose metadata is asked: another one refuses.
+	ClusterId     []byte `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3081,6 +3083,13 @@ func (x *FindAttemptsRequest) GetEverywhere() bool {
 		return x.Everywhere
 	}
 	return false
+}
+
+func (x *FindAttemptsRequest) GetClusterId() []byte {
+	if x != nil {
+		return x.ClusterId
+	}
+	return nil
 }
 
 type FindAttemptsResponse struct {
@@ -3308,12 +3317,14 @@ const file_garage_metadata_v1_metadata_proto_rawDesc = "" +
 	"\x04next\x18\x02 \x01(\fR\x04next\"&\n" +
 	"\x12DropGarbageRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\"\x15\n" +
-	"\x13DropGarbageResponse\"G\n" +
+	"\x13DropGarbageResponse\"f\n" +
 	"\x13FindAttemptsRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\x12\x1e\n" +
 	"\n" +
 	"everywhere\x18\x02 \x01(\bR\n" +
-	"everywhere\"O\n" +
+	"everywhere\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x03 \x01(\fR\tclusterId\"O\n" +
 	"\x14FindAttemptsResponse\x127\n" +
 	"\battempts\x18\x01 \x03(\v2\x1b.garage.metadata.v1.AttemptR\battempts2\xa0\x15\n" +
 	"\x0fMetadataService\x12R\n" +

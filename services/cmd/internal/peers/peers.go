@@ -8,6 +8,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/pkg/chunk/measured"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/consul"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -59,6 +60,7 @@ func (r Reach) Members(pool *buffer.Pool) *membership.Members {
 	members := membership.New(membership.Deps{ClusterID: cluster, Credentials: r.identity.For(consul.ServiceChunkNode), Pool: pool, Metrics: r.metrics,
 		Clock: clock.System{}, Logger: p.Log, CheckAddress: r.security.CheckAddress, Find: r.find(), Dial: r.dial(), Alive: r.alive()})
 	p.OnClose(members.Close)
+	r.diagnoseNodes(members)
 	return members
 }
 
@@ -103,13 +105,14 @@ func (r Reach) find() func(chunk.NodeID) string {
 	return func(id chunk.NodeID) string { return consul.NodeTarget(consul.ServiceChunkNode, id) }
 }
 
-// dial resolves targets of Consul.
+// dial sends traces on, and resolves targets of Consul.
 func (r Reach) dial() []grpc.DialOption {
+	options := r.program.Tracing.DialOptions()
 	if r.program.Consul == nil {
-		return nil
+		return options
 	}
 	accept := func(address string) error { return r.security.CheckAddress("rpc.tls", address) }
-	return []grpc.DialOption{grpc.WithResolvers(r.program.Consul.Builder(accept))}
+	return append(options, grpc.WithResolvers(r.program.Consul.Builder(accept)))
 }
 
 // Chunks is the chunk store over all nodes; its metrics are those of the program.
@@ -119,7 +122,7 @@ func (r Reach) Chunks(nodes *membership.Members, c membership.StoreConfig) (chun
 		return nil, err
 	}
 	r.program.Registry.MustRegister(store.Collector())
-	return store, nil
+	return measured.New(store, measured.NewMeter(r.program.Registry, "chunk_cluster", "chunk")), nil
 }
 
 // Metadata makes a connection to the metadata service at address or, without one, to all that Consul knows. Calls that
@@ -144,5 +147,6 @@ func (r Reach) metadata(target string) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	r.program.OnClose(conn.Close)
+	r.diagnoseMetadata(target, conn)
 	return conn, nil
 }

@@ -1,4 +1,5 @@
-package cql
+// Package measured tells observers of the operations on a meta.Store.
+package measured
 
 import (
 	"context"
@@ -8,18 +9,24 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
-// measured is a meta.Store that tells an observer of each operation, and refuses them while the clock is wrong.
+// Observer is told of each operation.
+type Observer interface {
+	// Begin is called when an operation begins, which is made with the context it returns unless it is refused, and end when it ended.
+	Begin(ctx context.Context, operation string) (_ context.Context, end func(error), refused error)
+}
+
+// New is a store that tells an observer of each operation.
+func New(s meta.Store, o Observer) meta.Store { return measured{s, o} }
+
 type measured struct {
 	meta.Store
-	observer *observer
-	skew     *skew
+	observer Observer
 }
 
 // run measures an operation.
 func run[T any](ctx context.Context, m measured, name string, operation func(ctx context.Context) (T, error)) (T, error) {
-	ctx, end := m.observer.begin(ctx, name)
+	ctx, end, err := m.observer.Begin(ctx, name)
 	var v T
-	err := m.skew.problem()
 	if err == nil {
 		v, err = operation(ctx)
 	}
@@ -180,6 +187,7 @@ func (m measured) ListGarbage(ctx context.Context, r meta.ListGarbage) ([]meta.G
 	return garbage, next, err
 }
 
-// Measured is the store with its operations counted, and refused with Unavailable while the clock is further than MaxSkew
-// from the database's: what a service serves.
-func (s *Store) Measured() meta.Store { return measured{s, s.observer, &s.skew} }
+// Attempts implements meta.Attempts.
+func (m measured) Attempts(ctx context.Context, r meta.FindAttempts) ([]meta.Attempt, error) {
+	return run(ctx, m, "Attempts", func(ctx context.Context) ([]meta.Attempt, error) { return m.Store.Attempts(ctx, r) })
+}

@@ -1,0 +1,67 @@
+package console
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/errors"
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+)
+
+func TestWhetherTheDataIsSafe(t *testing.T) {
+	well := func() *adminv1.Node {
+		return &adminv1.Node{Id: "0123456789ab", Alive: true, Partitions: 4096, State: adminv1.NodeState_NODE_STATE_HEALTHY}
+	}
+	missing := func() *adminv1.Node {
+		return &adminv1.Node{Id: "missing", Partitions: 4096, State: adminv1.NodeState_NODE_STATE_MISSING}
+	}
+	status := func(copies uint32, nodes ...*adminv1.Node) *adminv1.GetStatusResponse {
+		return &adminv1.GetStatusResponse{Layout: 2, OldestLayout: 2, Replication: copies, Nodes: nodes}
+	}
+	partitions := func(states ...adminv1.PartitionState) *adminv1.GetPartitionsResponse {
+		p := &adminv1.GetPartitionsResponse{}
+		for _, s := range states {
+			p.Partitions = append(p.Partitions, &adminv1.Partition{State: s})
+		}
+		return p
+	}
+	const complete, moving, fewer, unreadable = adminv1.PartitionState_PARTITION_STATE_COMPLETE, adminv1.PartitionState_PARTITION_STATE_MOVING,
+		adminv1.PartitionState_PARTITION_STATE_UNDER_REPLICATED, adminv1.PartitionState_PARTITION_STATE_UNREADABLE
+	full := status(3, well())
+	full.Nodes[0].ReadOnly = true
+	sick := status(3, well())
+	sick.Services = []*adminv1.Service{{Name: "metadata", Problem: "it is away"}}
+	lacking := status(3, well())
+	lacking.Nodes[0].Wanted = 2
+	disk := status(3, well())
+	disk.Nodes[0].Disks = []*adminv1.Disk{{Path: "/d", Failed: "I/O error"}}
+	for name, c := range map[string]struct {
+		status     *adminv1.GetStatusResponse
+		partitions *adminv1.GetPartitionsResponse
+		level      Level
+		says       string
+		reasons    int
+	}{
+		"all is well":             {status(3, well()), partitions(complete), Good, "all of it has 3 good copies", 0},
+		"all is well, as told":    {status(3, well()), nil, Good, "all of it has 3 good copies", 0},
+		"one copy":                {status(1, well()), partitions(complete), Good, "in one copy", 0},
+		"no layout":               {&adminv1.GetStatusResponse{}, nil, Attention, "no layout", 0},
+		"moving":                  {status(3, well()), partitions(complete, moving), Good, "on their way", 0},
+		"one is missing":          {status(3, well(), missing()), partitions(complete, fewer), Attention, "1 partition of 4096 have fewer than 3", 1},
+		"one is missing, as told": {status(3, well(), missing()), nil, Attention, "can be read", 1},
+		"too many are missing":    {status(2, well(), missing(), missing()), nil, Danger, "may not be readable", 2},
+		"nobody has some":         {status(3, well(), missing()), partitions(complete, unreadable, unreadable), Danger, "2 partitions", 1},
+		"the one copy is bad":     {status(1, well()), partitions(fewer), Danger, "no other copy", 0},
+		"full":                    {full, partitions(complete), Attention, "needs your attention", 1},
+		"a service is away":       {sick, partitions(complete), Attention, "needs your attention", 1},
+		"chunks are bad":          {lacking, nil, Attention, "fewer than 3", 1},
+		"a disk failed":           {disk, partitions(complete), Attention, "needs your attention", 1},
+	} {
+		v := Judge(c.status, c.partitions)
+		require.Equal(t, c.level, v.Level, "%s: %+v", name, v)
+		require.Contains(t, v.Sentence, c.says, name)
+		require.Len(t, v.Reasons, c.reasons, "%s: %v", name, v.Reasons)
+	}
+	require.Equal(t, Unknown, unknown(errors.New("away")).Level)
+}

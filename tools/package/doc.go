@@ -1,0 +1,10 @@
+// Command package makes the packages of a release from programs that were built already: "make packages".
+//
+// For each platform it writes an archive (tar.gz), a Debian package and a list of what is in the programs (CycloneDX); besides, one image
+// for all platforms as a tarball of OCI's layout, and the checksums of it all.
+//
+// Invariant: what is written depends on the programs, the files of the repository, the version and the date alone. Nothing is taken
+// from the machine: no clock, no name or number of a user, no mode of a file, no order of a folder.
+//
+// Start reading at main; debian/ and systemd/ hold what Debian's package has besides the programs.
+package main
