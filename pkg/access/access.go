@@ -5,8 +5,12 @@ import (
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
-// Rights is all that somebody may do with a bucket: by grants, and by the groups that carry rights themselves.
+// Rights is all that somebody may do with a bucket: by grants, and by the groups that carry rights themselves. With a closed
+// bucket it is nothing.
 func Rights(who *identity.Identity, b meta.Bucket) identity.Rights {
+	if b.Closed() {
+		return 0
+	}
 	return b.Rights(who.Principals...) | who.BucketRights(b.Name)
 }
 

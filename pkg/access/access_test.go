@@ -35,6 +35,8 @@ func TestADecisionIsExplained(t *testing.T) {
 			Reason{Refuses, FromDefault, "read is needed and none is there: what nothing allows is refused"}},
 		{"any right", &key, "HeadBucket", bucket("photos", meta.Grant{Grantee: "GK1", Rights: identity.Owner}), true, Reason{Allows, FromOperation, "read or write or owner is there"}},
 		{"a bucket that is not there", &key, "GetObject", nil, false, Reason{Refuses, FromBucket, "there is no bucket photos"}},
+		{"a closed bucket", &ann, "PutObject", bucket("photos", meta.Grant{Grantee: identity.Person("ann"), Rights: identity.All}, meta.Grant{Grantee: identity.Closed, Rights: identity.All}), false,
+			Reason{Refuses, FromBucket, "the bucket photos is closed to all clients: a migration fills it, and opens it when that is done"}},
 		{"somebody who does not sign", nil, "GetObject", bucket("photos"), false, Reason{Refuses, FromPublic, "nobody has signed: there is no public access"}},
 		{"making a bucket", &key, "CreateBucket", nil, true, Reason{Allows, FromIdentity, "may create buckets"}},
 		{"making one without permission", &ann, "CreateBucket", nil, false, Reason{Refuses, FromIdentity, "may not create buckets"}},
@@ -59,6 +61,10 @@ func TestAnExplanationSaysWhatTheGatewayDecides(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		who := identity.Identity{Principals: []string{"GK1", identity.Group("a")}, Buckets: map[string]identity.Rights{"photos": right.Draw(t, "named"), identity.EveryBucket: right.Draw(t, "every")}}
 		b := bucket("photos", meta.Grant{Grantee: "GK1", Rights: right.Draw(t, "key")}, meta.Grant{Grantee: identity.Group("a"), Rights: right.Draw(t, "group")}, meta.Grant{Grantee: "GK2", Rights: identity.All})
+		if rapid.Bool().Draw(t, "closed") {
+			b.Grants = append(b.Grants, meta.Grant{Grantee: identity.Closed, Rights: identity.All})
+			require.Zero(t, Rights(&who, *b))
+		}
 		for operation, n := range Operations {
 			if n.Rights == 0 {
 				continue

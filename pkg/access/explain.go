@@ -67,6 +67,10 @@ func Explain(who *identity.Identity, operation string, n Need, name string, b *m
 		return false, reasons
 	}
 	say(Note, FromOperation, "%s needs %s on the bucket", operation, n)
+	if b.Closed() {
+		say(Refuses, FromBucket, "the bucket %s is closed to all clients: a migration fills it, and opens it when that is done", name)
+		return false, reasons
+	}
 	given := func(r identity.Rights) Verdict {
 		if r&n.Rights != 0 {
 			return Allows

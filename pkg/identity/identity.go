@@ -79,15 +79,19 @@ func Person(name string) string { return personPrefix + name }
 // Group is the grantee for all members of the group with the name.
 func Group(name string) string { return groupPrefix + name }
 
+// Closed is a grantee that nobody is: a bucket with a grant to it is closed to all clients, whatever other rights they have on it.
+// No key, person or group has this name, and nobody is granted it: what fills a bucket sets it and takes it away.
+const Closed = "closed:"
+
 // PersonOf is the name of the person that a grantee is, if it is one.
 func PersonOf(grantee string) (string, bool) { return strings.CutPrefix(grantee, personPrefix) }
 
 // GroupOf is the name of the group that a grantee is, if it is one.
 func GroupOf(grantee string) (string, bool) { return strings.CutPrefix(grantee, groupPrefix) }
 
-// IsAccessKey reports whether a grantee is an access key, not a person or a group.
+// IsAccessKey reports whether a grantee is an access key, not a person, a group or Closed.
 func IsAccessKey(grantee string) bool {
-	return !strings.HasPrefix(grantee, personPrefix) && !strings.HasPrefix(grantee, groupPrefix)
+	return grantee != Closed && !strings.HasPrefix(grantee, personPrefix) && !strings.HasPrefix(grantee, groupPrefix)
 }
 
 // Source finds identities. Implementations are safe for concurrent use.

@@ -186,7 +186,7 @@ func (k Key) Check() error {
 		return errors.E(errors.Invalid, errors.AccessKey, k.AccessKey, "a key has an access key and a secret")
 	}
 	if !identity.IsAccessKey(k.AccessKey) {
-		return errors.E(errors.Invalid, errors.AccessKey, k.AccessKey, "an access key does not begin like the name of a person or a group")
+		return errors.E(errors.Invalid, errors.AccessKey, k.AccessKey, "an access key is not called like a person, a group or the mark of a closed bucket")
 	}
 	return nil
 }

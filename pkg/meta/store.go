@@ -187,9 +187,19 @@ func (b Bucket) Rights(grantees ...string) identity.Rights {
 	return r
 }
 
+// Closed reports whether no client may do anything with the bucket, whatever rights it has.
+func (b Bucket) Closed() bool {
+	for _, g := range b.Grants {
+		if g.Grantee == identity.Closed {
+			return true
+		}
+	}
+	return false
+}
+
 // Grant gives a key, a person or a group rights on a bucket.
 type Grant struct {
-	Grantee string // an access key, identity.Person(name) or identity.Group(name)
+	Grantee string // an access key, identity.Person(name), identity.Group(name) or identity.Closed
 	Rights  identity.Rights
 }
 

@@ -125,7 +125,7 @@ var bucketTests = map[string]func(*suite){
 		}
 	},
 	"People and groups have rights without being known": func(s *suite) {
-		for _, g := range []string{identity.Person("ann"), identity.Group("ann"), identity.Person("Zoë, *)(\\ \x00")} {
+		for _, g := range []string{identity.Person("ann"), identity.Group("ann"), identity.Person("Zoë, *)(\\ \x00"), identity.Closed} {
 			for _, r := range []identity.Rights{identity.Read, identity.All, identity.Write, 0, 0} {
 				require.NoError(s, s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: g, Rights: r}))
 				b, err := s.Bucket(s.ctx, "photos")
@@ -140,7 +140,7 @@ var bucketTests = map[string]func(*suite){
 		for _, g := range []string{"", identity.Person(""), identity.Group("")} {
 			s.is(s.SetGrant(s.ctx, s.bucket, meta.Grant{Grantee: g, Rights: identity.Read}), errors.Invalid, errors.AccessKey)
 		}
-		for _, g := range []string{identity.Person("ann"), identity.Group("ann")} {
+		for _, g := range []string{identity.Person("ann"), identity.Group("ann"), identity.Closed} {
 			s.is(s.CreateKey(s.ctx, meta.Key{AccessKey: g, Secret: "x"}), errors.Invalid, errors.AccessKey)
 		}
 	},
