@@ -70,6 +70,11 @@ func Sleep(ctx context.Context, c Clock, d time.Duration) error {
 	}
 }
 
+// Since is how long ago a moment was, by the clock that says more: the monotonic one stands while a machine sleeps.
+func Since(then, now time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}
+
 // Random is a source of random bytes: crypto/rand in service, seeded in a test.
 type Random = io.Reader
 

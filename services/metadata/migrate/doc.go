@@ -17,7 +17,8 @@
 //
 // Invariants:
 //
-//   - Until the standalone has left, it has everything and the cluster's copy is nobody's: without rights, no client can use it.
+//   - Until the standalone has left, it has everything and the cluster's copy is nobody's: it is closed ([identity.Closed]), so that rights by
+//     its name, from groups in LDAP, do not hold either. A pass touches no bucket that is not marked so.
 //   - From then on it never takes a write again. It left while writes were held back without a gap, after a pass without difference.
 //   - An object that is committed here has a reference to each of its chunks; it was read in full or left out. One that is damaged at
 //     the standalone is named, and stops the cut-over unless the operator wants it left out.
@@ -29,7 +30,7 @@
 //
 // A key is deleted here only in the cut-over, so that its timestamps only rise. Where a cut-over that failed has left a later
 // deletion behind, an object gets a later time than it had. A bucket that is deleted there between two calls stays
-// here without rights. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
+// here, closed. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
 // What does not come along: when the parts of an upload under way were written, and the answers of completions, which
 // a client that repeats one across the cut-over asks in vain.
 //

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,17 @@ type hold struct {
 
 	mu     sync.Mutex
 	frozen bool
+
+	heard atomic.Pointer[time.Time] // when the last call was sent that was answered
+}
+
+// sure refuses when nothing was heard for too long: another migration may have the hold, or have it before a write is over. It is asked
+// right before each write, as a machine that sleeps wakes up anywhere.
+func (h *hold) sure(c clock.Clock) error {
+	if clock.Since(*h.heard.Load(), c.Now()) > unheard {
+		return errors.Newf(errors.Unavailable, "the standalone did not answer for more than %v: nothing is written until it does", unheard)
+	}
+	return nil
 }
 
 // renew tells the standalone that the migration goes on. first takes the hold.
@@ -50,7 +62,7 @@ func (h *hold) freeze(ctx context.Context) error {
 }
 
 // keep renews the hold until ctx ends, and says when it is lost, or may be.
-func (h *hold) keep(ctx context.Context, c clock.Clock, heard time.Time, lost func(error)) {
+func (h *hold) keep(ctx context.Context, c clock.Clock, lost func(error)) {
 	for clock.Sleep(ctx, c, renewal) == nil {
 		asked := c.Now()
 		asking, cancel := context.WithTimeout(ctx, renewalTime)
@@ -58,10 +70,10 @@ func (h *hold) keep(ctx context.Context, c clock.Clock, heard time.Time, lost fu
 		cancel()
 		switch {
 		case err == nil:
-			heard = asked
+			h.heard.Store(&asked)
 		case errors.Is(err, errors.Conflict):
 			lost(err)
-		case c.Now().Sub(heard) > unheard:
+		case clock.Since(*h.heard.Load(), c.Now()) > unheard:
 			lost(errors.Annotate(err, "the standalone did not answer for %v; it goes on by itself: run the same command again when it can be reached", unheard))
 		}
 	}
@@ -78,9 +90,11 @@ func (m *migration) whileHeld(ctx context.Context, do func(context.Context, *hol
 	if err := m.do(ctx, func(ctx context.Context) error { return h.renew(ctx, true) }); err != nil {
 		return err
 	}
+	h.heard.Store(&began)
+	m.hold = h
 	held, lost := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
-	work.Go(func() { h.keep(held, m.Clock, began, lost) })
+	work.Go(func() { h.keep(held, m.Clock, lost) })
 	err = do(held, h)
 	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil && !m.left {
 		err = errors.Annotate(cause, "the migration has ended (%v)", err)

@@ -13,6 +13,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -39,10 +40,12 @@ func TestWhoDoesNotHearOfTheStandaloneStopsLongBeforeItsLeaseEnds(t *testing.T) 
 		s := &unsteady{heard: began}
 		s.away = func() bool { calls++; return gone.Load() || calls%2 == 0 }
 		ctx, lost := context.WithCancelCause(t.Context())
+		h := &hold{id: uuid.New(), peer: s}
+		h.heard.Store(&began)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			(&hold{id: uuid.New(), peer: s}).keep(ctx, clock.System{}, began, lost)
+			h.keep(ctx, clock.System{}, lost)
 		}()
 		time.Sleep(time.Hour)
 		require.NoError(t, context.Cause(ctx), "every other call is answered")
@@ -50,5 +53,42 @@ func TestWhoDoesNotHearOfTheStandaloneStopsLongBeforeItsLeaseEnds(t *testing.T) 
 		<-ended
 		require.ErrorContains(t, context.Cause(ctx), "run the same command again")
 		require.Less(t, time.Since(s.heard)+patience, lease, "what it has begun to write ends before another may begin")
+	})
+}
+
+// untouched is a cluster whose objects nobody may change.
+type untouched struct {
+	meta.Store
+	*testing.T
+}
+
+func (s untouched) PutObject(context.Context, meta.Put) (meta.Version, error) {
+	s.Error("an object was written")
+	return meta.Version{}, nil
+}
+
+func (s untouched) CompleteUpload(context.Context, meta.Complete) (meta.Version, error) {
+	s.Error("an upload was completed")
+	return meta.Version{}, nil
+}
+
+func (s untouched) DeleteObjects(context.Context, uuid.UUID, []meta.Delete) ([]meta.DeleteResult, error) {
+	s.Error("an object was deleted")
+	return nil, nil
+}
+
+func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, slept := &hold{}, time.Now().Add(-unheard-1)
+		h.heard.Store(&slept)
+		m := &migration{Deps: Deps{Store: untouched{T: t}, Clock: clock.System{}, Random: clock.SystemRandom}, hold: h}
+		b := meta.Bucket{ID: uuid.New()}
+		for _, err := range []error{
+			m.commit(t.Context(), b, &meta.Object{Key: "k"}, uuid.Nil),
+			m.multipart(t.Context(), &meta.Object{Key: "k"}, meta.UploadRef{}),
+			m.delete(t.Context(), b, []string{"k"}, &differences{}),
+		} {
+			require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+		}
 	})
 }

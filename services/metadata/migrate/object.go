@@ -126,7 +126,12 @@ func same(o, t *meta.Object) bool {
 func (m *migration) commit(ctx context.Context, b meta.Bucket, o *meta.Object, upload uuid.UUID) error {
 	p := meta.Put{Bucket: b.ID, Key: o.Key, Upload: upload, Size: o.Size, ETag: o.ETag, Attributes: o.Attributes, Checksum: o.Checksum,
 		Inline: o.Inline, First: o.First, Written: o.Timestamp}
-	_, err := call(ctx, func(ctx context.Context) (meta.Version, error) { return m.Store.PutObject(ctx, p) })
+	_, err := call(ctx, func(ctx context.Context) (meta.Version, error) {
+		if err := m.hold.sure(m.Clock); err != nil {
+			return meta.Version{}, err
+		}
+		return m.Store.PutObject(ctx, p)
+	})
 	return err
 }
 
@@ -175,7 +180,13 @@ func (m *migration) multipart(ctx context.Context, o *meta.Object, ref meta.Uplo
 		}
 		c.Parts = append(c.Parts, p)
 	}
-	return m.do(ctx, func(ctx context.Context) error { _, err := m.Store.CompleteUpload(ctx, c); return err })
+	return m.do(ctx, func(ctx context.Context) error {
+		if err := m.hold.sure(m.Clock); err != nil {
+			return err
+		}
+		_, err := m.Store.CompleteUpload(ctx, c)
+		return err
+	})
 }
 
 // part copies a part that an attempt at the standalone wrote.

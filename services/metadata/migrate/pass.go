@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 )
 
@@ -82,7 +83,10 @@ func (m *migration) pass(ctx context.Context, frozen bool) (*differences, error)
 	return d, nil
 }
 
-// bucket makes a bucket, without rights. Kinds: Conflict if something is in its way.
+// closed are the grants of a copy until the standalone has left: also rights that come by its name, from groups in LDAP, are none.
+var closed = []meta.Grant{{Grantee: identity.Closed, Rights: identity.All}}
+
+// bucket makes a bucket, closed to all clients. Kinds: Conflict if something is in its way.
 func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 	there, problem, err := m.there(ctx, b)
 	if err == nil && problem != "" {
@@ -90,7 +94,7 @@ func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 	}
 	if err == nil && !there {
 		made := b
-		made.Grants = nil
+		made.Grants = closed
 		err = m.again(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
@@ -116,6 +120,17 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 		if kept[id.String()] {
 			continue
 		}
+		there, problem, err := m.there(ctx, b)
+		if err != nil {
+			return err
+		}
+		if problem != "" {
+			return refuse([]string{problem})
+		}
+		if !there {
+			delete(m.buckets, id)
+			continue
+		}
 		here := m.walk(m.Store, b)
 		for {
 			o, err := here.peek(ctx)
@@ -130,7 +145,7 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 				return err
 			}
 		}
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, id) })
+		err = m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, id) })
 		if err != nil && !errors.Is(err, errors.NotFound) {
 			return errors.Annotate(err, "deleting the bucket %s, as at the standalone", b.Name)
 		}
@@ -245,6 +260,9 @@ func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d 
 		deletes = append(deletes, meta.Delete{Key: key})
 	}
 	err := m.again(ctx, func(ctx context.Context) error {
+		if err := m.hold.sure(m.Clock); err != nil {
+			return err
+		}
 		results, err := m.Store.DeleteObjects(ctx, b.ID, deletes)
 		for _, r := range results {
 			if r.Err != nil && !errors.Is(r.Err, errors.NotFound) {

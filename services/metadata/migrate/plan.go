@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,9 +104,11 @@ func (m *migration) there(ctx context.Context, b meta.Bucket) (there bool, probl
 		return false, "", err
 	case t.ID != b.ID:
 		return true, fmt.Sprintf("the cluster has another bucket called %s: remove or empty one of the two", b.Name), nil
-	case len(t.Grants) > 0:
-		return true, fmt.Sprintf("the cluster's copy of the bucket %s is in use, somebody has rights on it: take them away with \"garage bucket deny\", "+
-			"if nothing was written into it that is to stay", b.Name), nil
+	case !t.Closed():
+		return true, fmt.Sprintf("the cluster's copy of the bucket %s is open to clients, who may have written into it: empty and delete it there", b.Name), nil
+	case !slices.Equal(t.Grants, closed):
+		return true, fmt.Sprintf("somebody was given rights on the cluster's copy of the bucket %s, which is closed until the migration ends: "+
+			"take them away with \"garage bucket deny\"", b.Name), nil
 	}
 	return true, "", nil
 }

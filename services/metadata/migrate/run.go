@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
@@ -36,7 +38,8 @@ type migration struct {
 	limit   limit
 	room    *semaphore.Weighted // bytes of chunks on their way
 	buckets map[uuid.UUID]meta.Bucket
-	left    bool // Leave was asked for
+	hold    *hold // while objects are written
+	left    bool  // Leave was asked for
 	progress
 
 	sending sync.Mutex
@@ -238,7 +241,8 @@ func (m *migration) rights(ctx context.Context) error {
 		return err
 	}
 	for _, b := range buckets {
-		for _, g := range b.Grants {
+		// Last, the bucket is opened.
+		for _, g := range append(slices.Clone(b.Grants), meta.Grant{Grantee: identity.Closed}) {
 			err := m.again(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) })
 			// Who got rights from an earlier call may have deleted it: it was here when the standalone left.
 			if err != nil && !errors.IsEntity(err, errors.NotFound, errors.Bucket) {

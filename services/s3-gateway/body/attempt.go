@@ -101,7 +101,7 @@ func (r *recorder) run(ctx context.Context) {
 	step, cancel := r.s.step(context.WithoutCancel(ctx))
 	err := r.target.begin(step)
 	cancel()
-	if late := since(r.started, r.s.Clock.Now()); err == nil && late > beginLimit {
+	if late := clock.Since(r.started, r.s.Clock.Now()); err == nil && late > beginLimit {
 		err = errors.Newf(errors.Unavailable, "the upload began %v after its first chunk: what was stored of it may have been collected", late)
 	}
 	if err != nil {
@@ -130,11 +130,6 @@ func (r *recorder) run(ctx context.Context) {
 // beginLimit is how long after its first chunk an upload may begin. Nodes remove references of what did not begin for far longer (long
 // collection): a gateway that was asleep in between, whose deadlines slept with it, must not go on with such an upload.
 const beginLimit = time.Hour
-
-// since is how long ago a moment was, by the clock that says more: the monotonic one stands while a machine sleeps.
-func since(then, now time.Time) time.Duration {
-	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
-}
 
 // flush records the chunks that wait, or that the upload is alive if none does.
 func (r *recorder) flush(ctx context.Context) error {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 
+	"deuxfleurs.fr/garage/pkg/access"
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -37,6 +37,7 @@ type migration struct {
 	client   metadatav1.MigrationServiceClient
 	request  *metadatav1.MigrateRequest
 	bucket   meta.Bucket
+	atFreeze func() // runs before writes are held back
 	// write does a write of the cluster's metadata, or not.
 	write func(func() error) error
 }
@@ -75,6 +76,10 @@ func newMigrationInto(t *testing.T, wrap func(meta.Store) meta.Store) *migration
 	}, grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 		if err := down(); err != nil {
 			return nil, errors.ToStatus(err)
+		}
+		if r, is := req.(*metadatav1.HoldRequest); is && r.GetFreeze() && m.atFreeze != nil {
+			m.atFreeze()
+			m.atFreeze = nil
 		}
 		return h(ctx, req)
 	}), grpc.ChainStreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
@@ -131,13 +136,17 @@ func (m *migration) run() (plan *metadatav1.MigrationPlan, result *metadatav1.Mi
 	}
 }
 
-func (m *migration) grants() []meta.Grant {
+// boss may do everything by a group in LDAP.
+var boss = identity.Identity{Principals: []string{identity.Person("boss"), "key"}, Buckets: map[string]identity.Rights{identity.EveryBucket: identity.All, "photos": identity.All}}
+
+// rights is what boss may do with the cluster's copy.
+func (m *migration) rights() identity.Rights {
 	b, err := m.to.meta.Bucket(m.to.Context(), m.bucket.Name)
 	if errors.Is(err, errors.NotFound) {
-		return nil
+		return 0
 	}
 	require.NoError(m.to, err)
-	return b.Grants
+	return access.Rights(&boss, b)
 }
 
 func TestWhoeverFailsAtAnyCallNothingIsLostAndTheSameCommandGoesOn(t *testing.T) {
@@ -158,7 +167,7 @@ func TestWhoeverFailsAtAnyCallNothingIsLostAndTheSameCommandGoesOn(t *testing.T)
 			require.False(t, m.gate.writes())
 			continue
 		}
-		require.Empty(t, m.grants(), "call %d", n)
+		require.Zero(t, m.rights(), "call %d", n)
 		m.gate.clock.Advance(maxLease)
 		require.True(t, m.gate.writes(), "call %d: a hold ends", n)
 		key := fmt.Sprint("key ", rng.IntN(4))
@@ -215,7 +224,7 @@ func TestWhereverTheClusterFailsTheSameCommandGoesOn(t *testing.T) {
 			require.False(t, moved.Forwards, "write %d", n)
 			require.False(t, m.gate.writes(), "write %d", n)
 		default:
-			require.Empty(t, m.grants(), "write %d", n)
+			require.Zero(t, m.rights(), "write %d", n)
 			require.True(t, m.gate.writes(), "write %d", n)
 			m.from.put(m.bucket.ID, "inline", "overwritten")
 			_, err := m.from.meta.DeleteObjects(t.Context(), m.bucket.ID, []meta.Delete{{Key: "chunks"}})
@@ -313,7 +322,7 @@ func TestCopyingAloneChangesNothingForClients(t *testing.T) {
 	require.False(t, result.GetMoved())
 	require.EqualValues(t, 3, result.GetObjects())
 	require.True(t, m.gate.writes())
-	require.Empty(t, m.grants())
+	require.Zero(t, m.rights())
 	_, err = m.from.meta.DeleteObjects(t.Context(), m.bucket.ID, []meta.Delete{{Key: "inline"}})
 	require.NoError(t, err)
 	m.request.CopyOnly = false
@@ -322,5 +331,47 @@ func TestCopyingAloneChangesNothingForClients(t *testing.T) {
 	require.EqualValues(t, 1, result.GetDeleted())
 	require.Zero(t, result.GetObjects(), "what was copied is not copied again")
 	require.Equal(t, m.from.text(m.bucket), m.to.text(m.bucket))
-	require.True(t, slices.Equal(m.grants(), []meta.Grant{{Grantee: "key", Rights: identity.Read | identity.Write}}))
+	require.Equal(t, identity.All, m.rights())
+}
+
+func TestACopyThatClientsMayHaveUsedIsNotTouched(t *testing.T) {
+	for _, g := range []meta.Grant{{Grantee: identity.Closed}, {Grantee: identity.Person("ann"), Rights: identity.Read}} {
+		m := newMigration(t)
+		m.request.CopyOnly = true
+		_, _, err := m.run()
+		require.NoError(t, err)
+		require.NoError(t, m.to.meta.SetGrant(t.Context(), m.bucket.ID, g))
+		m.to.put(m.bucket.ID, "acknowledged", "by the cluster")
+		before := m.to.text(m.bucket)
+		m.request.CopyOnly = false
+		_, _, err = m.run()
+		require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+		require.Equal(t, before, m.to.text(m.bucket))
+	}
+}
+
+func TestACopyWhoseBucketIsGoneAtTheStandaloneIsDeletedUnlessClientsMayHaveUsedIt(t *testing.T) {
+	for _, opened := range []bool{false, true} {
+		m := newMigration(t)
+		second := meta.Bucket{ID: uuid.New(), Name: "second"}
+		require.NoError(t, m.from.meta.CreateBucket(t.Context(), second))
+		m.from.put(second.ID, "only", "this")
+		m.atFreeze = func() {
+			if opened {
+				require.NoError(t, m.to.meta.SetGrant(t.Context(), second.ID, meta.Grant{Grantee: identity.Closed}))
+			}
+			_, err := m.from.meta.DeleteObjects(t.Context(), second.ID, []meta.Delete{{Key: "only"}})
+			require.NoError(t, err)
+			require.NoError(t, m.from.meta.DeleteBucket(t.Context(), second.ID))
+		}
+		_, _, err := m.run()
+		_, there := m.to.meta.Object(t.Context(), second.ID, "only")
+		if opened {
+			require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+			require.NoError(t, there)
+			continue
+		}
+		require.NoError(t, err)
+		require.True(t, errors.Is(there, errors.NotFound), "%v", there)
+	}
 }
