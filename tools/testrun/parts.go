@@ -174,8 +174,8 @@ func parts() []part {
 		{"cluster", "updates, kills and slow clients of a whole cluster", 15 * time.Minute, false, []step{suite("cluster", "cluster", 14*time.Minute, "-test.parallel", "8")}},
 		{"people-cluster", "who LDAP knows, over S3, on the same", 8 * time.Minute, false, []step{suite("people", "cluster", 7*time.Minute)}},
 		{"clients-cluster", "real clients on real files, on the same", 25 * time.Minute, false, []step{suite("clients", "cluster", 24*time.Minute)}},
-		{"packages", "archives, Debian packages and an image for every platform: the same each time, installed, run, upgraded, removed", 15 * time.Minute, false, []step{
-			packaging, goTest("tools", "-count=1", "-timeout", "14m", "./systemtest/packages"),
+		{"packages", "archives, Debian packages and an image for every platform: the same each time, installed, run, upgraded, removed", 30 * time.Minute, false, []step{
+			packaging, goTest("tools", "-count=1", "-timeout", "28m", "./systemtest/packages"),
 		}},
 	}
 }

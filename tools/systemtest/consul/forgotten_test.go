@@ -5,6 +5,7 @@ package consul
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -72,6 +73,9 @@ func TestAConsulThatHasLostItsStoreGetsTheLayoutsBackAndTheNodesObey(t *testing.
 		})
 		r.until("the layout is in force", func() error {
 			if err := r.cli("layout", "apply"); err != nil {
+				if number == 1 { // not all nodes may have been known above
+					err = errors.Join(err, r.cli("layout", "assign", "--all"))
+				}
 				return err
 			}
 			v, err := r.layout()
