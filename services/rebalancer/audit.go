@@ -3,7 +3,6 @@ package rebalancer
 import (
 	"context"
 	"strings"
-	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -14,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"deuxfleurs.fr/garage/pkg/errors"
-	"deuxfleurs.fr/garage/pkg/identity"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
+	"deuxfleurs.fr/garage/services/rebalancer/console"
 )
 
 const (
@@ -159,22 +158,15 @@ func printable(name string) string {
 	}, name)
 }
 
-// changing reports whether a call changes anything, or lays a secret open. A method that is not known to only read does.
+// changing reports whether a call changes anything, or lays a secret open, which some methods do only when they are asked to.
 func changing(method string, request proto.Message) bool {
 	switch r := request.(type) {
 	case *adminv1.GetKeyRequest:
 		return r.GetShowSecret()
 	case *adminv1.DeclareLostRequest:
 		return r.GetConfirmed()
-	case *adminv1.BucketUsageHistoryRequest, *adminv1.DiagnoseRequest:
-		return false
 	}
-	for _, reads := range []string{"Get", "List", "Plan", "Explain"} {
-		if strings.HasPrefix(method, reads) {
-			return false
-		}
-	}
-	return true
+	return console.Changes(method)
 }
 
 // arguments is a request in JSON without its secrets, which the protocol marks as debug_redact.
@@ -214,12 +206,7 @@ func redact(m protoreflect.Message) {
 	})
 }
 
-func valid(text string) string {
-	if utf8.ValidString(text) {
-		return text
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
-}
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // Local is the admin API for who is in the same process, such as the console: its calls are audited as those over the network are. Who asks is
 // said by [WithActor]; without, it is refused. The messages given to Invoke are not shared with the service. Errors have the kinds of pkg/errors.
@@ -260,6 +247,3 @@ func (l local) Invoke(ctx context.Context, method string, request, answer any, _
 func (local) NewStream(_ context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, errors.Newf(errors.NotImplemented, "%s: the admin API has no streams", method)
 }
-
-// PersonActor is the actor for a person of the directory.
-func PersonActor(name, from string) Actor { return Actor{Name: identity.Person(name), From: from} }

@@ -128,7 +128,7 @@ func TestEveryChangeIsInTheAuditLogBeforeItIsAnswered(t *testing.T) {
 	local := adminv1.NewAdminServiceClient(s.Local())
 	_, err = local.DeleteBucket(t.Context(), &adminv1.DeleteBucketRequest{Name: "photos"})
 	require.True(t, errors.Is(err, errors.Unauthenticated), "%v", err)
-	_, err = local.DeleteBucket(WithActor(t.Context(), PersonActor("ann", "192.0.2.7")), &adminv1.DeleteBucketRequest{Name: "photos"})
+	_, err = local.DeleteBucket(WithActor(t.Context(), Actor{identity.Person("ann"), "192.0.2.7"}), &adminv1.DeleteBucketRequest{Name: "photos"})
 	require.NoError(t, err)
 
 	all := audited(t, c)

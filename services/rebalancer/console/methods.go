@@ -10,6 +10,9 @@ const (
 	changes
 )
 
+// Changes reports whether a method of the admin API may change something, or lay a secret open: all do that are not known to only read.
+func Changes(method string) bool { return effects[method] != reads }
+
 // effects has every method of the admin API: one that is not here cannot be called, and a test fails.
 var effects = map[string]effect{
 	"GetStatus":          reads,
