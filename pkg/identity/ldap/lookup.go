@@ -20,27 +20,13 @@ func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []p
 
 // findBy looks for the one entry with the value of an attribute; nobody is the error where there is none that may sign.
 func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) (identity.Identity, []problem, error) {
-	found, err := c.search(conn, c.People.Base, ldap.ScopeWholeSubtree, 2,
-		"(&"+equal(attribute, value)+c.People.Filter+")",
-		c.People.AccessKey, c.People.Secret, c.People.Name, c.People.CreateBuckets, c.People.MemberOf)
-	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
-		return identity.Identity{}, nil, errors.Annotate(err, "looking for a person or machine below %s", c.People.Base)
+	entry, twins, err := c.entry(conn, attribute, value, c.People.AccessKey, c.People.Secret, c.People.Name, c.People.CreateBuckets, c.People.MemberOf)
+	if err != nil {
+		return identity.Identity{}, nil, err
 	}
-	what := "access key"
-	if attribute != c.People.AccessKey {
-		what = "name"
+	if entry == nil {
+		return identity.Identity{}, twins, nobody
 	}
-	switch {
-	case err != nil || len(found) > 1:
-		dn := c.People.Base
-		if len(found) > 0 {
-			dn = found[0].DN
-		}
-		return identity.Identity{}, []problem{{dn, errors.Newf(errors.Conflict, "another entry has the same %s %q: neither may sign", what, value)}}, nobody
-	case len(found) == 0:
-		return identity.Identity{}, nil, nobody
-	}
-	entry := found[0]
 	accessKey := value
 	if attribute != c.People.AccessKey {
 		if accessKey, err = single(entry, c.People.AccessKey); err != nil {
@@ -63,6 +49,29 @@ func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) 
 		problems = append(problems, c.join(&id, g)...)
 	}
 	return id, problems, nil
+}
+
+// entry finds the one person or machine with the value of an attribute; nil: there is none, or more than one, which is a problem.
+func (c *Config) entry(conn *ldap.Conn, attribute, value string, wanted ...string) (*ldap.Entry, []problem, error) {
+	found, err := c.search(conn, c.People.Base, ldap.ScopeWholeSubtree, 2, "(&"+equal(attribute, value)+c.People.Filter+")", wanted...)
+	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		return nil, nil, errors.Annotate(err, "looking for a person or machine below %s", c.People.Base)
+	}
+	what := "access key"
+	if attribute != c.People.AccessKey {
+		what = "name"
+	}
+	switch {
+	case err != nil || len(found) > 1:
+		dn := c.People.Base
+		if len(found) > 0 {
+			dn = found[0].DN
+		}
+		return nil, []problem{{dn, errors.Newf(errors.Conflict, "another entry has the same %s %q: neither may sign", what, value)}}, nil
+	case len(found) == 0:
+		return nil, nil, nil
+	}
+	return found[0], nil, nil
 }
 
 // groups finds the groups that an entry belongs to. The problems are those of groups that give nothing for it.

@@ -59,18 +59,15 @@ func (s *Source) SignIn(ctx context.Context, name, password, group string) (stri
 
 // memberOf finds the one entry with the name, and whether it belongs to the group; nil: there is none, or more than one.
 func (c *Config) memberOf(conn *ldap.Conn, name, group string) (*ldap.Entry, bool, error) {
-	found, err := c.search(conn, c.People.Base, ldap.ScopeWholeSubtree, 2, "(&"+equal(c.People.Name, name)+c.People.Filter+")", c.People.Name, c.People.MemberOf)
-	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || err == nil && len(found) != 1 {
-		return nil, false, nil
+	entry, _, err := c.entry(conn, c.People.Name, name, c.People.Name, c.People.MemberOf)
+	if err != nil || entry == nil {
+		return nil, false, err
 	}
-	if err != nil {
-		return nil, false, errors.Annotate(err, "looking for a person below %s", c.People.Base)
-	}
-	groups, _, err := c.groups(conn, found[0], name)
+	groups, _, err := c.groups(conn, entry, name)
 	if err != nil {
 		return nil, false, errors.Annotate(err, "looking for groups below %s", c.Groups.Base)
 	}
-	return found[0], slices.ContainsFunc(groups, func(g *ldap.Entry) bool {
+	return entry, slices.ContainsFunc(groups, func(g *ldap.Entry) bool {
 		is, err := single(g, c.Groups.Name)
 		return err == nil && is == group
 	}), nil
