@@ -158,6 +158,15 @@ func tasks(s *adminv1.GetStatusResponse, task chunknodev1.Task, visit func(node 
 	return nil
 }
 
+// spent returns what the processes take from now on until it is called.
+func spent(all []*deploy.Process) (since func() (time.Duration, error), err error) {
+	before, err := cpu(all)
+	return func() (time.Duration, error) {
+		after, err := cpu(all)
+		return after - before, err
+	}, err
+}
+
 // cpu is what the processes have taken.
 func cpu(all []*deploy.Process) (sum time.Duration, err error) {
 	for _, p := range all {

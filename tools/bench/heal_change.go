@@ -110,11 +110,11 @@ func (h *healing) change(ctx context.Context, from, to []*deploy.Process) (c cha
 	if err != nil {
 		return c, err
 	}
-	sourceBefore, err := cpu(from)
+	source, err := spent(from)
 	if err != nil {
 		return c, err
 	}
-	targetBefore, err := cpu(to)
+	target, err := spent(to)
 	if err != nil {
 		return c, err
 	}
@@ -139,12 +139,10 @@ func (h *healing) change(ctx context.Context, from, to []*deploy.Process) (c cha
 		return c, err
 	}
 	c.moved = heldAfter - heldBefore
-	sourceAfter, err := cpu(from)
-	if err != nil {
+	if c.source, err = source(); err != nil {
 		return c, err
 	}
-	targetAfter, err := cpu(to)
-	c.source, c.target = sourceAfter-sourceBefore, targetAfter-targetBefore
+	c.target, err = target()
 	return c, err
 }
 

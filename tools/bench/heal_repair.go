@@ -16,7 +16,7 @@ import (
 // scrub has all nodes read what they hold.
 func (h *healing) scrub(ctx context.Context) error {
 	nodes := h.Nodes()[len(h.Sites):]
-	before, err := cpu(nodes)
+	spentBy, err := spent(nodes)
 	if err != nil {
 		return err
 	}
@@ -41,11 +41,11 @@ func (h *healing) scrub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := cpu(nodes)
+	took, err := spentBy()
 	if err != nil {
 		return err
 	}
-	perGiB := (after - before).Seconds() / gib(read)
+	perGiB := took.Seconds() / gib(read)
 	fmt.Printf("scrub: %d MiB read, %.2f CPUs/GiB (%.1f plain copies)\n", read/mib, perGiB, perGiB/h.plain)
 	return nil
 }
@@ -53,8 +53,9 @@ func (h *healing) scrub(ctx context.Context) error {
 // repair empties the disk of a node, and has all nodes mend that as fast as they can.
 func (h *healing) repair(ctx context.Context) error {
 	nodes := h.Nodes()
-	target, sources := nodes[len(nodes)-1], nodes[len(h.Sites):len(nodes)-1]
-	before, err := held(nodes[len(nodes)-1:])
+	last := len(nodes) - 1
+	target, sources, emptied := nodes[last], nodes[len(h.Sites):last], nodes[last:]
+	before, err := held(emptied)
 	if err != nil {
 		return err
 	}
@@ -64,11 +65,11 @@ func (h *healing) repair(ctx context.Context) error {
 	if err := h.Ready(ctx, target); err != nil {
 		return err
 	}
-	sourceBefore, err := cpu(sources)
+	fromSources, err := spent(sources)
 	if err != nil {
 		return err
 	}
-	targetBefore, err := cpu(nodes[len(nodes)-1:])
+	fromTarget, err := spent(emptied)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (h *healing) repair(ctx context.Context) error {
 		return err
 	}
 	err = h.wait(ctx, "the emptied node has everything", func(*adminv1.GetStatusResponse) error {
-		now, err := held(nodes[len(nodes)-1:])
+		now, err := held(emptied)
 		if err == nil && now < before {
 			err = fmt.Errorf("it holds %d MiB of %d", now/mib, before/mib)
 		}
@@ -87,15 +88,15 @@ func (h *healing) repair(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(begin)
-	sourceAfter, err := cpu(sources)
+	source, err := fromSources()
 	if err != nil {
 		return err
 	}
-	targetAfter, err := cpu(nodes[len(nodes)-1:])
+	mended, err := fromTarget()
 	if err != nil {
 		return err
 	}
-	from, to := (sourceAfter-sourceBefore).Seconds()/gib(before), (targetAfter-targetBefore).Seconds()/gib(before)
+	from, to := source.Seconds()/gib(before), mended.Seconds()/gib(before)
 	fmt.Printf("repair of an empty disk: %d MiB in %v\n", before/mib, took.Round(time.Millisecond))
 	fmt.Printf("  CPUs/GiB: sources %.2f (%.1f plain copies), target %.2f (%.1f)\n", from, from/h.plain, to, to/h.plain)
 	return nil
