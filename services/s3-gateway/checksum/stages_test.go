@@ -66,9 +66,9 @@ func TestManyBodiesAtOnceAreHashedApart(t *testing.T) {
 	for range 3 { // lanes are used again
 		var wg sync.WaitGroup
 		for i := range 12 {
+			body := random(1<<20 + i*1000)
+			s := h.Stages(int64(len(body))) // all are there before the first can end
 			wg.Go(func() {
-				body := random(1<<20 + i*1000)
-				s := h.Stages(int64(len(body)))
 				defer s.Close()
 				if i%4 == 3 { // given up half-way
 					see(s, body[:500_000])
