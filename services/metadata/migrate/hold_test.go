@@ -92,3 +92,16 @@ func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A standalone whose writes under way take long answers to the freeze, which came last, and to no renewal before.
+func TestAFreezeThatIsAnsweredCountsAsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &unsteady{away: func() bool { return false }}
+		h := &hold{id: uuid.New(), peer: s}
+		require.NoError(t, h.ask(t.Context(), clock.System{}, false, false))
+		time.Sleep(unheard + 1)
+		require.Error(t, h.sure(clock.System{}))
+		require.NoError(t, h.ask(t.Context(), clock.System{}, true, true))
+		require.NoError(t, h.sure(clock.System{}))
+	})
+}

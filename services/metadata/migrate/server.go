@@ -65,7 +65,8 @@ func (s *server) Migrate(r *metadatav1.MigrateRequest, stream metadatav1.Migrati
 	defer conn.Close()
 	m := &migration{
 		Deps: s.deps, options: r, source: remote.New(conn), peer: metadatav1.NewMigrationSourceServiceClient(conn), send: stream.Send,
-		limit: limit{clock: s.deps.Clock, rate: r.GetRate()}, buckets: make(map[uuid.UUID]meta.Bucket), damaged: make(map[string]error),
+		limit: limit{clock: s.deps.Clock, rate: r.GetRate()}, damaged: make(map[string]error),
+		notes: notes{failed: make(map[place]bool), copies: make(map[uuid.UUID]meta.Bucket)},
 	}
 	return m.run(stream.Context())
 }
