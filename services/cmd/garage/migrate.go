@@ -84,7 +84,7 @@ acknowledged is left behind: it takes no write between the last comparison and t
 
 --abandon gives a migration up that has not come to the cut-over: it tells which unfinished copies are in the cluster, asks, and removes them. The
 standalone must answer, as it has what was copied; when it has left, or clients may have used a copy, nothing is removed. A new migration
-into the same cluster can begin when the sweeper has cleared what the copies were.`,
+into the same cluster can begin two days later, when all traces of the copies are gone.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if r.Source == "" && from == "" {
 				return wrong("say which standalone: its data folder on this machine with --from-data, or its administration address with --from and its token in %s", sourceTokenEnv)

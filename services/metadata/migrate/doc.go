@@ -29,6 +29,11 @@
 //   - Nothing is deleted at the standalone, and nothing in the cluster but in closed buckets that have the ID of one that it has, or had when it was copied.
 //   - When the standalone leaves, what the cluster has is certain: no write of the migration comes or goes later.
 //
+// A key is deleted here only in the cut-over (or when the copies are abandoned), so that its timestamps only rise. Where a cut-over that failed has left a later
+// deletion behind, an object gets a later time than it had. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
+// What does not come along: when the parts of an upload under way were written, and the answers of completions, which
+// a client that repeats one across the cut-over asks in vain.
+//
 // # What is in doubt
 //
 // A database may do a write that it answered with an error, at any later time, and so it may do what was to take one back. A copy of
@@ -44,12 +49,8 @@
 //
 // An unfinished migration is abandoned (abandon.go) by removing the copies: the standalone, which must say that it has not left and be held for this, has everything.
 // Buckets that clients may have used are refused. The notes say which buckets are copies, so that one goes too that was deleted at the standalone since. Another
-// migration into the same cluster waits until the sweeper has removed what the copies were.
-//
-// A key is deleted here only in the cut-over, so that its timestamps only rise. Where a cut-over that failed has left a later
-// deletion behind, an object gets a later time than it had. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
-// What does not come along: when the parts of an upload under way were written, and the answers of completions, which
-// a client that repeats one across the cut-over asks in vain.
+// migration into the same cluster waits until the sweeper has removed what the copies were; the IDs of uploads under way can be used again two days later, as
+// a database with several services keeps late writes to them away for that long.
 //
 // Start reading at [migration.run].
 package migrate

@@ -105,3 +105,29 @@ func TestAFreezeThatIsAnsweredCountsAsHeard(t *testing.T) {
 		require.NoError(t, h.sure(clock.System{}))
 	})
 }
+
+// canceling is a store whose caller goes away while an object is written.
+type canceling struct {
+	meta.Store
+	cancel func()
+	seen   error
+}
+
+func (s *canceling) PutObject(ctx context.Context, _ meta.Put) (meta.Version, error) {
+	s.cancel()
+	_, bounded := ctx.Deadline()
+	if s.seen = ctx.Err(); !bounded {
+		s.seen = errors.Newf(errors.Internal, "the write has no deadline")
+	}
+	return meta.Version{}, s.seen
+}
+
+func TestAWriteIsNotCutOffWhenTheCallerGoesAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &canceling{cancel: cancel}
+	h, now := &hold{}, time.Now()
+	h.heard.Store(&now)
+	m := &migration{Deps: Deps{Store: s, Clock: clock.System{}}, hold: h}
+	require.NoError(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil))
+	require.ErrorIs(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil), context.Canceled, "none begins then")
+}

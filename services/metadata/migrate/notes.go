@@ -219,12 +219,16 @@ func (d *doubt) wrote(ctx context.Context, key string) error {
 	return d.m.dropNote(ctx, d.note)
 }
 
-// write does a write of keys, if the hold is sure, and notes if it failed.
-func (m *migration) write(bucket uuid.UUID, do func() error, keys ...string) error {
-	if err := m.hold.sure(m.Clock); err != nil {
+// write does a write of keys, if the hold is sure, and notes if it failed. Once begun it is not cut off when the caller goes away.
+func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context.Context) error, keys ...string) error {
+	err := context.Cause(ctx)
+	if err == nil {
+		err = m.hold.sure(m.Clock)
+	}
+	if err != nil {
 		return err
 	}
-	err := do()
+	err = m.do(context.WithoutCancel(ctx), do)
 	if err != nil {
 		m.notes.mu.Lock()
 		defer m.notes.mu.Unlock()

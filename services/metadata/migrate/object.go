@@ -126,9 +126,7 @@ func same(o, t *meta.Object) bool {
 func (m *migration) commit(ctx context.Context, b meta.Bucket, o *meta.Object, upload uuid.UUID) error {
 	p := meta.Put{Bucket: b.ID, Key: o.Key, Upload: upload, Size: o.Size, ETag: o.ETag, Attributes: o.Attributes, Checksum: o.Checksum,
 		Inline: o.Inline, First: o.First, Written: o.Timestamp}
-	return m.do(ctx, func(ctx context.Context) error {
-		return m.write(b.ID, func() error { _, err := m.Store.PutObject(ctx, p); return err }, o.Key)
-	})
+	return m.write(ctx, b.ID, func(ctx context.Context) error { _, err := m.Store.PutObject(ctx, p); return err }, o.Key)
 }
 
 // upload copies an object whose body is in chunks.
@@ -176,9 +174,7 @@ func (m *migration) multipart(ctx context.Context, o *meta.Object, ref meta.Uplo
 		}
 		c.Parts = append(c.Parts, p)
 	}
-	return m.do(ctx, func(ctx context.Context) error {
-		return m.write(c.Bucket, func() error { _, err := m.Store.CompleteUpload(ctx, c); return err }, c.Key)
-	})
+	return m.write(ctx, c.Bucket, func(ctx context.Context) error { _, err := m.Store.CompleteUpload(ctx, c); return err }, c.Key)
 }
 
 // part copies a part that an attempt at the standalone wrote.

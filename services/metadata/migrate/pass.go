@@ -110,7 +110,7 @@ func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
 			if err == nil && !there {
-				problem = "the cluster has not yet removed all of an earlier copy of the bucket " + b.Name + ", which was abandoned or deleted: the sweeper does; try again in some hours"
+				problem = "the cluster has not yet removed all of an earlier copy of the bucket " + b.Name + ", which was abandoned or deleted: two days later at most nothing is left of it; try again then"
 			}
 			if err == nil && problem != "" {
 				err = refuse([]string{problem})
@@ -337,17 +337,15 @@ func (m *migration) deleteOnce(ctx context.Context, b meta.Bucket, keys []string
 	for _, key := range keys {
 		deletes = append(deletes, meta.Delete{Key: key})
 	}
-	return m.do(ctx, func(ctx context.Context) error {
-		return m.write(b.ID, func() error {
-			results, err := m.Store.DeleteObjects(ctx, b.ID, deletes)
-			for _, r := range results {
-				if r.Err != nil && !errors.Is(r.Err, errors.NotFound) {
-					return r.Err
-				}
+	return m.write(ctx, b.ID, func(ctx context.Context) error {
+		results, err := m.Store.DeleteObjects(ctx, b.ID, deletes)
+		for _, r := range results {
+			if r.Err != nil && !errors.Is(r.Err, errors.NotFound) {
+				return r.Err
 			}
-			return err
-		}, keys...)
-	})
+		}
+		return err
+	}, keys...)
 }
 
 // walk is the listing of a bucket, an object at a time.
