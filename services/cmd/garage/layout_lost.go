@@ -34,7 +34,7 @@ for good never does: declared lost, nobody waits for it any longer. It stays in 
 				return err
 			}
 			if !yes {
-				if agreed, err := agree(cmd, v); err != nil || !agreed {
+				if err := agree(cmd, v); err != nil {
 					return err
 				}
 			}
@@ -59,7 +59,7 @@ func declareLost(cmd *cobra.Command, c *connection, node string, confirmed bool)
 }
 
 // agree says what would be lost, and asks the operator.
-func agree(cmd *cobra.Command, v *lostJSON) (bool, error) {
+func agree(cmd *cobra.Command, v *lostJSON) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "The node %s is away. Chunks that it has and has not handed over are gone if it never comes back.\n", printable(v.ID))
 	switch {
@@ -71,15 +71,20 @@ func agree(cmd *cobra.Command, v *lostJSON) (bool, error) {
 		text.WriteString("Each of its partitions has at least two other nodes that are alive.\n")
 	}
 	text.WriteString("Declare it lost? Type yes: ")
-	if _, err := io.WriteString(cmd.ErrOrStderr(), text.String()); err != nil {
-		return false, err
+	return agreed(cmd, text.String())
+}
+
+// agreed asks the operator. Nothing is to be done if it fails.
+func agreed(cmd *cobra.Command, question string) error {
+	if _, err := io.WriteString(cmd.ErrOrStderr(), question); err != nil {
+		return err
 	}
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && err != io.EOF {
-		return false, err
+		return err
 	}
 	if strings.TrimSpace(line) == "yes" {
-		return true, nil
+		return nil
 	}
-	return false, fmt.Errorf("nothing was changed: the answer was not yes; give --yes where nobody can be asked")
+	return fmt.Errorf("nothing was changed: the answer was not yes; give --yes where nobody can be asked")
 }

@@ -104,8 +104,16 @@
 // # Uploads through several services
 //
 // A service remembers what it has begun. Where another one has finished or ended that since, the first may still write chunk rows of
-// the attempt, before it finds that out and answers so: rows too many, never too few, behind those that count. A part that is
-// begun so leaves the row that describes it, which nothing removes.
+// the attempt, before it finds that out and answers so: rows too many, never too few, behind those that count.
+//
+// # Attempts that were never begun
+//
+// A begin writes at once that the upload, or the part, is there and, beside the chunk rows to come, what the attempt belongs to. One that
+// fails half, or a part's that comes late, may leave the latter alone. It is not taken back on failure: a repetition that succeeded has
+// written the same, with the same write time, and the chunks would then belong to nothing. The sweeper, which goes from
+// uploads and objects, does not find it. So long collection, which asks about attempts, is told that it belongs to nothing (forsaken) when the upload's
+// ID is older than a day and no copy of the metadata has a row of the upload, or of a version with the attempt; then the references go.
+// What stays is the description, some hundred bytes, and the references where the ID of the upload has no time. The other stores begin in one step.
 //
 // # Tombstones
 //

@@ -65,11 +65,16 @@ func (s *Store) single(ctx context.Context, p place, id uuid.UUID) (single, erro
 
 // young says whether the upload began a short time ago.
 func (s *Store) young(id uuid.UUID) bool {
+	begun, known := begunAt(id)
+	return known && s.clock.Now().Sub(begun).Abs() < youngUpload
+}
+
+// begunAt is when an upload began, by its ID, if that is of meta.NewUploadID.
+func begunAt(id uuid.UUID) (time.Time, bool) {
 	if id.Version() != 7 {
-		return false
+		return time.Time{}, false
 	}
-	age := s.clock.Now().Sub(time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])))
-	return age.Abs() < youngUpload
+	return time.UnixMilli(int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])), true
 }
 
 // repeatedError carries the version that the upload was committed as before.

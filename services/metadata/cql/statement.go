@@ -40,7 +40,16 @@ func (s *Store) scan(ctx context.Context, q *gocql.Query, dest []any) (bool, err
 
 // each reads all rows in pages of that many, and calls row with a function that scans the row, until it returns false or fails.
 func (s *Store) each(ctx context.Context, page int, row func(scan func(dest ...any) error) (bool, error), cql string, args ...any) error {
-	iter := s.query(ctx, cql, args).Idempotent(true).PageSize(page).Iter()
+	return s.eachOf(ctx, s.query(ctx, cql, args), page, row)
+}
+
+// eachEverywhere is each that reads every copy.
+func (s *Store) eachEverywhere(ctx context.Context, page int, row func(scan func(dest ...any) error) (bool, error), cql string, args ...any) error {
+	return s.eachOf(ctx, s.query(ctx, cql, args).Consistency(gocql.All), page, row)
+}
+
+func (s *Store) eachOf(ctx context.Context, q *gocql.Query, page int, row func(scan func(dest ...any) error) (bool, error)) error {
+	iter := q.Idempotent(true).PageSize(page).Iter()
 	rows := iter.Scanner()
 	for rows.Next() {
 		more, err := row(rows.Scan)

@@ -10,9 +10,9 @@
 //     new attempts, references for its chunks (those that the cluster lacks are fetched, at a bounded rate), rows, then the
 //     object with the time, ETag, checksums, parts and attributes that it had. Multipart uploads under way keep their ID. Passes
 //     repeat until one finds little.
-//  3. Cut-over: the standalone answers writes with 503 SlowDown. Passes without limit of rate follow, which also delete what
+//  3. Cut-over: the standalone answers writes with 503 SlowDown. What writes that failed have left in doubt is settled (below). Passes without limit of rate follow, which also delete what
 //     is gone there, until one finds no difference: that is the verification.
-//  4. The standalone notes durably that it has left. Then keys and rights are made here, and when gateways have forgotten what
+//  4. The standalone notes durably that it has left, and to which cluster: it goes to no other. Then keys and rights are made here, and when gateways have forgotten what
 //     they knew, it forwards all requests to the cluster, as they were signed.
 //
 // Invariants:
@@ -26,13 +26,31 @@
 //     back and is not heard of for a lease loses the hold, and writes go on.
 //   - One migration at a time writes here: who gets no answer from the standalone stops long enough before its lease ends there
 //     for its last write to be over. A copy would else come above what a later migration, or a client, has written.
-//   - Nothing is deleted at the standalone, and nothing in the cluster but in buckets that have the ID of one of its own.
+//   - Nothing is deleted at the standalone, and nothing in the cluster but in closed buckets that have the ID of one that it has, or had when it was copied.
+//   - When the standalone leaves, what the cluster has is certain: no write of the migration comes or goes later.
 //
-// A key is deleted here only in the cut-over, so that its timestamps only rise. Where a cut-over that failed has left a later
-// deletion behind, an object gets a later time than it had. A bucket that is deleted there between two calls stays
-// here, closed. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
+// A key is deleted here only in the cut-over (or when the copies are abandoned), so that its timestamps only rise. Where a cut-over that failed has left a later
+// deletion behind, an object gets a later time than it had. The rows of the final pass decide how long writes are held back: some ten thousand objects a second.
 // What does not come along: when the parts of an upload under way were written, and the answers of completions, which
 // a client that repeats one across the cut-over asks in vain.
+//
+// # What is in doubt
+//
+// A database may do a write that it answered with an error, at any later time, and so it may do what was to take one back. A copy of
+// an object that was deleted meanwhile at the standalone would come to light; one that was seen, and taken for done, would go. No read shows that in
+// advance. So keys are noted before they are written or deleted (notes.go), some at a time, in a bucket of the cluster that
+// is closed and the migration's own, and a note goes when all writes of its keys were acknowledged, each at the first try. What is left, of this call or of
+// one that was killed, is settled in the cut-over: each key is written again, as it is at the standalone or to be deleted, with a time above
+// all that was tried before, of whatever clock. It then has a time up to two minutes ahead.
+//
+// An upload whose begin was in doubt, and that ended at the standalone before it could be begun again, may show as one under way without parts.
+//
+// # Abandoning
+//
+// An unfinished migration is abandoned (abandon.go) by removing the copies: the standalone, which must say that it has not left and be held for this, has everything.
+// Buckets that clients may have used are refused. The notes say which buckets are copies, so that one goes too that was deleted at the standalone since. Another
+// migration into the same cluster waits until the sweeper has removed what the copies were; the IDs of uploads under way can be used again two days later, as
+// a database with several services keeps late writes to them away for that long.
 //
 // Start reading at [migration.run].
 package migrate

@@ -25,12 +25,8 @@ const (
 
 // hold is what a migration has at the standalone: no other is under way there, and writes may be held back.
 type hold struct {
-	id   uuid.UUID
-	peer metadatav1.MigrationSourceServiceClient
-
-	mu     sync.Mutex
-	frozen bool
-
+	id    uuid.UUID
+	peer  metadatav1.MigrationSourceServiceClient
 	heard atomic.Pointer[time.Time] // when the last call was sent that was answered
 }
 
@@ -43,34 +39,29 @@ func (h *hold) sure(c clock.Clock) error {
 	return nil
 }
 
-// renew tells the standalone that the migration goes on. first takes the hold.
-func (h *hold) renew(ctx context.Context, first bool) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, err := h.peer.Hold(ctx, &metadatav1.HoldRequest{Migration: h.id[:], Lease: lease.Milliseconds(), Freeze: h.frozen, Renew: !first})
-	return err
-}
-
-// freeze has writes held back. It waits for those under way.
-func (h *hold) freeze(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	h.mu.Lock()
-	h.frozen = true
-	h.mu.Unlock()
-	return h.renew(ctx, false)
+// ask asks for the hold, or goes on with it, and notes when it was heard of. Once writes are held back, what renews it goes on with that too.
+func (h *hold) ask(ctx context.Context, c clock.Clock, freeze, renew bool) error {
+	asked := c.Now()
+	_, err := h.peer.Hold(ctx, &metadatav1.HoldRequest{Migration: h.id[:], Lease: lease.Milliseconds(), Freeze: freeze, Renew: renew})
+	if err != nil {
+		return err
+	}
+	for {
+		last := h.heard.Load()
+		if last != nil && last.After(asked) || h.heard.CompareAndSwap(last, &asked) {
+			return nil
+		}
+	}
 }
 
 // keep renews the hold until ctx ends, and says when it is lost, or may be.
 func (h *hold) keep(ctx context.Context, c clock.Clock, lost func(error)) {
 	for clock.Sleep(ctx, c, renewal) == nil {
-		asked := c.Now()
 		asking, cancel := context.WithTimeout(ctx, renewalTime)
-		err := h.renew(asking, false)
+		err := h.ask(asking, c, false, true)
 		cancel()
 		switch {
 		case err == nil:
-			h.heard.Store(&asked)
 		case errors.Is(err, errors.Conflict):
 			lost(err)
 		case clock.Since(*h.heard.Load(), c.Now()) > unheard:
@@ -86,11 +77,9 @@ func (m *migration) whileHeld(ctx context.Context, do func(context.Context, *hol
 		return errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
 	h := &hold{id: id, peer: m.peer}
-	began := m.Clock.Now()
-	if err := m.do(ctx, func(ctx context.Context) error { return h.renew(ctx, true) }); err != nil {
+	if err := m.do(ctx, func(ctx context.Context) error { return h.ask(ctx, m.Clock, false, false) }); err != nil {
 		return err
 	}
-	h.heard.Store(&began)
 	m.hold = h
 	held, lost := context.WithCancelCause(ctx)
 	var work sync.WaitGroup

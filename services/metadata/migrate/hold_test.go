@@ -92,3 +92,42 @@ func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A standalone whose writes under way take long answers to the freeze, which came last, and to no renewal before.
+func TestAFreezeThatIsAnsweredCountsAsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &unsteady{away: func() bool { return false }}
+		h := &hold{id: uuid.New(), peer: s}
+		require.NoError(t, h.ask(t.Context(), clock.System{}, false, false))
+		time.Sleep(unheard + 1)
+		require.Error(t, h.sure(clock.System{}))
+		require.NoError(t, h.ask(t.Context(), clock.System{}, true, true))
+		require.NoError(t, h.sure(clock.System{}))
+	})
+}
+
+// canceling is a store whose caller goes away while an object is written.
+type canceling struct {
+	meta.Store
+	cancel func()
+	seen   error
+}
+
+func (s *canceling) PutObject(ctx context.Context, _ meta.Put) (meta.Version, error) {
+	s.cancel()
+	_, bounded := ctx.Deadline()
+	if s.seen = ctx.Err(); !bounded {
+		s.seen = errors.Newf(errors.Internal, "the write has no deadline")
+	}
+	return meta.Version{}, s.seen
+}
+
+func TestAWriteIsNotCutOffWhenTheCallerGoesAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &canceling{cancel: cancel}
+	h, now := &hold{}, time.Now()
+	h.heard.Store(&now)
+	m := &migration{Deps: Deps{Store: s, Clock: clock.System{}}, hold: h}
+	require.NoError(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil))
+	require.ErrorIs(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil), context.Canceled, "none begins then")
+}

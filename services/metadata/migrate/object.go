@@ -65,7 +65,7 @@ func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (
 	if err != nil && !errors.Is(err, errors.NotFound) {
 		return 0, err
 	}
-	if err = m.write(ctx, b, &o); err == nil {
+	if err = m.copyAs(ctx, b, &o); err == nil {
 		err = m.visible(ctx, b, &o)
 	}
 	if !damages(err) {
@@ -83,8 +83,8 @@ func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (
 	return isDamaged, nil
 }
 
-// write writes an object here as it was read at the standalone. Kinds: Corrupted, or NotFound (Chunk), if it cannot be read there.
-func (m *migration) write(ctx context.Context, b meta.Bucket, o *meta.Object) error {
+// copyAs writes an object here as it was read at the standalone. Kinds: Corrupted, or NotFound (Chunk), if it cannot be read there.
+func (m *migration) copyAs(ctx context.Context, b meta.Bucket, o *meta.Object) error {
 	if len(o.Parts) == 0 {
 		return m.commit(ctx, b, o, uuid.Nil)
 	}
@@ -104,7 +104,7 @@ func (m *migration) visible(ctx context.Context, b meta.Bucket, o *meta.Object) 
 	}
 	late := *o
 	late.Timestamp = 0
-	return m.write(ctx, b, &late)
+	return m.copyAs(ctx, b, &late)
 }
 
 // damages tells whether an error says that the standalone lacks bytes that it should have.
@@ -126,13 +126,7 @@ func same(o, t *meta.Object) bool {
 func (m *migration) commit(ctx context.Context, b meta.Bucket, o *meta.Object, upload uuid.UUID) error {
 	p := meta.Put{Bucket: b.ID, Key: o.Key, Upload: upload, Size: o.Size, ETag: o.ETag, Attributes: o.Attributes, Checksum: o.Checksum,
 		Inline: o.Inline, First: o.First, Written: o.Timestamp}
-	_, err := call(ctx, func(ctx context.Context) (meta.Version, error) {
-		if err := m.hold.sure(m.Clock); err != nil {
-			return meta.Version{}, err
-		}
-		return m.Store.PutObject(ctx, p)
-	})
-	return err
+	return m.write(ctx, b.ID, func(ctx context.Context) error { _, err := m.Store.PutObject(ctx, p); return err }, o.Key)
 }
 
 // upload copies an object whose body is in chunks.
@@ -180,13 +174,7 @@ func (m *migration) multipart(ctx context.Context, o *meta.Object, ref meta.Uplo
 		}
 		c.Parts = append(c.Parts, p)
 	}
-	return m.do(ctx, func(ctx context.Context) error {
-		if err := m.hold.sure(m.Clock); err != nil {
-			return err
-		}
-		_, err := m.Store.CompleteUpload(ctx, c)
-		return err
-	})
+	return m.write(ctx, c.Bucket, func(ctx context.Context) error { _, err := m.Store.CompleteUpload(ctx, c); return err }, c.Key)
 }
 
 // part copies a part that an attempt at the standalone wrote.

@@ -3,11 +3,13 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
@@ -69,7 +71,13 @@ func (m *migration) pass(ctx context.Context, frozen bool) (*differences, error)
 		if err := m.bucket(ctx, b); err != nil {
 			return nil, err
 		}
-		err := m.compareObjects(ctx, b, frozen, d)
+		var err error
+		if frozen {
+			err = m.settle(ctx, b, true)
+		}
+		if err == nil {
+			err = m.compareObjects(ctx, b, frozen, d)
+		}
 		if err == nil {
 			err = m.uploads(ctx, b, d)
 		}
@@ -95,82 +103,128 @@ func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 	if err == nil && !there {
 		made := b
 		made.Grants = closed
+		if err := m.noteCopy(ctx, b); err != nil {
+			return err
+		}
 		err = m.again(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
-			if err == nil && (!there || problem != "") {
-				err = refuse([]string{"the bucket " + b.Name + " cannot be made: " + problem})
+			if err == nil && !there {
+				problem = "the cluster has not yet removed all of an earlier copy of the bucket " + b.Name + ", which was abandoned or deleted: two days later at most nothing is left of it; try again then"
+			}
+			if err == nil && problem != "" {
+				err = refuse([]string{problem})
 			}
 		}
 	}
 	if err != nil {
 		return errors.Annotate(err, "making the bucket %s", b.Name)
 	}
-	m.buckets[b.ID] = b
 	return nil
 }
 
-// forgetBuckets deletes what this migration brought and the standalone has no more.
+// forgetBuckets deletes what the migration brought, now or in an earlier call, and the standalone has no more.
 func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *differences) error {
-	kept := make(map[string]bool, len(now))
-	for _, b := range now {
-		kept[b.ID.String()] = true
-	}
-	for id, b := range m.buckets {
-		if kept[id.String()] {
+	for id, b := range m.notes.copies {
+		if slices.ContainsFunc(now, func(b meta.Bucket) bool { return b.ID == id }) {
 			continue
 		}
-		there, problem, err := m.there(ctx, b)
-		if err != nil {
-			return err
-		}
-		if problem != "" {
-			return refuse([]string{problem})
-		}
-		if !there {
-			delete(m.buckets, id)
-			continue
-		}
-		here := m.walk(m.Store, b)
-		for {
-			o, err := here.peek(ctx)
-			if err != nil || o == nil {
-				if err != nil && !errors.Is(err, errors.NotFound) {
-					return err
-				}
-				break
-			}
-			here.next()
-			if err := m.delete(ctx, b, []string{o.Key}, d); err != nil {
-				return err
-			}
-		}
-		err = m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, id) })
-		if err != nil && !errors.Is(err, errors.NotFound) {
+		if err := m.removeCopy(ctx, b, d); err != nil {
 			return errors.Annotate(err, "deleting the bucket %s, as at the standalone", b.Name)
 		}
-		delete(m.buckets, id)
 	}
 	return nil
+}
+
+// removeCopy removes a copy with all that is in it. Kinds: Conflict if clients may have used it.
+func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *differences) error {
+	t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+	if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
+		return m.forgetCopy(ctx, b)
+	}
+	if err != nil {
+		return err
+	}
+	if problem := inTheWay(b, t); problem != "" {
+		return refuse([]string{problem})
+	}
+	here, more := m.walk(m.Store, b), true
+	for more {
+		var keys []string
+		for len(keys) < meta.MaxDeletes && more {
+			o, err := here.peek(ctx)
+			if err != nil {
+				return err
+			}
+			if more = o != nil; more {
+				keys = append(keys, o.Key)
+				here.next()
+			}
+		}
+		if err := m.delete(ctx, b, keys, d); err != nil {
+			return err
+		}
+	}
+	// The bucket may come back with its ID, when it is migrated again.
+	if err := m.settle(ctx, b, false); err != nil {
+		return err
+	}
+	err = m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, b.ID) })
+	if err != nil && !errors.Is(err, errors.NotFound) {
+		return err
+	}
+	return m.forgetCopy(ctx, b)
 }
 
 // compareObjects compares the objects of a bucket in the order of their keys.
 func (m *migration) compareObjects(ctx context.Context, b meta.Bucket, frozen bool, d *differences) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(objectsAtOnce)
-	err := m.compare(ctx, m.walk(m.source, b), m.walk(m.Store, b), func(o meta.Listed) {
-		g.Go(func() error { return m.differs(ctx, b, o, frozen, d) })
+	var found []meta.Listed
+	copyFound := func() error {
+		var keys []string
+		var newest clock.Timestamp
+		for _, o := range found {
+			keys, newest = append(keys, o.Key), max(newest, o.Timestamp)
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		noted, err := m.doubts(ctx, b, keys, newest)
+		if err != nil {
+			return err
+		}
+		for _, o := range found {
+			g.Go(func() error {
+				err := m.differs(ctx, b, o, frozen, d)
+				if e := noted.wrote(ctx, o.Key); err == nil {
+					err = e
+				}
+				return err
+			})
+		}
+		found = nil
+		return nil
+	}
+	err := m.compare(ctx, m.walk(m.source, b), m.walk(m.Store, b), func(o meta.Listed) error {
+		if found = append(found, o); len(found) < doubtKeys {
+			return nil
+		}
+		return copyFound()
 	}, func(keys []string) error {
 		if !frozen {
 			return nil
 		}
 		return m.delete(ctx, b, keys, d)
 	})
+	if err == nil {
+		err = copyFound()
+	}
 	return errors.Join(g.Wait(), err)
 }
 
 // compare walks both sides, and names what is to be copied and what is to be deleted.
-func (m *migration) compare(ctx context.Context, from, to *walk, differs func(meta.Listed), gone func([]string) error) error {
+func (m *migration) compare(ctx context.Context, from, to *walk, differs func(meta.Listed) error, gone func([]string) error) error {
 	var more []string
 	for {
 		s, err := from.peek(ctx)
@@ -209,16 +263,19 @@ func (m *migration) compare(ctx context.Context, from, to *walk, differs func(me
 			more = append(more, t.Key)
 			to.next()
 		case order < 0:
-			differs(*s)
+			err = differs(*s)
 			from.next()
 		default:
 			if s.Timestamp == t.Timestamp && s.Size == t.Size && s.ETag == t.ETag && s.StorageClass == t.StorageClass && s.Checksum == t.Checksum {
 				m.sawObject(s.Size)
 			} else {
-				differs(*s)
+				err = differs(*s)
 			}
 			from.next()
 			to.next()
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -255,14 +312,32 @@ func (m *migration) differs(ctx context.Context, b meta.Bucket, o meta.Listed, f
 
 // delete deletes keys here that are not at the standalone.
 func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d *differences) error {
+	for some := range slices.Chunk(keys, doubtKeys) {
+		noted, err := m.doubts(ctx, b, some, 0)
+		if err != nil {
+			return err
+		}
+		err = m.again(ctx, func(context.Context) error { return m.deleteOnce(ctx, b, some) })
+		for _, key := range some {
+			if e := noted.wrote(ctx, key); err == nil {
+				err = e
+			}
+			d.found(&d.deleted, b, key)
+		}
+		if err != nil {
+			return errors.Annotate(err, "deleting in the bucket %s, as at the standalone", b.Name)
+		}
+		m.deleted.Add(int64(len(some)))
+	}
+	return nil
+}
+
+func (m *migration) deleteOnce(ctx context.Context, b meta.Bucket, keys []string) error {
 	var deletes []meta.Delete
 	for _, key := range keys {
 		deletes = append(deletes, meta.Delete{Key: key})
 	}
-	err := m.again(ctx, func(ctx context.Context) error {
-		if err := m.hold.sure(m.Clock); err != nil {
-			return err
-		}
+	return m.write(ctx, b.ID, func(ctx context.Context) error {
 		results, err := m.Store.DeleteObjects(ctx, b.ID, deletes)
 		for _, r := range results {
 			if r.Err != nil && !errors.Is(r.Err, errors.NotFound) {
@@ -270,15 +345,7 @@ func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d 
 			}
 		}
 		return err
-	})
-	if err != nil {
-		return errors.Annotate(err, "deleting in the bucket %s, as at the standalone", b.Name)
-	}
-	for _, key := range keys {
-		d.found(&d.deleted, b, key)
-	}
-	m.deleted.Add(int64(len(keys)))
-	return nil
+	}, keys...)
 }
 
 // walk is the listing of a bucket, an object at a time.

@@ -97,20 +97,27 @@ func refuse(obstacles []string) error {
 // there looks for a bucket here, and says if it is in the way.
 func (m *migration) there(ctx context.Context, b meta.Bucket) (there bool, problem string, err error) {
 	t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
-	switch {
-	case errors.Is(err, errors.NotFound):
+	if errors.Is(err, errors.NotFound) {
 		return false, "", nil
-	case err != nil:
-		return false, "", err
-	case t.ID != b.ID:
-		return true, fmt.Sprintf("the cluster has another bucket called %s: remove or empty one of the two", b.Name), nil
-	case !t.Closed():
-		return true, fmt.Sprintf("the cluster's copy of the bucket %s is open to clients, who may have written into it: empty and delete it there", b.Name), nil
-	case !slices.Equal(t.Grants, closed):
-		return true, fmt.Sprintf("somebody was given rights on the cluster's copy of the bucket %s, which is closed until the migration ends: "+
-			"take them away with \"garage bucket deny\"", b.Name), nil
 	}
-	return true, "", nil
+	if err != nil {
+		return false, "", err
+	}
+	return true, inTheWay(b, t), nil
+}
+
+// inTheWay says why the bucket t of the cluster, with the name of b, is not an unfinished copy of it.
+func inTheWay(b, t meta.Bucket) string {
+	switch {
+	case t.ID != b.ID:
+		return fmt.Sprintf("the cluster has another bucket called %s: remove or empty one of the two", b.Name)
+	case !t.Closed():
+		return fmt.Sprintf("the cluster's copy of the bucket %s is open to clients, who may have written into it: empty and delete it there", b.Name)
+	case !slices.Equal(t.Grants, closed):
+		return fmt.Sprintf("somebody was given rights on the cluster's copy of the bucket %s, which is closed until the migration ends: "+
+			"take them away with \"garage bucket deny\"", b.Name)
+	}
+	return ""
 }
 
 // takenKeys tells which access keys mean something else here.
@@ -145,7 +152,7 @@ func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err erro
 			return nil, errors.Annotate(err, "listing the buckets of the standalone")
 		}
 		for _, b := range page.Buckets {
-			if r.After = b.Name; b.Name != snapshot.Bucket {
+			if r.After = b.Name; b.Name != snapshot.Bucket && !strings.HasPrefix(b.Name, notesPrefix) {
 				all = append(all, b)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/convert"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -37,9 +38,10 @@ type migration struct {
 	peer    metadatav1.MigrationSourceServiceClient
 	limit   limit
 	room    *semaphore.Weighted // bytes of chunks on their way
-	buckets map[uuid.UUID]meta.Bucket
-	hold    *hold // while objects are written
-	left    bool  // Leave was asked for
+	cluster uuid.UUID           // this one
+	hold    *hold               // while objects are written
+	left    bool                // Leave was asked for
+	notes   notes
 	progress
 
 	sending sync.Mutex
@@ -78,7 +80,29 @@ func (m *migration) run(ctx context.Context) error {
 		return errors.Newf(errors.Invalid, "the server at %s is no standalone Garage, or an older one", m.options.GetSource())
 	case err != nil:
 		return errors.Annotate(err, "asking the standalone at %s", m.options.GetSource())
+	}
+	info, err := call(ctx, m.Store.Info)
+	if err != nil {
+		return err
+	}
+	m.cluster = info.ClusterID
+	standalone, err := convert.IDFrom(is.GetClusterId())
+	if err != nil {
+		return err
+	}
+	if err := m.leftElsewhere(is); err != nil {
+		return err
+	}
+	switch {
+	case m.options.GetAbandon():
+		return m.abandon(ctx, standalone, is.GetLeft())
 	case is.GetLeft() && is.GetForwards():
+		if err := m.openNotes(ctx, standalone, false); err != nil {
+			return err
+		}
+		if err := m.closeNotes(ctx); err != nil {
+			return err
+		}
 		m.note("everything has moved before, to " + is.GetEndpoint())
 		m.result(true, 0)
 		return nil
@@ -86,6 +110,9 @@ func (m *migration) run(ctx context.Context) error {
 		m.note("everything was copied before; keys and rights are what is left")
 		// That the standalone says so need not be durable yet.
 		if err := m.leave(ctx, uuid.Nil); err != nil {
+			return err
+		}
+		if err := m.openNotes(ctx, standalone, false); err != nil {
 			return err
 		}
 		return m.finish(ctx, 0)
@@ -99,6 +126,9 @@ func (m *migration) run(ctx context.Context) error {
 		defer work.Wait()
 		defer stop()
 		work.Go(func() { m.report(reporting) })
+		if err := m.openNotes(ctx, standalone, true); err != nil {
+			return err
+		}
 		if err := m.copy(ctx); err != nil {
 			return err
 		}
@@ -108,6 +138,16 @@ func (m *migration) run(ctx context.Context) error {
 		}
 		return m.cutOver(ctx, h)
 	})
+}
+
+// leftElsewhere refuses a standalone that has left to another cluster: what it has is of then, and clients write there. Kinds: Conflict.
+func (m *migration) leftElsewhere(is *metadatav1.GetSourceResponse) error {
+	to, err := convert.IDFrom(is.GetLeftTo())
+	if err != nil || !is.GetLeft() || to == m.cluster {
+		return err
+	}
+	return errors.Newf(errors.Conflict, "the standalone at %s has moved to another cluster, %v at %s: its clients write there. Nothing was changed here",
+		m.options.GetSource(), to, is.GetEndpoint())
 }
 
 // copy makes passes until one finds little.
@@ -142,7 +182,8 @@ func (m *migration) cutOver(ctx context.Context, h *hold) error {
 	frozen := m.Clock.Now()
 	m.frozen.Store(true)
 	defer m.frozen.Store(false)
-	if err := h.freeze(ctx); err != nil {
+	// It waits for the writes under way there, while the hold is renewed beside it.
+	if err := m.do(ctx, func(ctx context.Context) error { return h.ask(ctx, m.Clock, true, true) }); err != nil {
 		return errors.Annotate(err, "holding writes back at the standalone")
 	}
 	if err := m.equal(ctx); err != nil {
@@ -181,7 +222,7 @@ func (m *migration) equal(ctx context.Context) error {
 func (m *migration) leave(ctx context.Context, id uuid.UUID) error {
 	m.left = true
 	err := m.again(context.WithoutCancel(ctx), func(ctx context.Context) error {
-		_, err := m.peer.Leave(ctx, &metadatav1.LeaveRequest{Migration: id[:], Endpoint: m.options.GetEndpoint()})
+		_, err := m.peer.Leave(ctx, &metadatav1.LeaveRequest{Migration: id[:], Cluster: m.cluster[:], Endpoint: m.options.GetEndpoint()})
 		return err
 	})
 	return errors.Annotate(err, "making it final at the standalone, where no request may be answered until the same command is run again")
@@ -198,11 +239,14 @@ func (m *migration) finish(ctx context.Context, frozen time.Duration) error {
 		return err
 	}
 	err := m.again(ctx, func(ctx context.Context) error {
-		_, err := m.peer.Forward(ctx, &metadatav1.ForwardRequest{})
+		_, err := m.peer.Forward(ctx, &metadatav1.ForwardRequest{Cluster: m.cluster[:]})
 		return err
 	})
 	if err != nil {
 		return errors.Annotate(err, "everything is here, and the standalone does not forward requests yet: run the same command again")
+	}
+	if err := m.closeNotes(ctx); err != nil {
+		m.Logger.Warn("the notes of a migration that is done stay", "bucket", m.notes.bucket.Name, "error", err)
 	}
 	m.note("moved: the standalone forwards all requests to " + m.options.GetEndpoint())
 	m.result(true, frozen)
@@ -221,8 +265,25 @@ func (m *migration) result(moved bool, frozen time.Duration) {
 	m.tell(&metadatav1.MigrateResponse{Result: r})
 }
 
-// rights makes the keys of the standalone, then who may do what with its buckets.
+// rights makes the keys of the standalone, then who may do what with its buckets, which are looked for before anything is made.
 func (m *migration) rights(ctx context.Context) error {
+	all, err := m.allBuckets(ctx)
+	if err != nil {
+		return err
+	}
+	var buckets []meta.Bucket
+	for _, b := range all {
+		t, err := ask(ctx, m, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+		switch {
+		case err == nil && t.ID == b.ID:
+			buckets = append(buckets, b)
+		case err == nil, errors.Is(err, errors.NotFound):
+			// It was here when the standalone left.
+			m.note("the bucket " + b.Name + " is not here any more: who got rights from an earlier call has deleted it; the standalone still has what was in it")
+		default:
+			return err
+		}
+	}
 	keys, err := m.allKeys(ctx)
 	if err != nil {
 		return err
@@ -236,16 +297,11 @@ func (m *migration) rights(ctx context.Context) error {
 			return err
 		}
 	}
-	buckets, err := m.allBuckets(ctx)
-	if err != nil {
-		return err
-	}
 	for _, b := range buckets {
 		// Last, the bucket is opened.
 		for _, g := range append(slices.Clone(b.Grants), meta.Grant{Grantee: identity.Closed}) {
 			err := m.again(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) })
-			// Who got rights from an earlier call may have deleted it: it was here when the standalone left.
-			if err != nil && !errors.IsEntity(err, errors.NotFound, errors.Bucket) {
+			if err != nil && !errors.IsEntity(err, errors.NotFound, errors.Bucket) { // deleted this moment
 				return errors.Annotate(err, "making the rights on the bucket %s", b.Name)
 			}
 		}

@@ -51,7 +51,7 @@ type server struct {
 }
 
 func (s *server) Migrate(r *metadatav1.MigrateRequest, stream metadatav1.MigrationService_MigrateServer) error {
-	if r.GetSource() == "" || r.GetEndpoint() == "" || r.GetRate() < 0 || r.GetHoldWrites() < 0 {
+	if r.GetSource() == "" || r.GetEndpoint() == "" && !r.GetAbandon() || r.GetRate() < 0 || r.GetHoldWrites() < 0 {
 		return errors.Newf(errors.Invalid, "a migration needs the administration address of the standalone and the URL of the cluster's S3, and no rate or time that is negative")
 	}
 	if !s.busy.TryLock() {
@@ -65,7 +65,8 @@ func (s *server) Migrate(r *metadatav1.MigrateRequest, stream metadatav1.Migrati
 	defer conn.Close()
 	m := &migration{
 		Deps: s.deps, options: r, source: remote.New(conn), peer: metadatav1.NewMigrationSourceServiceClient(conn), send: stream.Send,
-		limit: limit{clock: s.deps.Clock, rate: r.GetRate()}, buckets: make(map[uuid.UUID]meta.Bucket), damaged: make(map[string]error),
+		limit: limit{clock: s.deps.Clock, rate: r.GetRate()}, damaged: make(map[string]error),
+		notes: notes{failed: make(map[place]bool), copies: make(map[uuid.UUID]meta.Bucket)},
 	}
 	return m.run(stream.Context())
 }

@@ -1,6 +1,7 @@
 package move
 
 import (
+	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -21,6 +22,7 @@ const File = "moved.json"
 // Moved is where everything is now.
 type Moved struct {
 	Left     time.Time `json:"left"`
+	Cluster  uuid.UUID `json:"cluster"`
 	Endpoint string    `json:"endpoint"` // URL of the cluster's S3
 	Forwards bool      `json:"forwards"` // it can be used there
 }
@@ -32,10 +34,13 @@ type Gate struct {
 	self  string                // tells this server to itself
 	moved atomic.Pointer[Moved] // nil: it is all here; set under mu
 
-	mu     sync.RWMutex // held for reading while something is written
-	holder uuid.UUID
-	until  time.Time
-	frozen bool
+	mu      sync.Mutex // never held while something is written
+	writing int        // writes under way
+	idle    chan struct{}
+	holder  uuid.UUID
+	until   time.Time
+	frozen  bool // no write begins
+	still   bool // and those that had begun have ended
 }
 
 // NewGate makes a gate as the folder says. Kinds: Invalid if the file in it cannot be read.
@@ -61,24 +66,62 @@ func (g *Gate) Moved() *Moved { return g.moved.Load() }
 
 // write does something that changes metadata. Kinds: Overloaded while writes are held back, which clients hear as SlowDown.
 func (g *Gate) write(do func() error) error {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if m := g.moved.Load(); m != nil {
-		return errors.Newf(errors.Overloaded, "all data has moved to the cluster at %s: nothing is written here any more", m.Endpoint)
+	if err := g.beginWrite(); err != nil {
+		return err
 	}
-	if g.frozen && g.clock.Now().Before(g.until) {
-		return errors.Newf(errors.Overloaded, "all data is about to move to a cluster: nothing is written for a moment; try again")
-	}
+	defer g.endWrite()
 	return do()
 }
 
-// Hold keeps other migrations off for the lease and, if it is to freeze, waits for the writes under way and holds others back.
-// renew goes on with a hold, and with holding back writes. Kinds: Conflict if another migration has hold, there is nothing to renew, or all is moved.
-func (g *Gate) Hold(migration uuid.UUID, lease time.Duration, freeze, renew bool) error {
+func (g *Gate) beginWrite() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.clock.Now()
-	held := now.Before(g.until)
+	if m := g.moved.Load(); m != nil {
+		return errors.Newf(errors.Overloaded, "all data has moved to the cluster at %s: nothing is written here any more", m.Endpoint)
+	}
+	if g.frozen && g.held() {
+		return errors.Newf(errors.Overloaded, "all data is about to move to a cluster: nothing is written for a moment; try again")
+	}
+	g.writing++
+	return nil
+}
+
+func (g *Gate) endWrite() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.writing--; g.writing == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
+	}
+}
+
+// held says whether the last hold is one yet. The caller has mu.
+func (g *Gate) held() bool { return g.clock.Now().Before(g.until) }
+
+// Hold keeps other migrations off for the lease and, if it is to freeze, holds writes back and waits for those under way, until ctx ends.
+// renew goes on with a hold, and with holding back writes; it waits for nothing. Kinds: Conflict if another migration has hold, there is
+// nothing to renew, or all is moved; Deadline, Canceled if writes are still under way: the hold stays, and they are held back.
+func (g *Gate) Hold(ctx context.Context, migration uuid.UUID, lease time.Duration, freeze, renew bool) error {
+	if err := g.hold(migration, lease, freeze, renew); err != nil || !freeze {
+		return err
+	}
+	for {
+		idle, err := g.stands(migration)
+		if err != nil || idle == nil {
+			return err
+		}
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return errors.Wrap(errors.KindOf(ctx.Err()), ctx.Err(), "waiting for the writes under way")
+		}
+	}
+}
+
+func (g *Gate) hold(migration uuid.UUID, lease time.Duration, freeze, renew bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	held := g.held()
 	switch {
 	case g.moved.Load() != nil:
 		return errors.Newf(errors.Conflict, "all data has moved already")
@@ -86,11 +129,28 @@ func (g *Gate) Hold(migration uuid.UUID, lease time.Duration, freeze, renew bool
 		return errors.Newf(errors.Conflict, "this server was started again, or has not heard of the migration for too long, and writes go on; begin again")
 	case !renew && held:
 		return errors.Newf(errors.Conflict, "another migration of this server is under way, or was until a moment ago; it can be begun again %v after that has ended",
-			g.until.Sub(now).Round(time.Second))
+			g.until.Sub(g.clock.Now()).Round(time.Second))
+	case !renew:
+		g.frozen, g.still = false, false
 	}
-	// A renewal that was sent before writes were held back, and comes late, must not let them pass.
-	g.holder, g.until, g.frozen = migration, now.Add(lease), freeze || renew && g.frozen
+	g.holder, g.until, g.frozen = migration, g.clock.Now().Add(lease), freeze || g.frozen
 	return nil
+}
+
+// stands looks whether the writes that had begun when they were held back have ended, or says what to wait for. Kinds: Conflict if
+// they are not held back for the migration any more.
+func (g *Gate) stands(migration uuid.UUID) (idle chan struct{}, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case migration != g.holder || !g.frozen || !g.held():
+		return nil, errors.Newf(errors.Conflict, "the writes under way took longer than the migration holds others back; begin again")
+	case g.writing > 0 && g.idle == nil:
+		g.idle = make(chan struct{})
+	case g.writing == 0:
+		g.still = true
+	}
+	return g.idle, nil
 }
 
 // Release ends a hold; one that has ended, or is another's, stays as it is.
@@ -98,36 +158,45 @@ func (g *Gate) Release(migration uuid.UUID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if migration == g.holder {
-		g.until, g.frozen = time.Time{}, false
+		g.until, g.frozen, g.still = time.Time{}, false, false
 	}
 }
 
-// Leave makes it final that everything is at the endpoint; it may be repeated until Forward. Kinds: Conflict unless the migration has
-// held writes back until now; Internal if that cannot be written: then it may be final all the same, and nothing is written any more.
-func (g *Gate) Leave(migration uuid.UUID, endpoint string) error {
+// Leave makes it final that everything is in the cluster, with the endpoint; it may be repeated for that cluster until Forward. Kinds:
+// Conflict unless the migration has held writes back until now, or if it is in another cluster; Internal if that cannot be
+// written: then it may be final all the same, and nothing is written any more.
+func (g *Gate) Leave(migration, cluster uuid.UUID, endpoint string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.clock.Now()
-	m := &Moved{Left: now.UTC(), Endpoint: endpoint}
+	m := &Moved{Left: g.clock.Now().UTC(), Cluster: cluster, Endpoint: endpoint}
 	switch before := g.moved.Load(); {
+	case before != nil && before.Cluster != cluster:
+		return elsewhere(before)
 	case before != nil && before.Forwards:
 		return errors.Newf(errors.Conflict, "all data has moved already, to %s", before.Endpoint)
 	case before != nil:
 		m.Left = before.Left
-	case migration != g.holder || !g.frozen || !now.Before(g.until):
+	case migration != g.holder || !g.frozen || !g.still || !g.held():
 		return errors.Newf(errors.Conflict, "writes were not held back until now; begin again")
 	}
 	g.moved.Store(m)
 	return g.keep(m)
 }
 
-// Forward has requests handed on from now on. Kinds: Conflict before Leave.
-func (g *Gate) Forward() error {
+func elsewhere(m *Moved) error {
+	return errors.Newf(errors.Conflict, "all data has moved to another cluster, %v at %s", m.Cluster, m.Endpoint)
+}
+
+// Forward has requests handed on from now on to the cluster that Leave named. Kinds: Conflict before Leave, or if it named another.
+func (g *Gate) Forward(cluster uuid.UUID) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.moved.Load()
 	if m == nil {
 		return errors.Newf(errors.Conflict, "the data is here, nothing can be forwarded")
+	}
+	if m.Cluster != cluster {
+		return elsewhere(m)
 	}
 	next := *m
 	next.Forwards = true

@@ -60,25 +60,28 @@ func (g *gateTest) conflict(err error) {
 
 const testLease = 30 * time.Second
 
+// home is the cluster that tests leave to.
+var home = uuid.New()
+
 func TestWritesAreHeldBackForALeaseAndNoLonger(t *testing.T) {
 	g := newGateTest(t)
 	one, other := uuid.New(), uuid.New()
-	require.NoError(t, g.gate.Hold(one, testLease, false, false))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, false))
 	require.True(t, g.writes(), "copying holds nothing back")
-	g.conflict(g.gate.Hold(other, testLease, true, false))
-	require.NoError(t, g.gate.Hold(one, testLease, true, true))
+	g.conflict(g.gate.Hold(t.Context(), other, testLease, true, false))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, true))
 	require.False(t, g.writes())
 	g.clock.Advance(testLease - 1)
 	require.False(t, g.writes())
-	require.NoError(t, g.gate.Hold(one, testLease, true, true))
-	require.NoError(t, g.gate.Hold(one, testLease, false, true))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, true))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, true))
 	g.clock.Advance(testLease - 1)
 	require.False(t, g.writes(), "it was renewed, the last time by a call that came late")
 	g.clock.Advance(1)
 	require.True(t, g.writes())
-	g.conflict(g.gate.Hold(one, testLease, true, true))
-	g.conflict(g.gate.Leave(one, "http://new"))
-	require.NoError(t, g.gate.Hold(other, testLease, true, false))
+	g.conflict(g.gate.Hold(t.Context(), one, testLease, true, true))
+	g.conflict(g.gate.Leave(one, home, "http://new"))
+	require.NoError(t, g.gate.Hold(t.Context(), other, testLease, true, false))
 	g.gate.Release(one)
 	require.False(t, g.writes(), "another's hold stays")
 	g.gate.Release(other)
@@ -88,36 +91,42 @@ func TestWritesAreHeldBackForALeaseAndNoLonger(t *testing.T) {
 func TestAHoldDoesNotOutliveTheProcess(t *testing.T) {
 	g := newGateTest(t)
 	one := uuid.New()
-	require.NoError(t, g.gate.Hold(one, testLease, true, false))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, false))
 	g.restart()
 	require.True(t, g.writes())
-	g.conflict(g.gate.Hold(one, testLease, true, true))
-	g.conflict(g.gate.Leave(one, "http://new"))
+	g.conflict(g.gate.Hold(t.Context(), one, testLease, true, true))
+	g.conflict(g.gate.Leave(one, home, "http://new"))
 }
 
 func TestWhoHasLeftNeverWritesAgain(t *testing.T) {
 	g := newGateTest(t)
 	one := uuid.New()
-	g.conflict(g.gate.Forward())
-	require.NoError(t, g.gate.Hold(one, testLease, false, false))
-	g.conflict(g.gate.Leave(one, "http://new"))
-	require.NoError(t, g.gate.Hold(one, testLease, true, true))
-	require.NoError(t, g.gate.Leave(one, "http://new"))
+	g.conflict(g.gate.Forward(home))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, false))
+	g.conflict(g.gate.Leave(one, home, "http://new"))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, true))
+	require.NoError(t, g.gate.Leave(one, home, "http://new"))
 	for range 2 {
 		require.False(t, g.writes())
 		g.clock.Advance(time.Hour)
 		require.False(t, g.writes())
-		g.conflict(g.gate.Hold(uuid.New(), testLease, true, false))
+		g.conflict(g.gate.Hold(t.Context(), uuid.New(), testLease, true, false))
 		require.Equal(t, "http://new", g.gate.Moved().Endpoint)
 		require.False(t, g.gate.Moved().Forwards)
 		g.restart()
 	}
-	require.NoError(t, g.gate.Leave(uuid.New(), "http://newer"), "it may be repeated")
-	require.NoError(t, g.gate.Forward())
+	require.NoError(t, g.gate.Leave(uuid.New(), home, "http://newer"), "it may be repeated")
+	other := uuid.New()
+	g.conflict(g.gate.Leave(one, other, "http://other"))
+	g.conflict(g.gate.Forward(other))
+	require.False(t, g.gate.Moved().Forwards)
+	require.NoError(t, g.gate.Forward(home))
 	g.restart()
 	require.True(t, g.gate.Moved().Forwards)
 	require.Equal(t, "http://newer", g.gate.Moved().Endpoint)
-	g.conflict(g.gate.Leave(one, "http://third"))
+	require.Equal(t, home, g.gate.Moved().Cluster)
+	g.conflict(g.gate.Leave(one, home, "http://third"))
+	g.conflict(g.gate.Leave(one, other, "http://other"))
 }
 
 func TestAReaderOnlyReads(t *testing.T) {
@@ -150,12 +159,12 @@ func TestARequestIsForwardedAsItWasSigned(t *testing.T) {
 	require.ErrorContains(t, g.gate.lookAt(t.Context(), cluster.URL), "200 OK")
 	require.NoError(t, g.gate.lookAt(t.Context(), serveS3(t)))
 	one := uuid.New()
-	require.NoError(t, g.gate.Hold(one, testLease, true, false))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, false))
 	require.Equal(t, 200, get())
 	require.Equal(t, 2, here)
-	require.NoError(t, g.gate.Leave(one, cluster.URL))
+	require.NoError(t, g.gate.Leave(one, home, cluster.URL))
 	require.Equal(t, 503, get(), "the cluster has no rights yet")
-	require.NoError(t, g.gate.Forward())
+	require.NoError(t, g.gate.Forward(home))
 	require.Equal(t, 200, get())
 	require.Equal(t, 2, here)
 	require.Equal(t, odd, uri)
@@ -173,4 +182,79 @@ func serveS3(t *testing.T) string {
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// writing has a write under way until end is called.
+func (g *gateTest) writing() (end func()) {
+	began, ending, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		ended <- g.gate.write(func() error {
+			close(began)
+			<-ending
+			return nil
+		})
+	}()
+	<-began
+	return func() {
+		close(ending)
+		require.NoError(g, <-ended)
+	}
+}
+
+func TestARenewalNeitherWaitsForWritesNorHoldsThemUp(t *testing.T) {
+	g := newGateTest(t)
+	one := uuid.New()
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, false))
+	end := g.writing()
+	renewed := make(chan error)
+	go func() { renewed <- g.gate.Hold(t.Context(), one, testLease, false, true) }()
+	select {
+	case err := <-renewed:
+		require.NoError(t, err)
+	case <-time.After(5 * time.Second):
+		t.Error("the renewal waits for a write")
+		end()
+		require.NoError(t, <-renewed)
+		return
+	}
+	require.True(t, g.writes())
+	end()
+}
+
+func TestFreezingWaitsForTheWritesUnderWayAndNobodyLeavesBefore(t *testing.T) {
+	g := newGateTest(t)
+	one := uuid.New()
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, false))
+	first, second := g.writing(), g.writing()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.True(t, errors.Is(g.gate.Hold(gone, one, testLease, true, true), errors.Canceled))
+	frozen := make(chan error)
+	go func() { frozen <- g.gate.Hold(t.Context(), one, testLease, true, true) }()
+	require.False(t, g.writes(), "it is refused at once")
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, false, true))
+	first()
+	g.conflict(g.gate.Leave(one, home, "http://new"))
+	select {
+	case err := <-frozen:
+		t.Error("a write is under way", err)
+	default:
+	}
+	second()
+	require.NoError(t, <-frozen)
+	require.NoError(t, g.gate.Leave(one, home, "http://new"))
+}
+
+func TestWritesThatOutliveTheHoldAreNotFrozen(t *testing.T) {
+	g := newGateTest(t)
+	one := uuid.New()
+	end := g.writing()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.True(t, errors.Is(g.gate.Hold(gone, one, testLease, true, false), errors.Canceled))
+	g.clock.Advance(testLease)
+	require.True(t, g.writes())
+	end()
+	g.conflict(g.gate.Hold(t.Context(), one, testLease, true, true))
+	g.conflict(g.gate.Leave(one, home, "http://new"))
 }

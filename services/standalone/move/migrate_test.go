@@ -37,7 +37,8 @@ type migration struct {
 	client   metadatav1.MigrationServiceClient
 	request  *metadatav1.MigrateRequest
 	bucket   meta.Bucket
-	atFreeze func() // runs before writes are held back
+	atFreeze func()                      // runs before writes are held back
+	copies   []*metadatav1.MigrationCopy // as they were told last
 	// write does a write of the cluster's metadata, or not.
 	write func(func() error) error
 }
@@ -88,14 +89,7 @@ func newMigrationInto(t *testing.T, wrap func(meta.Store) meta.Store) *migration
 		}
 		return h(srv, s)
 	}))
-	target := serve(t, func(r grpc.ServiceRegistrar) {
-		migrate.Register(r, migrate.Deps{Store: gated{wrap(m.to.meta), func(do func() error) error { return m.write(do) }}, Chunks: m.to.chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
-			Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 10_000}, nil }})
-	})
-	conn, err := adminserver.Dial(adminserver.DialConfig{Address: target})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	m.client = metadatav1.NewMigrationServiceClient(conn)
+	m.client = cluster(t, m.to, gated{wrap(m.to.meta), func(do func() error) error { return m.write(do) }})
 	s3 := serveS3(t)
 	m.request = &metadatav1.MigrateRequest{Source: source, SourceToken: "t", Endpoint: s3}
 
@@ -107,12 +101,24 @@ func newMigrationInto(t *testing.T, wrap func(meta.Store) meta.Store) *migration
 	m.from.put(m.bucket.ID, "chunks", "large ", "and ", "larger")
 	ref := meta.UploadRef{Bucket: m.bucket.ID, Key: "parts", ID: m.from.begin(m.bucket.ID, "parts", true)}
 	c := meta.Complete{UploadRef: ref, ETag: "e-2", Checksum: meta.Checksum{Algorithm: "CRC32", Type: "COMPOSITE", Value: "c-2"}, Parts: []meta.Part{m.from.part(ref, 1, "one", "more"), m.from.part(ref, 7, "two")}}
-	_, err = m.from.meta.CompleteUpload(t.Context(), c)
+	_, err := m.from.meta.CompleteUpload(t.Context(), c)
 	require.NoError(t, err)
 	ref.Key = "under way"
 	ref.ID = m.from.begin(m.bucket.ID, ref.Key, true)
 	m.from.part(ref, 3, "some", "of", "it")
 	return m
+}
+
+// cluster serves migrations into a site, whose metadata is reached through a store.
+func cluster(t *testing.T, s site, store meta.Store) metadatav1.MigrationServiceClient {
+	t.Helper()
+	conn, err := adminserver.Dial(adminserver.DialConfig{Address: serve(t, func(r grpc.ServiceRegistrar) {
+		migrate.Register(r, migrate.Deps{Store: store, Chunks: s.chunks, Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
+			Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 10_000}, nil }})
+	})})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return metadatav1.NewMigrationServiceClient(conn)
 }
 
 // run migrates and returns what was told.
@@ -130,9 +136,25 @@ func (m *migration) run() (plan *metadatav1.MigrationPlan, result *metadatav1.Mi
 		if r.GetPlan() != nil {
 			plan = r.GetPlan()
 		}
+		if r.GetCopies() != nil {
+			m.copies = r.GetCopies().GetCopies()
+		}
 		if r.GetResult() != nil {
 			result = r.GetResult()
 		}
+	}
+}
+
+// same requires that the cluster has what the standalone has. What was in doubt may have a later time.
+func (m *migration) same(about ...any) {
+	m.to.Helper()
+	require.Equal(m.to, m.from.lines(m.bucket, false), m.to.lines(m.bucket, false), about...)
+	page, err := m.from.meta.List(m.to.Context(), meta.List{Bucket: m.bucket.ID, Limit: 1000})
+	require.NoError(m.to, err)
+	for _, l := range page.Objects {
+		o, err := m.to.meta.Object(m.to.Context(), m.bucket.ID, l.Key)
+		require.NoError(m.to, err)
+		require.WithinRange(m.to, o.Modified(), l.Modified(), time.Now().Add(3*time.Minute))
 	}
 }
 
@@ -234,7 +256,7 @@ func TestWhereverTheClusterFailsTheSameCommandGoesOn(t *testing.T) {
 		_, result, err = m.run()
 		require.NoError(t, err, "write %d", n)
 		require.True(t, result.GetMoved())
-		require.Equal(t, m.from.text(m.bucket), m.to.text(m.bucket), "write %d", n)
+		m.same("write %d", n)
 	}
 	require.Positive(t, left, "some failed when the standalone had left")
 }
@@ -294,6 +316,50 @@ func TestWhatIsInTheWayIsToldBeforeAnythingIsCopied(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
 	require.Nil(t, m.gate.gate.Moved())
 	require.True(t, m.gate.writes())
+	buckets, err := m.to.meta.ListBuckets(t.Context(), meta.ListBuckets{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, buckets.Buckets, 1, "nothing was made")
+	require.NotEqual(t, m.bucket.ID, buckets.Buckets[0].ID)
+}
+
+func TestAStandaloneThatHasLeftGoesToNoOtherCluster(t *testing.T) {
+	for _, forwards := range []bool{false, true} {
+		m := newMigration(t)
+		if !forwards {
+			m.write = func(do func() error) error {
+				if m.gate.gate.Moved() != nil {
+					return errors.Newf(errors.Canceled, "the cluster is down")
+				}
+				return do()
+			}
+		}
+		_, _, err := m.run()
+		require.Equal(t, forwards, err == nil, "%v", err)
+		require.Equal(t, forwards, m.gate.gate.Moved().Forwards)
+		left := *m.gate.gate.Moved()
+		other := newSite(t)
+		home := m.client
+		m.client = cluster(t, other, other.meta)
+		for _, abandon := range []bool{false, true} {
+			m.request.Abandon = abandon
+			_, _, err = m.run()
+			require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+			require.ErrorContains(t, err, "has moved to another cluster, "+left.Cluster.String())
+		}
+		require.Equal(t, left, *m.gate.gate.Moved())
+		info, err := other.meta.Info(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, info.Buckets)
+		keys, err := other.meta.ListKeys(t.Context(), "", 1)
+		require.NoError(t, err)
+		require.Empty(t, keys.Keys)
+		m.client, m.request.Abandon = home, false
+		m.write = func(do func() error) error { return do() }
+		_, result, err := m.run()
+		require.NoError(t, err, "in its own it is finished")
+		require.True(t, result.GetMoved())
+		require.True(t, m.gate.gate.Moved().Forwards)
+	}
 }
 
 func TestWhatIsDamagedIsNamedAndStopsTheCutOverUnlessItIsLeftOut(t *testing.T) {
@@ -373,5 +439,113 @@ func TestACopyWhoseBucketIsGoneAtTheStandaloneIsDeletedUnlessClientsMayHaveUsedI
 		}
 		require.NoError(t, err)
 		require.True(t, errors.Is(there, errors.NotFound), "%v", there)
+	}
+}
+
+func TestAnUnfinishedMigrationIsAbandonedAndMayBeginAgain(t *testing.T) {
+	m := newMigration(t)
+	second := meta.Bucket{ID: uuid.New(), Name: "second"}
+	require.NoError(t, m.from.meta.CreateBucket(t.Context(), second))
+	m.from.put(second.ID, "only", "this")
+	own := meta.Bucket{ID: uuid.New(), Name: "own"}
+	require.NoError(t, m.to.meta.CreateBucket(t.Context(), own))
+	m.to.put(own.ID, "k", "of the cluster")
+	m.request.CopyOnly = true
+	_, _, err := m.run()
+	require.NoError(t, err)
+	// A bucket that is deleted at the standalone between two calls goes too.
+	_, err = m.from.meta.DeleteObjects(t.Context(), second.ID, []meta.Delete{{Key: "only"}})
+	require.NoError(t, err)
+	require.NoError(t, m.from.meta.DeleteBucket(t.Context(), second.ID))
+	before, there := m.from.text(m.bucket), m.to.text(m.bucket)
+
+	m.request.Abandon, m.request.DryRun = true, true
+	_, _, err = m.run()
+	require.NoError(t, err)
+	require.Len(t, m.copies, 2)
+	require.Equal(t, []string{m.bucket.Name, second.Name}, []string{m.copies[0].GetBucket(), m.copies[1].GetBucket()})
+	require.Equal(t, []int64{3, 31, 1}, []int64{m.copies[0].GetObjects(), m.copies[0].GetBytes(), m.copies[0].GetUploads()})
+	require.Equal(t, there, m.to.text(m.bucket), "nothing is removed until that is wanted")
+
+	m.request.DryRun = false
+	require.NoError(t, m.gate.gate.Hold(t.Context(), uuid.New(), testLease, false, false))
+	_, _, err = m.run()
+	require.True(t, errors.Is(err, errors.Conflict), "another migration may be about to leave: %v", err)
+	m.gate.clock.Advance(testLease)
+
+	_, result, err := m.run()
+	require.NoError(t, err)
+	require.True(t, result.GetAbandoned())
+	buckets, err := m.to.meta.ListBuckets(t.Context(), meta.ListBuckets{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, buckets.Buckets, 1)
+	require.Equal(t, own.ID, buckets.Buckets[0].ID)
+	_, err = m.to.meta.Object(t.Context(), own.ID, "k")
+	require.NoError(t, err)
+	require.Equal(t, before, m.from.text(m.bucket))
+	require.True(t, m.gate.writes())
+
+	m.request.Abandon, m.request.CopyOnly = false, false
+	_, result, err = m.run()
+	require.NoError(t, err)
+	require.True(t, result.GetMoved())
+	require.Equal(t, before, m.to.text(m.bucket))
+	m.request.Abandon = true
+	_, _, err = m.run()
+	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+	require.ErrorContains(t, err, "has left")
+	require.Equal(t, before, m.to.text(m.bucket))
+}
+
+func TestACopyThatClientsMayHaveUsedIsNotAbandoned(t *testing.T) {
+	for _, g := range []meta.Grant{{Grantee: identity.Closed}, {Grantee: identity.Person("ann"), Rights: identity.Read}} {
+		m := newMigration(t)
+		m.request.CopyOnly = true
+		_, _, err := m.run()
+		require.NoError(t, err)
+		require.NoError(t, m.to.meta.SetGrant(t.Context(), m.bucket.ID, g))
+		before := m.to.text(m.bucket)
+		m.request.Abandon = true
+		_, _, err = m.run()
+		require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+		require.Equal(t, before, m.to.text(m.bucket))
+	}
+}
+
+func TestWhereverAnAbandonFailsTheSameCommandGoesOn(t *testing.T) {
+	for n := int64(1); ; n++ {
+		m := newMigration(t)
+		m.request.CopyOnly = true
+		_, _, err := m.run()
+		require.NoError(t, err)
+		m.request.CopyOnly, m.request.Abandon = false, true
+		var writes atomic.Int64
+		m.write = func(do func() error) error {
+			at := writes.Add(1)
+			if at < n {
+				return do()
+			}
+			if at == n && n%2 == 0 {
+				_ = do()
+			}
+			return errors.Newf(errors.Canceled, "the cluster is down")
+		}
+		_, _, err = m.run()
+		m.write = func(do func() error) error { return do() }
+		if err == nil {
+			require.Greater(t, n, int64(5), "the writes are counted")
+			break
+		}
+		_, result, err := m.run()
+		require.NoError(t, err, "write %d", n)
+		require.True(t, result.GetAbandoned())
+		info, err := m.to.meta.Info(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, info.Buckets, "write %d", n)
+		m.request.Abandon = false
+		_, result, err = m.run()
+		require.NoError(t, err, "write %d", n)
+		require.True(t, result.GetMoved())
+		m.same("write %d", n)
 	}
 }

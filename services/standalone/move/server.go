@@ -40,7 +40,7 @@ type sourceServer struct {
 func (s *sourceServer) GetSource(ctx context.Context, r *metadatav1.GetSourceRequest) (*metadatav1.GetSourceResponse, error) {
 	answer := &metadatav1.GetSourceResponse{ClusterId: s.ClusterID[:], Time: convert.Time(s.Clock.Now())}
 	if m := s.Gate.Moved(); m != nil {
-		answer.Left, answer.Forwards, answer.Endpoint = true, m.Forwards, m.Endpoint
+		answer.Left, answer.Forwards, answer.Endpoint, answer.LeftTo = true, m.Forwards, m.Endpoint, m.Cluster[:]
 	}
 	if r.GetEndpoint() != "" {
 		if err := s.Gate.lookAt(ctx, r.GetEndpoint()); err != nil {
@@ -71,7 +71,7 @@ func (s *sourceServer) GetChunk(r *metadatav1.GetChunkRequest, stream metadatav1
 	return nil
 }
 
-func (s *sourceServer) Hold(_ context.Context, r *metadatav1.HoldRequest) (*metadatav1.HoldResponse, error) {
+func (s *sourceServer) Hold(ctx context.Context, r *metadatav1.HoldRequest) (*metadatav1.HoldResponse, error) {
 	id, err := convert.IDFrom(r.GetMigration())
 	if err != nil {
 		return nil, err
@@ -84,7 +84,9 @@ func (s *sourceServer) Hold(_ context.Context, r *metadatav1.HoldRequest) (*meta
 		s.Gate.Release(id)
 		return &metadatav1.HoldResponse{}, nil
 	}
-	return &metadatav1.HoldResponse{}, s.Gate.Hold(id, lease, r.GetFreeze(), r.GetRenew())
+	ctx, cancel := context.WithTimeout(ctx, lease)
+	defer cancel()
+	return &metadatav1.HoldResponse{}, s.Gate.Hold(ctx, id, lease, r.GetFreeze(), r.GetRenew())
 }
 
 func (s *sourceServer) Leave(_ context.Context, r *metadatav1.LeaveRequest) (*metadatav1.LeaveResponse, error) {
@@ -92,12 +94,23 @@ func (s *sourceServer) Leave(_ context.Context, r *metadatav1.LeaveRequest) (*me
 	if err != nil {
 		return nil, err
 	}
+	cluster, err := convert.IDFrom(r.GetCluster())
+	if err != nil {
+		return nil, err
+	}
+	if cluster == uuid.Nil {
+		return nil, errors.Newf(errors.Invalid, "the metadata service that migrates does not say which cluster it is of: use one of this version")
+	}
 	if _, err := parse(r.GetEndpoint()); err != nil {
 		return nil, err
 	}
-	return &metadatav1.LeaveResponse{}, s.Gate.Leave(id, r.GetEndpoint())
+	return &metadatav1.LeaveResponse{}, s.Gate.Leave(id, cluster, r.GetEndpoint())
 }
 
-func (s *sourceServer) Forward(context.Context, *metadatav1.ForwardRequest) (*metadatav1.ForwardResponse, error) {
-	return &metadatav1.ForwardResponse{}, s.Gate.Forward()
+func (s *sourceServer) Forward(_ context.Context, r *metadatav1.ForwardRequest) (*metadatav1.ForwardResponse, error) {
+	cluster, err := convert.IDFrom(r.GetCluster())
+	if err != nil {
+		return nil, err
+	}
+	return &metadatav1.ForwardResponse{}, s.Gate.Forward(cluster)
 }

@@ -84,13 +84,19 @@ func (s site) part(ref meta.UploadRef, number int, bodies ...string) meta.Part {
 }
 
 // text is everything in a bucket with its bytes, as clients may see it.
-func (s site) text(b meta.Bucket) (lines []string) {
+func (s site) text(b meta.Bucket) []string { return s.lines(b, true) }
+
+// lines is text, with the times of objects or without.
+func (s site) lines(b meta.Bucket, times bool) (lines []string) {
 	s.Helper()
 	page, err := s.meta.List(s.Context(), meta.List{Bucket: b.ID, Limit: 1000})
 	require.NoError(s, err)
 	for _, l := range page.Objects {
 		o, err := s.meta.Object(s.Context(), b.ID, l.Key)
 		require.NoError(s, err)
+		if !times {
+			o.Timestamp = 0
+		}
 		body := string(o.Inline)
 		for _, p := range o.Parts {
 			body += fmt.Sprint(p.Number, p.ETag, p.Checksum, s.bytes(p.Attempt, p.Size))

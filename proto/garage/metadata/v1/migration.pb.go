@@ -39,7 +39,9 @@ type MigrateRequest struct {
 	// leave_damaged goes on though objects are damaged at the standalone; they are left out.
 	LeaveDamaged bool `protobuf:"varint,8,opt,name=leave_damaged,json=leaveDamaged,proto3" json:"leave_damaged,omitempty"`
 	// hold_writes is how long the standalone may be kept from taking writes, in milliseconds; 0: ten minutes.
-	HoldWrites    int64 `protobuf:"varint,9,opt,name=hold_writes,json=holdWrites,proto3" json:"hold_writes,omitempty"`
+	HoldWrites int64 `protobuf:"varint,9,opt,name=hold_writes,json=holdWrites,proto3" json:"hold_writes,omitempty"`
+	// abandon removes what was copied, instead of copying. It is refused when the standalone has left; with dry_run it tells what it would remove.
+	Abandon       bool `protobuf:"varint,10,opt,name=abandon,proto3" json:"abandon,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,13 +139,22 @@ func (x *MigrateRequest) GetHoldWrites() int64 {
 	return 0
 }
 
+func (x *MigrateRequest) GetAbandon() bool {
+	if x != nil {
+		return x.Abandon
+	}
+	return false
+}
+
 type MigrateResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Plan     *MigrationPlan         `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
 	Progress *MigrationProgress     `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"`
 	Result   *MigrationResult       `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
 	// note is a sentence about what happens now.
-	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// copies are what was copied, when it is to be abandoned.
+	Copies        *MigrationCopies `protobuf:"bytes,5,opt,name=copies,proto3" json:"copies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +217,126 @@ func (x *MigrateResponse) GetNote() string {
 	return ""
 }
 
+func (x *MigrateResponse) GetCopies() *MigrationCopies {
+	if x != nil {
+		return x.Copies
+	}
+	return nil
+}
+
+type MigrationCopies struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Copies        []*MigrationCopy       `protobuf:"bytes,1,rep,name=copies,proto3" json:"copies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrationCopies) Reset() {
+	*x = MigrationCopies{}
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrationCopies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrationCopies) ProtoMessage() {}
+
+func (x *MigrationCopies) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrationCopies.ProtoReflect.Descriptor instead.
+func (*MigrationCopies) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MigrationCopies) GetCopies() []*MigrationCopy {
+	if x != nil {
+		return x.Copies
+	}
+	return nil
+}
+
+// MigrationCopy is an unfinished copy of a bucket of the standalone.
+type MigrationCopy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Objects       int64                  `protobuf:"varint,2,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes         int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Uploads       int64                  `protobuf:"varint,4,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrationCopy) Reset() {
+	*x = MigrationCopy{}
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrationCopy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrationCopy) ProtoMessage() {}
+
+func (x *MigrationCopy) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrationCopy.ProtoReflect.Descriptor instead.
+func (*MigrationCopy) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MigrationCopy) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *MigrationCopy) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *MigrationCopy) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *MigrationCopy) GetUploads() int64 {
+	if x != nil {
+		return x.Uploads
+	}
+	return 0
+}
+
 type MigrationPlan struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Buckets int64                  `protobuf:"varint,1,opt,name=buckets,proto3" json:"buckets,omitempty"`
@@ -226,7 +357,7 @@ type MigrationPlan struct {
 
 func (x *MigrationPlan) Reset() {
 	*x = MigrationPlan{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[2]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +369,7 @@ func (x *MigrationPlan) String() string {
 func (*MigrationPlan) ProtoMessage() {}
 
 func (x *MigrationPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[2]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +382,7 @@ func (x *MigrationPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationPlan.ProtoReflect.Descriptor instead.
 func (*MigrationPlan) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{2}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MigrationPlan) GetBuckets() int64 {
@@ -340,7 +471,7 @@ type MigrationProgress struct {
 
 func (x *MigrationProgress) Reset() {
 	*x = MigrationProgress{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[3]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +483,7 @@ func (x *MigrationProgress) String() string {
 func (*MigrationProgress) ProtoMessage() {}
 
 func (x *MigrationProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[3]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +496,7 @@ func (x *MigrationProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationProgress.ProtoReflect.Descriptor instead.
 func (*MigrationProgress) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{3}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MigrationProgress) GetPass() int64 {
@@ -442,14 +573,16 @@ type MigrationResult struct {
 	// frozen is how long the standalone took no writes, in milliseconds.
 	Frozen int64 `protobuf:"varint,6,opt,name=frozen,proto3" json:"frozen,omitempty"`
 	// damaged names objects that were left out, as bucket/key.
-	Damaged       [][]byte `protobuf:"bytes,7,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	Damaged [][]byte `protobuf:"bytes,7,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	// abandoned: the copies were removed.
+	Abandoned     bool `protobuf:"varint,8,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MigrationResult) Reset() {
 	*x = MigrationResult{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[4]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +594,7 @@ func (x *MigrationResult) String() string {
 func (*MigrationResult) ProtoMessage() {}
 
 func (x *MigrationResult) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[4]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +607,7 @@ func (x *MigrationResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationResult.ProtoReflect.Descriptor instead.
 func (*MigrationResult) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{4}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MigrationResult) GetMoved() bool {
@@ -526,6 +659,67 @@ func (x *MigrationResult) GetDamaged() [][]byte {
 	return nil
 }
 
+func (x *MigrationResult) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
+}
+
+// MigrationDoubt is what the cluster keeps, until the cut-over, of writes of a migration that may take effect late or be taken back late.
+type MigrationDoubt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// newest is above the timestamps that the objects had at the standalone when the writes began.
+	Newest        int64    `protobuf:"varint,1,opt,name=newest,proto3" json:"newest,omitempty"`
+	Keys          [][]byte `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrationDoubt) Reset() {
+	*x = MigrationDoubt{}
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrationDoubt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrationDoubt) ProtoMessage() {}
+
+func (x *MigrationDoubt) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrationDoubt.ProtoReflect.Descriptor instead.
+func (*MigrationDoubt) Descriptor() ([]byte, []int) {
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MigrationDoubt) GetNewest() int64 {
+	if x != nil {
+		return x.Newest
+	}
+	return 0
+}
+
+func (x *MigrationDoubt) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type GetSourceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// endpoint, if not empty, is looked at from the standalone.
@@ -536,7 +730,7 @@ type GetSourceRequest struct {
 
 func (x *GetSourceRequest) Reset() {
 	*x = GetSourceRequest{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[5]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +742,7 @@ func (x *GetSourceRequest) String() string {
 func (*GetSourceRequest) ProtoMessage() {}
 
 func (x *GetSourceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[5]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +755,7 @@ func (x *GetSourceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSourceRequest.ProtoReflect.Descriptor instead.
 func (*GetSourceRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{5}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetSourceRequest) GetEndpoint() string {
@@ -582,13 +776,15 @@ type GetSourceResponse struct {
 	Endpoint string `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// endpoint_problem says why requests cannot be forwarded to the endpoint; empty: they can.
 	EndpointProblem string `protobuf:"bytes,6,opt,name=endpoint_problem,json=endpointProblem,proto3" json:"endpoint_problem,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// left_to is the cluster that it left to.
+	LeftTo        []byte `protobuf:"bytes,7,opt,name=left_to,json=leftTo,proto3" json:"left_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSourceResponse) Reset() {
 	*x = GetSourceResponse{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[6]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +796,7 @@ func (x *GetSourceResponse) String() string {
 func (*GetSourceResponse) ProtoMessage() {}
 
 func (x *GetSourceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[6]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +809,7 @@ func (x *GetSourceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSourceResponse.ProtoReflect.Descriptor instead.
 func (*GetSourceResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{6}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetSourceResponse) GetClusterId() []byte {
@@ -658,6 +854,13 @@ func (x *GetSourceResponse) GetEndpointProblem() string {
 	return ""
 }
 
+func (x *GetSourceResponse) GetLeftTo() []byte {
+	if x != nil {
+		return x.LeftTo
+	}
+	return nil
+}
+
 type GetChunkRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
@@ -667,7 +870,7 @@ type GetChunkRequest struct {
 
 func (x *GetChunkRequest) Reset() {
 	*x = GetChunkRequest{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[7]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +882,7 @@ func (x *GetChunkRequest) String() string {
 func (*GetChunkRequest) ProtoMessage() {}
 
 func (x *GetChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[7]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +895,7 @@ func (x *GetChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunkRequest.ProtoReflect.Descriptor instead.
 func (*GetChunkRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{7}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetChunkRequest) GetHash() []byte {
@@ -711,7 +914,7 @@ type GetChunkResponse struct {
 
 func (x *GetChunkResponse) Reset() {
 	*x = GetChunkResponse{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[8]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +926,7 @@ func (x *GetChunkResponse) String() string {
 func (*GetChunkResponse) ProtoMessage() {}
 
 func (x *GetChunkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[8]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +939,7 @@ func (x *GetChunkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunkResponse.ProtoReflect.Descriptor instead.
 func (*GetChunkResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{8}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetChunkResponse) GetData() []byte {
@@ -761,7 +964,7 @@ type HoldRequest struct {
 
 func (x *HoldRequest) Reset() {
 	*x = HoldRequest{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[9]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +976,7 @@ func (x *HoldRequest) String() string {
 func (*HoldRequest) ProtoMessage() {}
 
 func (x *HoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[9]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +989,7 @@ func (x *HoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
 func (*HoldRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{9}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HoldRequest) GetMigration() []byte {
@@ -825,7 +1028,7 @@ type HoldResponse struct {
 
 func (x *HoldResponse) Reset() {
 	*x = HoldResponse{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[10]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1040,7 @@ func (x *HoldResponse) String() string {
 func (*HoldResponse) ProtoMessage() {}
 
 func (x *HoldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[10]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,20 +1053,22 @@ func (x *HoldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldResponse.ProtoReflect.Descriptor instead.
 func (*HoldResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{10}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{13}
 }
 
 type LeaveRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Migration     []byte                 `protobuf:"bytes,1,opt,name=migration,proto3" json:"migration,omitempty"`
-	Endpoint      string                 `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Migration []byte                 `protobuf:"bytes,1,opt,name=migration,proto3" json:"migration,omitempty"`
+	Endpoint  string                 `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// cluster is the ID of the cluster where all is.
+	Cluster       []byte `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[11]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1080,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[11]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1093,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{11}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaveRequest) GetMigration() []byte {
@@ -905,6 +1110,13 @@ func (x *LeaveRequest) GetEndpoint() string {
 	return ""
 }
 
+func (x *LeaveRequest) GetCluster() []byte {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
 type LeaveResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -913,7 +1125,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[12]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1137,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[12]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,18 +1150,20 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{12}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{15}
 }
 
 type ForwardRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// cluster must be that of Leave.
+	Cluster       []byte `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[13]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1175,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[13]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1188,14 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{13}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ForwardRequest) GetCluster() []byte {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
 }
 
 type ForwardResponse struct {
@@ -985,7 +1206,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[14]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1218,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_metadata_v1_migration_proto_msgTypes[14]
+	mi := &file_garage_metadata_v1_migration_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,14 +1231,14 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{14}
+	return file_garage_metadata_v1_migration_proto_rawDescGZIP(), []int{17}
 }
 
 var File_garage_metadata_v1_migration_proto protoreflect.FileDescriptor
 
 const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\n" +
-	"\"garage/metadata/v1/migration.proto\x12\x12garage.metadata.v1\"\x9d\x02\n" +
+	"\"garage/metadata/v1/migration.proto\x12\x12garage.metadata.v1\"\xb7\x02\n" +
 	"\x0eMigrateRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12!\n" +
 	"\fsource_token\x18\x02 \x01(\tR\vsourceToken\x12$\n" +
@@ -1028,12 +1249,22 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\x04rate\x18\a \x01(\x03R\x04rate\x12#\n" +
 	"\rleave_damaged\x18\b \x01(\bR\fleaveDamaged\x12\x1f\n" +
 	"\vhold_writes\x18\t \x01(\x03R\n" +
-	"holdWrites\"\xdc\x01\n" +
+	"holdWrites\x12\x18\n" +
+	"\aabandon\x18\n" +
+	" \x01(\bR\aabandon\"\x99\x02\n" +
 	"\x0fMigrateResponse\x125\n" +
 	"\x04plan\x18\x01 \x01(\v2!.garage.metadata.v1.MigrationPlanR\x04plan\x12A\n" +
 	"\bprogress\x18\x02 \x01(\v2%.garage.metadata.v1.MigrationProgressR\bprogress\x12;\n" +
 	"\x06result\x18\x03 \x01(\v2#.garage.metadata.v1.MigrationResultR\x06result\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"\xe9\x01\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12;\n" +
+	"\x06copies\x18\x05 \x01(\v2#.garage.metadata.v1.MigrationCopiesR\x06copies\"L\n" +
+	"\x0fMigrationCopies\x129\n" +
+	"\x06copies\x18\x01 \x03(\v2!.garage.metadata.v1.MigrationCopyR\x06copies\"q\n" +
+	"\rMigrationCopy\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x18\n" +
+	"\aobjects\x18\x02 \x01(\x03R\aobjects\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\auploads\x18\x04 \x01(\x03R\auploads\"\xe9\x01\n" +
 	"\rMigrationPlan\x12\x18\n" +
 	"\abuckets\x18\x01 \x01(\x03R\abuckets\x12\x12\n" +
 	"\x04keys\x18\x02 \x01(\x03R\x04keys\x12\x18\n" +
@@ -1055,7 +1286,7 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\aobjects\x18\x06 \x01(\x03R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\a \x01(\x03R\x05bytes\x12\x12\n" +
 	"\x04rate\x18\b \x01(\x03R\x04rate\x12\x12\n" +
-	"\x04left\x18\t \x01(\x03R\x04left\"\xbb\x01\n" +
+	"\x04left\x18\t \x01(\x03R\x04left\"\xd9\x01\n" +
 	"\x0fMigrationResult\x12\x14\n" +
 	"\x05moved\x18\x01 \x01(\bR\x05moved\x12\x18\n" +
 	"\aobjects\x18\x02 \x01(\x03R\aobjects\x12\x14\n" +
@@ -1063,9 +1294,13 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\adeleted\x18\x04 \x01(\x03R\adeleted\x12\x16\n" +
 	"\x06passes\x18\x05 \x01(\x03R\x06passes\x12\x16\n" +
 	"\x06frozen\x18\x06 \x01(\x03R\x06frozen\x12\x18\n" +
-	"\adamaged\x18\a \x03(\fR\adamaged\".\n" +
+	"\adamaged\x18\a \x03(\fR\adamaged\x12\x1c\n" +
+	"\tabandoned\x18\b \x01(\bR\tabandoned\"<\n" +
+	"\x0eMigrationDoubt\x12\x16\n" +
+	"\x06newest\x18\x01 \x01(\x03R\x06newest\x12\x12\n" +
+	"\x04keys\x18\x02 \x03(\fR\x04keys\".\n" +
 	"\x10GetSourceRequest\x12\x1a\n" +
-	"\bendpoint\x18\x01 \x01(\tR\bendpoint\"\xbd\x01\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\"\xd6\x01\n" +
 	"\x11GetSourceResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\fR\tclusterId\x12\x12\n" +
@@ -1073,7 +1308,8 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\x04left\x18\x03 \x01(\bR\x04left\x12\x1a\n" +
 	"\bforwards\x18\x04 \x01(\bR\bforwards\x12\x1a\n" +
 	"\bendpoint\x18\x05 \x01(\tR\bendpoint\x12)\n" +
-	"\x10endpoint_problem\x18\x06 \x01(\tR\x0fendpointProblem\"%\n" +
+	"\x10endpoint_problem\x18\x06 \x01(\tR\x0fendpointProblem\x12\x17\n" +
+	"\aleft_to\x18\a \x01(\fR\x06leftTo\"%\n" +
 	"\x0fGetChunkRequest\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\"&\n" +
 	"\x10GetChunkResponse\x12\x12\n" +
@@ -1083,12 +1319,14 @@ const file_garage_metadata_v1_migration_proto_rawDesc = "" +
 	"\x05lease\x18\x02 \x01(\x03R\x05lease\x12\x16\n" +
 	"\x06freeze\x18\x03 \x01(\bR\x06freeze\x12\x14\n" +
 	"\x05renew\x18\x04 \x01(\bR\x05renew\"\x0e\n" +
-	"\fHoldResponse\"H\n" +
+	"\fHoldResponse\"b\n" +
 	"\fLeaveRequest\x12\x1c\n" +
 	"\tmigration\x18\x01 \x01(\fR\tmigration\x12\x1a\n" +
-	"\bendpoint\x18\x02 \x01(\tR\bendpoint\"\x0f\n" +
-	"\rLeaveResponse\"\x10\n" +
-	"\x0eForwardRequest\"\x11\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\fR\acluster\"\x0f\n" +
+	"\rLeaveResponse\"*\n" +
+	"\x0eForwardRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\fR\acluster\"\x11\n" +
 	"\x0fForwardResponse2h\n" +
 	"\x10MigrationService\x12T\n" +
 	"\aMigrate\x12\".garage.metadata.v1.MigrateRequest\x1a#.garage.metadata.v1.MigrateResponse0\x012\xb8\x03\n" +
@@ -1112,45 +1350,50 @@ func file_garage_metadata_v1_migration_proto_rawDescGZIP() []byte {
 	return file_garage_metadata_v1_migration_proto_rawDescData
 }
 
-var file_garage_metadata_v1_migration_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_garage_metadata_v1_migration_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_garage_metadata_v1_migration_proto_goTypes = []any{
 	(*MigrateRequest)(nil),    // 0: garage.metadata.v1.MigrateRequest
 	(*MigrateResponse)(nil),   // 1: garage.metadata.v1.MigrateResponse
-	(*MigrationPlan)(nil),     // 2: garage.metadata.v1.MigrationPlan
-	(*MigrationProgress)(nil), // 3: garage.metadata.v1.MigrationProgress
-	(*MigrationResult)(nil),   // 4: garage.metadata.v1.MigrationResult
-	(*GetSourceRequest)(nil),  // 5: garage.metadata.v1.GetSourceRequest
-	(*GetSourceResponse)(nil), // 6: garage.metadata.v1.GetSourceResponse
-	(*GetChunkRequest)(nil),   // 7: garage.metadata.v1.GetChunkRequest
-	(*GetChunkResponse)(nil),  // 8: garage.metadata.v1.GetChunkResponse
-	(*HoldRequest)(nil),       // 9: garage.metadata.v1.HoldRequest
-	(*HoldResponse)(nil),      // 10: garage.metadata.v1.HoldResponse
-	(*LeaveRequest)(nil),      // 11: garage.metadata.v1.LeaveRequest
-	(*LeaveResponse)(nil),     // 12: garage.metadata.v1.LeaveResponse
-	(*ForwardRequest)(nil),    // 13: garage.metadata.v1.ForwardRequest
-	(*ForwardResponse)(nil),   // 14: garage.metadata.v1.ForwardResponse
+	(*MigrationCopies)(nil),   // 2: garage.metadata.v1.MigrationCopies
+	(*MigrationCopy)(nil),     // 3: garage.metadata.v1.MigrationCopy
+	(*MigrationPlan)(nil),     // 4: garage.metadata.v1.MigrationPlan
+	(*MigrationProgress)(nil), // 5: garage.metadata.v1.MigrationProgress
+	(*MigrationResult)(nil),   // 6: garage.metadata.v1.MigrationResult
+	(*MigrationDoubt)(nil),    // 7: garage.metadata.v1.MigrationDoubt
+	(*GetSourceRequest)(nil),  // 8: garage.metadata.v1.GetSourceRequest
+	(*GetSourceResponse)(nil), // 9: garage.metadata.v1.GetSourceResponse
+	(*GetChunkRequest)(nil),   // 10: garage.metadata.v1.GetChunkRequest
+	(*GetChunkResponse)(nil),  // 11: garage.metadata.v1.GetChunkResponse
+	(*HoldRequest)(nil),       // 12: garage.metadata.v1.HoldRequest
+	(*HoldResponse)(nil),      // 13: garage.metadata.v1.HoldResponse
+	(*LeaveRequest)(nil),      // 14: garage.metadata.v1.LeaveRequest
+	(*LeaveResponse)(nil),     // 15: garage.metadata.v1.LeaveResponse
+	(*ForwardRequest)(nil),    // 16: garage.metadata.v1.ForwardRequest
+	(*ForwardResponse)(nil),   // 17: garage.metadata.v1.ForwardResponse
 }
 var file_garage_metadata_v1_migration_proto_depIdxs = []int32{
-	2,  // 0: garage.metadata.v1.MigrateResponse.plan:type_name -> garage.metadata.v1.MigrationPlan
-	3,  // 1: garage.metadata.v1.MigrateResponse.progress:type_name -> garage.metadata.v1.MigrationProgress
-	4,  // 2: garage.metadata.v1.MigrateResponse.result:type_name -> garage.metadata.v1.MigrationResult
-	0,  // 3: garage.metadata.v1.MigrationService.Migrate:input_type -> garage.metadata.v1.MigrateRequest
-	5,  // 4: garage.metadata.v1.MigrationSourceService.GetSource:input_type -> garage.metadata.v1.GetSourceRequest
-	7,  // 5: garage.metadata.v1.MigrationSourceService.GetChunk:input_type -> garage.metadata.v1.GetChunkRequest
-	9,  // 6: garage.metadata.v1.MigrationSourceService.Hold:input_type -> garage.metadata.v1.HoldRequest
-	11, // 7: garage.metadata.v1.MigrationSourceService.Leave:input_type -> garage.metadata.v1.LeaveRequest
-	13, // 8: garage.metadata.v1.MigrationSourceService.Forward:input_type -> garage.metadata.v1.ForwardRequest
-	1,  // 9: garage.metadata.v1.MigrationService.Migrate:output_type -> garage.metadata.v1.MigrateResponse
-	6,  // 10: garage.metadata.v1.MigrationSourceService.GetSource:output_type -> garage.metadata.v1.GetSourceResponse
-	8,  // 11: garage.metadata.v1.MigrationSourceService.GetChunk:output_type -> garage.metadata.v1.GetChunkResponse
-	10, // 12: garage.metadata.v1.MigrationSourceService.Hold:output_type -> garage.metadata.v1.HoldResponse
-	12, // 13: garage.metadata.v1.MigrationSourceService.Leave:output_type -> garage.metadata.v1.LeaveResponse
-	14, // 14: garage.metadata.v1.MigrationSourceService.Forward:output_type -> garage.metadata.v1.ForwardResponse
-	9,  // [9:15] is the sub-list for method output_type
-	3,  // [3:9] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	4,  // 0: garage.metadata.v1.MigrateResponse.plan:type_name -> garage.metadata.v1.MigrationPlan
+	5,  // 1: garage.metadata.v1.MigrateResponse.progress:type_name -> garage.metadata.v1.MigrationProgress
+	6,  // 2: garage.metadata.v1.MigrateResponse.result:type_name -> garage.metadata.v1.MigrationResult
+	2,  // 3: garage.metadata.v1.MigrateResponse.copies:type_name -> garage.metadata.v1.MigrationCopies
+	3,  // 4: garage.metadata.v1.MigrationCopies.copies:type_name -> garage.metadata.v1.MigrationCopy
+	0,  // 5: garage.metadata.v1.MigrationService.Migrate:input_type -> garage.metadata.v1.MigrateRequest
+	8,  // 6: garage.metadata.v1.MigrationSourceService.GetSource:input_type -> garage.metadata.v1.GetSourceRequest
+	10, // 7: garage.metadata.v1.MigrationSourceService.GetChunk:input_type -> garage.metadata.v1.GetChunkRequest
+	12, // 8: garage.metadata.v1.MigrationSourceService.Hold:input_type -> garage.metadata.v1.HoldRequest
+	14, // 9: garage.metadata.v1.MigrationSourceService.Leave:input_type -> garage.metadata.v1.LeaveRequest
+	16, // 10: garage.metadata.v1.MigrationSourceService.Forward:input_type -> garage.metadata.v1.ForwardRequest
+	1,  // 11: garage.metadata.v1.MigrationService.Migrate:output_type -> garage.metadata.v1.MigrateResponse
+	9,  // 12: garage.metadata.v1.MigrationSourceService.GetSource:output_type -> garage.metadata.v1.GetSourceResponse
+	11, // 13: garage.metadata.v1.MigrationSourceService.GetChunk:output_type -> garage.metadata.v1.GetChunkResponse
+	13, // 14: garage.metadata.v1.MigrationSourceService.Hold:output_type -> garage.metadata.v1.HoldResponse
+	15, // 15: garage.metadata.v1.MigrationSourceService.Leave:output_type -> garage.metadata.v1.LeaveResponse
+	17, // 16: garage.metadata.v1.MigrationSourceService.Forward:output_type -> garage.metadata.v1.ForwardResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_garage_metadata_v1_migration_proto_init() }
@@ -1164,7 +1407,7 @@ func file_garage_metadata_v1_migration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_metadata_v1_migration_proto_rawDesc), len(file_garage_metadata_v1_migration_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
