@@ -68,7 +68,7 @@ func Explain(who *identity.Identity, operation string, n Need, name string, b *m
 	}
 	say(Note, FromOperation, "%s needs %s on the bucket", operation, n)
 	if b.Closed() {
-		say(Refuses, FromBucket, "the bucket %s is closed to all clients: a migration fills it, and opens it when that is done", name)
+		say(Refuses, FromBucket, "the bucket %s is closed to all clients: a migration fills it, and opens it when that is done; where the standalone is lost, garage bucket open does", name)
 		return false, reasons
 	}
 	given := func(r identity.Rights) Verdict {

@@ -81,6 +81,27 @@ func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketReque
 	return &adminv1.DeleteBucketResponse{}, nil
 }
 
+// OpenBucket lets clients into a bucket that is closed to them. The migration that filled it will not go on: it refuses what clients may have changed.
+func (s *Service) OpenBucket(ctx context.Context, r *adminv1.OpenBucketRequest) (*adminv1.OpenBucketResponse, error) {
+	b, err := s.deps.Store.Bucket(ctx, r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !b.Closed():
+		return nil, errors.E(errors.Conflict, errors.Bucket, b.Name, "the bucket is not closed: give rights on it with AllowBucket")
+	case meta.CheckBucketName(b.Name) != nil:
+		return nil, errors.E(errors.Invalid, errors.Bucket, b.Name, "the bucket is Garage's own, and not for clients")
+	}
+	if err := s.deps.Store.SetGrant(ctx, b.ID, meta.Grant{Grantee: identity.Closed}); err != nil {
+		return nil, err
+	}
+	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name)
+	m := bucketMessage(b)
+	m.Closed = false
+	return &adminv1.OpenBucketResponse{Bucket: m}, nil
+}
+
 // AllowBucket adds rights to what a key, person or group has on a bucket.
 func (s *Service) AllowBucket(ctx context.Context, r *adminv1.AllowBucketRequest) (*adminv1.AllowBucketResponse, error) {
 	g, err := s.changeGrant(ctx, r.GetBucket(), r, r.GetRights(), func(has, change identity.Rights) identity.Rights { return has | change })
@@ -145,9 +166,11 @@ func (s *Service) grantee(ctx context.Context, to to) (grantee, name string, err
 }
 
 func bucketMessage(b meta.Bucket) *adminv1.Bucket {
-	m := &adminv1.Bucket{Name: b.Name, Id: b.ID.String(), Created: timestamppb.New(b.Created)}
+	m := &adminv1.Bucket{Name: b.Name, Id: b.ID.String(), Created: timestamppb.New(b.Created), Closed: b.Closed()}
 	for _, g := range b.Grants {
-		m.Grants = append(m.Grants, grantMessage(g))
+		if g.Grantee != identity.Closed {
+			m.Grants = append(m.Grants, grantMessage(g))
+		}
 	}
 	return m
 }

@@ -27,7 +27,7 @@ var silent = []string{"man", "nodes", "standalone"}
 // lines are the command lines of all commands with an answer.
 var lines = map[string]string{
 	"bucket allow": "photos --read --key laptop", "bucket create": "photos", "bucket delete": "photos", "bucket deny": "photos --read --group staff",
-	"bucket info": "photos", "key create": "laptop", "key delete": "laptop", "key import": "laptop GKX abcdefgh12345678", "key info": "laptop",
+	"bucket info": "photos", "bucket open": "photos --yes", "key create": "laptop", "key delete": "laptop", "key import": "laptop GKX abcdefgh12345678", "key info": "laptop",
 	"explain": "laptop GET photos/cat.jpg", "layout assign": "node", "layout lost": "node --yes", "layout remove": "node", "layout replication": "3", "layout revert": "2",
 	"metadata restore": "snapshot", "metadata verify": "snapshot", "migrate": "--from 127.0.0.1:1 --endpoint http://127.0.0.1:2",
 }

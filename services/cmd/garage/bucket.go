@@ -15,6 +15,7 @@ type bucketJSON struct {
 	ID      string      `json:"id"`
 	Created string      `json:"created"`
 	Grants  []grantJSON `json:"grants"`
+	Closed  bool        `json:"closed"` // to all clients
 }
 
 // bucketInfoJSON is a bucket with what it holds.
@@ -34,7 +35,7 @@ type grantJSON struct {
 }
 
 func newBucketJSON(b *adminv1.Bucket) bucketJSON {
-	v := bucketJSON{Name: b.GetName(), ID: b.GetId(), Created: timeText(b.GetCreated()), Grants: []grantJSON{}}
+	v := bucketJSON{Name: b.GetName(), ID: b.GetId(), Created: timeText(b.GetCreated()), Grants: []grantJSON{}, Closed: b.GetClosed()}
 	for _, g := range b.GetGrants() {
 		v.Grants = append(v.Grants, newGrantJSON(g))
 	}
@@ -60,7 +61,7 @@ func newBucket() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{Use: "bucket", Short: "Buckets and who may use them", Args: onlyCommands, RunE: showHelp}
 	c.addFlags(cmd)
-	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketAllow(c), bucketDeny(c), bucketUsage(c))
+	cmd.AddCommand(bucketCreate(c), bucketList(c), bucketInfo(c), bucketDelete(c), bucketOpen(c), bucketAllow(c), bucketDeny(c), bucketUsage(c))
 	return cmd
 }
 
@@ -130,6 +131,9 @@ func bucketInfo(c *connection) *cobra.Command {
 					row(w, "objects", v.Objects)
 					row(w, "size", bytesText(v.Bytes))
 					row(w, "uploads in progress", v.Uploads)
+					if v.Closed {
+						row(w, "closed", "to all clients: a migration fills it, and opens it at its end; see garage bucket open --help")
+					}
 					for _, g := range b.GetGrants() {
 						row(w, granteeText(g), rightsText(g.GetRights()), g.GetName())
 					}
@@ -151,4 +155,35 @@ func bucketDelete(c *connection) *cobra.Command {
 			})
 		},
 	}
+}
+
+func bucketOpen(c *connection) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "open BUCKET [--yes]", Short: "Open an unfinished copy of a bucket, whose standalone is lost", Args: cobra.ExactArgs(1),
+		Long: `Open an unfinished copy of a bucket, whose standalone is lost.
+
+A bucket that garage migrate fills is closed to all clients until the standalone has left. Where the standalone does not come back, what was
+copied until then can be used: open the bucket and give rights on it. What was written, changed or deleted at the standalone since the
+last pass over the bucket is not in it, and the migration cannot go on.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !yes {
+				question := "The copy of " + printable(args[0]) + " may lack what was written at the standalone last, and the migration cannot go on after it. Open it? Type yes: "
+				if err := agreed(cmd, question); err != nil {
+					return err
+				}
+			}
+			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
+				answer, err := admin.OpenBucket(ctx, &adminv1.OpenBucketRequest{Name: args[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(cmd, newBucketJSON(answer.GetBucket()), func(w io.Writer) {
+					row(w, "opened the bucket "+args[0]+": give rights on it with garage bucket allow")
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }

@@ -37,6 +37,22 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "watch": watch}})
 }
 
+// twoNodes is a layout of nodeOne and nodeTwo.
+func twoNodes() (*layout.Active, error) {
+	l, err := layout.New(3, 2, []layout.Node{
+		{ID: nodeOne, Zone: "home", Tokens: 10, Address: "192.0.2.1:3901"},
+		{ID: nodeTwo, Zone: "office", Tokens: 10, Address: "192.0.2.2:3901"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	owners, err := layout.Assign(nil, l)
+	if err != nil {
+		return nil, err
+	}
+	return layout.NewActive(layout.Placement{Layout: l, Assignment: owners})
+}
+
 // node is a chunk-node that answers as its fields say. A task that it is told to begin runs for two looks at its status.
 type node struct {
 	status  chunk.NodeStatus
@@ -161,18 +177,7 @@ func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := layout.New(3, 2, []layout.Node{
-		{ID: nodeOne, Zone: "home", Tokens: 10, Address: "192.0.2.1:3901"},
-		{ID: nodeTwo, Zone: "office", Tokens: 10, Address: "192.0.2.2:3901"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	owners, err := layout.Assign(nil, l)
-	if err != nil {
-		return nil, err
-	}
-	active, err := layout.NewActive(layout.Placement{Layout: l, Assignment: owners})
+	active, err := twoNodes()
 	if err != nil {
 		return nil, err
 	}

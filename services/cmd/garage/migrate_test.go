@@ -16,13 +16,17 @@ import (
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
+	"deuxfleurs.fr/garage/pkg/chunk"
 	chunkmemory "deuxfleurs.fr/garage/pkg/chunk/memory"
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/datafolder"
+	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
 	"deuxfleurs.fr/garage/services/metadata/migrate"
 	"deuxfleurs.fr/garage/services/metadata/server"
+	"deuxfleurs.fr/garage/services/rebalancer"
 	"deuxfleurs.fr/garage/services/standalone/move"
 )
 
@@ -62,14 +66,28 @@ func TestMigrations(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		standalone := uuid.New()
 		source, err := administered(env, "old", func(r grpc.ServiceRegistrar) {
 			server.Register(r, move.ReadOnly(there))
-			move.Source{Gate: gate, Chunks: chunkmemory.New(uuid.New()), ClusterID: uuid.New(), Clock: clock.System{}}.Register(r)
+			move.Source{Gate: gate, Chunks: chunkmemory.New(uuid.New()), ClusterID: standalone, Clock: clock.System{}}.Register(r)
 		})
 		if err != nil {
 			return err
 		}
+		active, err := twoNodes()
+		if err != nil {
+			return err
+		}
+		administration, err := rebalancer.New(rebalancer.Config{}, rebalancer.Deps{Store: here, Folder: env.WorkDir, Identities: keys.New(here, clock.System{}, 0),
+			Layouts: active, Node: func(chunk.NodeID) (rebalancer.Node, error) {
+				return nil, errors.Newf(errors.Unavailable, "there is no node")
+			},
+			Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
 		target, err := administered(env, "new", func(r grpc.ServiceRegistrar) {
+			administration.Register(r)
 			migrate.Register(r, migrate.Deps{Store: here, Chunks: chunkmemory.New(uuid.New()), Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
 				Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 1 << 30}, nil }})
 		})
@@ -79,6 +97,7 @@ func TestMigrations(t *testing.T) {
 		env.Setenv("GARAGE_ADMIN", target)
 		env.Setenv("GARAGE_DATA", filepath.Join(env.WorkDir, "new"))
 		env.Setenv("OLD", source)
+		env.Setenv("OLD_ID", standalone.String())
 		env.Setenv("S3", s3.URL)
 		return nil
 	}})

@@ -35,6 +35,7 @@ var effects = map[string]effect{
 	"DeleteKey":      changes,
 	"CreateBucket":   changes,
 	"DeleteBucket":   changes,
+	"OpenBucket":     changes,
 	"AllowBucket":    changes,
 	"DenyBucket":     changes,
 	"AssignNode":     changes,

@@ -623,14 +623,16 @@ func (x *BucketGrant) GetRights() *Rights {
 }
 
 type Bucket struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
-	Grants        []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
-	Objects       int64                  `protobuf:"varint,5,opt,name=objects,proto3" json:"objects,omitempty"`
-	Bytes         int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Uploads       int64                  `protobuf:"varint,7,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
+	Grants  []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	Objects int64                  `protobuf:"varint,5,opt,name=objects,proto3" json:"objects,omitempty"`
+	Bytes   int64                  `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Uploads int64                  `protobuf:"varint,7,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	// closed is whether all clients are refused, whatever rights they have: a migration fills it.
+	Closed        bool `protobuf:"varint,8,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -712,6 +714,13 @@ func (x *Bucket) GetUploads() int64 {
 		return x.Uploads
 	}
 	return 0
+}
+
+func (x *Bucket) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
 }
 
 type CreateKeyRequest struct {
@@ -1571,6 +1580,94 @@ func (*DeleteBucketResponse) Descriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
+type OpenBucketRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenBucketRequest) Reset() {
+	*x = OpenBucketRequest{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenBucketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenBucketRequest) ProtoMessage() {}
+
+func (x *OpenBucketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenBucketRequest.ProtoReflect.Descriptor instead.
+func (*OpenBucketRequest) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *OpenBucketRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type OpenBucketResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        *Bucket                `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenBucketResponse) Reset() {
+	*x = OpenBucketResponse{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenBucketResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenBucketResponse) ProtoMessage() {}
+
+func (x *OpenBucketResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenBucketResponse.ProtoReflect.Descriptor instead.
+func (*OpenBucketResponse) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *OpenBucketResponse) GetBucket() *Bucket {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
 // Rights are given to a key, a person or a group: one of them is set.
 type AllowBucketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1585,7 +1682,7 @@ type AllowBucketRequest struct {
 
 func (x *AllowBucketRequest) Reset() {
 	*x = AllowBucketRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1694,7 @@ func (x *AllowBucketRequest) String() string {
 func (*AllowBucketRequest) ProtoMessage() {}
 
 func (x *AllowBucketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1707,7 @@ func (x *AllowBucketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowBucketRequest.ProtoReflect.Descriptor instead.
 func (*AllowBucketRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AllowBucketRequest) GetBucket() string {
@@ -1657,7 +1754,7 @@ type AllowBucketResponse struct {
 
 func (x *AllowBucketResponse) Reset() {
 	*x = AllowBucketResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1766,7 @@ func (x *AllowBucketResponse) String() string {
 func (*AllowBucketResponse) ProtoMessage() {}
 
 func (x *AllowBucketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1779,7 @@ func (x *AllowBucketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowBucketResponse.ProtoReflect.Descriptor instead.
 func (*AllowBucketResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AllowBucketResponse) GetGrant() *Grant {
@@ -1706,7 +1803,7 @@ type DenyBucketRequest struct {
 
 func (x *DenyBucketRequest) Reset() {
 	*x = DenyBucketRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1815,7 @@ func (x *DenyBucketRequest) String() string {
 func (*DenyBucketRequest) ProtoMessage() {}
 
 func (x *DenyBucketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1828,7 @@ func (x *DenyBucketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyBucketRequest.ProtoReflect.Descriptor instead.
 func (*DenyBucketRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DenyBucketRequest) GetBucket() string {
@@ -1778,7 +1875,7 @@ type DenyBucketResponse struct {
 
 func (x *DenyBucketResponse) Reset() {
 	*x = DenyBucketResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1887,7 @@ func (x *DenyBucketResponse) String() string {
 func (*DenyBucketResponse) ProtoMessage() {}
 
 func (x *DenyBucketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1900,7 @@ func (x *DenyBucketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyBucketResponse.ProtoReflect.Descriptor instead.
 func (*DenyBucketResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DenyBucketResponse) GetGrant() *Grant {
@@ -1821,7 +1918,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1930,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1943,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 type Service struct {
@@ -1870,7 +1967,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1979,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1992,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Service) GetName() string {
@@ -2016,7 +2113,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2125,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2138,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Node) GetId() string {
@@ -2318,7 +2415,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2427,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2440,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Disk) GetPath() string {
@@ -2387,7 +2484,7 @@ type NodeTask struct {
 
 func (x *NodeTask) Reset() {
 	*x = NodeTask{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2496,7 @@ func (x *NodeTask) String() string {
 func (*NodeTask) ProtoMessage() {}
 
 func (x *NodeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2509,7 @@ func (x *NodeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTask.ProtoReflect.Descriptor instead.
 func (*NodeTask) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NodeTask) GetStatus() *v1.TaskStatus {
@@ -2442,7 +2539,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2551,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2564,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Waiting) GetNode() string {
@@ -2517,7 +2614,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2626,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2639,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -2655,7 +2752,7 @@ type DatabaseMachine struct {
 
 func (x *DatabaseMachine) Reset() {
 	*x = DatabaseMachine{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2764,7 @@ func (x *DatabaseMachine) String() string {
 func (*DatabaseMachine) ProtoMessage() {}
 
 func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2777,7 @@ func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseMachine.ProtoReflect.Descriptor instead.
 func (*DatabaseMachine) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DatabaseMachine) GetMachine() string {
@@ -2713,7 +2810,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2822,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2835,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2789,7 +2886,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2898,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2911,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2858,7 +2955,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +2967,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +2980,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -2915,7 +3012,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3024,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3037,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 type GetLayoutResponse struct {
@@ -2968,7 +3065,7 @@ type GetLayoutResponse struct {
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3077,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3090,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -3081,7 +3178,7 @@ type RecoveredLayout struct {
 
 func (x *RecoveredLayout) Reset() {
 	*x = RecoveredLayout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3190,7 @@ func (x *RecoveredLayout) String() string {
 func (*RecoveredLayout) ProtoMessage() {}
 
 func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3203,7 @@ func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveredLayout.ProtoReflect.Descriptor instead.
 func (*RecoveredLayout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RecoveredLayout) GetLayout() uint64 {
@@ -3150,7 +3247,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3259,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3272,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LostNode) GetNode() string {
@@ -3214,7 +3311,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3323,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3336,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -3280,7 +3377,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3389,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3402,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -3331,7 +3428,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3440,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3453,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -3376,7 +3473,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3485,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3498,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -3427,7 +3524,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3536,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3549,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -3471,7 +3568,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3580,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3593,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3516,7 +3613,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3625,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3638,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3577,7 +3674,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3686,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3699,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Share) GetName() string {
@@ -3710,7 +3807,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3819,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3832,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3848,7 +3945,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +3957,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +3970,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3899,7 +3996,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4008,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4021,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3942,7 +4039,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4051,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4064,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 type DropLayoutResponse struct {
@@ -3980,7 +4077,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4089,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4102,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -4027,7 +4124,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4136,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4149,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -4085,7 +4182,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4194,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4207,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -4161,7 +4258,7 @@ type CommandNodesRequest struct {
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4270,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4283,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -4244,7 +4341,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4256,7 +4353,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,7 +4366,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Commanded) GetNode() string {
@@ -4302,7 +4399,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4411,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4424,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -4348,7 +4445,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4457,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4470,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -4410,7 +4507,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4422,7 +4519,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4435,7 +4532,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -4503,7 +4600,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4515,7 +4612,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4528,7 +4625,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4585,7 +4682,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +4694,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +4707,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4644,7 +4741,7 @@ type StageLayoutRequest struct {
 
 func (x *StageLayoutRequest) Reset() {
 	*x = StageLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4656,7 +4753,7 @@ func (x *StageLayoutRequest) String() string {
 func (*StageLayoutRequest) ProtoMessage() {}
 
 func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4669,7 +4766,7 @@ func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutRequest.ProtoReflect.Descriptor instead.
 func (*StageLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *StageLayoutRequest) GetNumber() uint64 {
@@ -4689,7 +4786,7 @@ type StageLayoutResponse struct {
 
 func (x *StageLayoutResponse) Reset() {
 	*x = StageLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4701,7 +4798,7 @@ func (x *StageLayoutResponse) String() string {
 func (*StageLayoutResponse) ProtoMessage() {}
 
 func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4714,7 +4811,7 @@ func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutResponse.ProtoReflect.Descriptor instead.
 func (*StageLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StageLayoutResponse) GetStaged() *LayoutChange {
@@ -4746,7 +4843,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4758,7 +4855,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4771,7 +4868,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Event) GetId() string {
@@ -4849,7 +4946,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +4958,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +4971,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Audit) GetActor() string {
@@ -4932,7 +5029,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4944,7 +5041,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4957,7 +5054,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListEventsRequest) GetCursor() string {
@@ -5015,7 +5112,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5027,7 +5124,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5040,7 +5137,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -5082,7 +5179,7 @@ type ExplainAccessRequest struct {
 
 func (x *ExplainAccessRequest) Reset() {
 	*x = ExplainAccessRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5094,7 +5191,7 @@ func (x *ExplainAccessRequest) String() string {
 func (*ExplainAccessRequest) ProtoMessage() {}
 
 func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5107,7 +5204,7 @@ func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
 func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ExplainAccessRequest) GetKey() string {
@@ -5158,7 +5255,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5170,7 +5267,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5183,7 +5280,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Reason) GetVerdict() Verdict {
@@ -5231,7 +5328,7 @@ type ExplainAccessResponse struct {
 
 func (x *ExplainAccessResponse) Reset() {
 	*x = ExplainAccessResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5340,7 @@ func (x *ExplainAccessResponse) String() string {
 func (*ExplainAccessResponse) ProtoMessage() {}
 
 func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5353,7 @@ func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
 func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ExplainAccessResponse) GetAllowed() bool {
@@ -5335,7 +5432,7 @@ type BucketUsageHistoryRequest struct {
 
 func (x *BucketUsageHistoryRequest) Reset() {
 	*x = BucketUsageHistoryRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5347,7 +5444,7 @@ func (x *BucketUsageHistoryRequest) String() string {
 func (*BucketUsageHistoryRequest) ProtoMessage() {}
 
 func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5360,7 +5457,7 @@ func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryRequest.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *BucketUsageHistoryRequest) GetBucket() string {
@@ -5404,7 +5501,7 @@ type UsagePoint struct {
 
 func (x *UsagePoint) Reset() {
 	*x = UsagePoint{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5513,7 @@ func (x *UsagePoint) String() string {
 func (*UsagePoint) ProtoMessage() {}
 
 func (x *UsagePoint) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5526,7 @@ func (x *UsagePoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsagePoint.ProtoReflect.Descriptor instead.
 func (*UsagePoint) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *UsagePoint) GetTime() *timestamppb.Timestamp {
@@ -5486,7 +5583,7 @@ type BucketUsageHistoryResponse struct {
 
 func (x *BucketUsageHistoryResponse) Reset() {
 	*x = BucketUsageHistoryResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5498,7 +5595,7 @@ func (x *BucketUsageHistoryResponse) String() string {
 func (*BucketUsageHistoryResponse) ProtoMessage() {}
 
 func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5511,7 +5608,7 @@ func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryResponse.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *BucketUsageHistoryResponse) GetPoints() []*UsagePoint {
@@ -5538,7 +5635,7 @@ type GetPartitionsRequest struct {
 
 func (x *GetPartitionsRequest) Reset() {
 	*x = GetPartitionsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5550,7 +5647,7 @@ func (x *GetPartitionsRequest) String() string {
 func (*GetPartitionsRequest) ProtoMessage() {}
 
 func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5563,7 +5660,7 @@ func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetPartitionsRequest) GetRevision() uint64 {
@@ -5594,7 +5691,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5606,7 +5703,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5619,7 +5716,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Partition) GetOwners() []uint32 {
@@ -5670,7 +5767,7 @@ type PartitionNode struct {
 
 func (x *PartitionNode) Reset() {
 	*x = PartitionNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +5779,7 @@ func (x *PartitionNode) String() string {
 func (*PartitionNode) ProtoMessage() {}
 
 func (x *PartitionNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5695,7 +5792,7 @@ func (x *PartitionNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionNode.ProtoReflect.Descriptor instead.
 func (*PartitionNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PartitionNode) GetId() string {
@@ -5746,7 +5843,7 @@ type GetPartitionsResponse struct {
 
 func (x *GetPartitionsResponse) Reset() {
 	*x = GetPartitionsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5758,7 +5855,7 @@ func (x *GetPartitionsResponse) String() string {
 func (*GetPartitionsResponse) ProtoMessage() {}
 
 func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5771,7 +5868,7 @@ func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *GetPartitionsResponse) GetRevision() uint64 {
@@ -5838,7 +5935,7 @@ type GetTrafficRequest struct {
 
 func (x *GetTrafficRequest) Reset() {
 	*x = GetTrafficRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5850,7 +5947,7 @@ func (x *GetTrafficRequest) String() string {
 func (*GetTrafficRequest) ProtoMessage() {}
 
 func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5863,7 +5960,7 @@ func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficRequest.ProtoReflect.Descriptor instead.
 func (*GetTrafficRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 // Counters count since a service was started.
@@ -5882,7 +5979,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5894,7 +5991,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5907,7 +6004,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Counters) GetRequests() int64 {
@@ -5959,7 +6056,7 @@ type Rates struct {
 
 func (x *Rates) Reset() {
 	*x = Rates{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5971,7 +6068,7 @@ func (x *Rates) String() string {
 func (*Rates) ProtoMessage() {}
 
 func (x *Rates) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5984,7 +6081,7 @@ func (x *Rates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rates.ProtoReflect.Descriptor instead.
 func (*Rates) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Rates) GetRequests() float64 {
@@ -6044,7 +6141,7 @@ type ServiceTraffic struct {
 
 func (x *ServiceTraffic) Reset() {
 	*x = ServiceTraffic{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6056,7 +6153,7 @@ func (x *ServiceTraffic) String() string {
 func (*ServiceTraffic) ProtoMessage() {}
 
 func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6069,7 +6166,7 @@ func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTraffic.ProtoReflect.Descriptor instead.
 func (*ServiceTraffic) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ServiceTraffic) GetName() string {
@@ -6147,7 +6244,7 @@ type GetTrafficResponse struct {
 
 func (x *GetTrafficResponse) Reset() {
 	*x = GetTrafficResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6159,7 +6256,7 @@ func (x *GetTrafficResponse) String() string {
 func (*GetTrafficResponse) ProtoMessage() {}
 
 func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6172,7 +6269,7 @@ func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficResponse.ProtoReflect.Descriptor instead.
 func (*GetTrafficResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetTrafficResponse) GetServices() []*ServiceTraffic {
@@ -6221,7 +6318,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05group\x18\x05 \x01(\tR\x05group\"V\n" +
 	"\vBucketGrant\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12/\n" +
-	"\x06rights\x18\x02 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"\xdc\x01\n" +
+	"\x06rights\x18\x02 \x01(\v2\x17.garage.admin.v1.RightsR\x06rights\"\xf4\x01\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x124\n" +
@@ -6229,7 +6326,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06grants\x18\x04 \x03(\v2\x16.garage.admin.v1.GrantR\x06grants\x12\x18\n" +
 	"\aobjects\x18\x05 \x01(\x03R\aobjects\x12\x14\n" +
 	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x18\n" +
-	"\auploads\x18\a \x01(\x03R\auploads\"M\n" +
+	"\auploads\x18\a \x01(\x03R\auploads\x12\x16\n" +
+	"\x06closed\x18\b \x01(\bR\x06closed\"M\n" +
 	"\x10CreateKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x0ecreate_buckets\x18\x02 \x01(\bR\rcreateBuckets\";\n" +
@@ -6275,7 +6373,11 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06bucket\x18\x01 \x01(\v2\x17.garage.admin.v1.BucketR\x06bucket\")\n" +
 	"\x13DeleteBucketRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
-	"\x14DeleteBucketResponse\"\x9d\x01\n" +
+	"\x14DeleteBucketResponse\"'\n" +
+	"\x11OpenBucketRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"E\n" +
+	"\x12OpenBucketResponse\x12/\n" +
+	"\x06bucket\x18\x01 \x01(\v2\x17.garage.admin.v1.BucketR\x06bucket\"\x9d\x01\n" +
 	"\x12AllowBucketRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +
@@ -6681,7 +6783,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x18PARTITION_STATE_COMPLETE\x10\x01\x12\x1a\n" +
 	"\x16PARTITION_STATE_MOVING\x10\x02\x12$\n" +
 	" PARTITION_STATE_UNDER_REPLICATED\x10\x03\x12\x1e\n" +
-	"\x1aPARTITION_STATE_UNREADABLE\x10\x042\x99\x14\n" +
+	"\x1aPARTITION_STATE_UNREADABLE\x10\x042\xf0\x14\n" +
 	"\fAdminService\x12R\n" +
 	"\tCreateKey\x12!.garage.admin.v1.CreateKeyRequest\x1a\".garage.admin.v1.CreateKeyResponse\x12R\n" +
 	"\tImportKey\x12!.garage.admin.v1.ImportKeyRequest\x1a\".garage.admin.v1.ImportKeyResponse\x12O\n" +
@@ -6691,7 +6793,9 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\fCreateBucket\x12$.garage.admin.v1.CreateBucketRequest\x1a%.garage.admin.v1.CreateBucketResponse\x12X\n" +
 	"\vListBuckets\x12#.garage.admin.v1.ListBucketsRequest\x1a$.garage.admin.v1.ListBucketsResponse\x12R\n" +
 	"\tGetBucket\x12!.garage.admin.v1.GetBucketRequest\x1a\".garage.admin.v1.GetBucketResponse\x12[\n" +
-	"\fDeleteBucket\x12$.garage.admin.v1.DeleteBucketRequest\x1a%.garage.admin.v1.DeleteBucketResponse\x12X\n" +
+	"\fDeleteBucket\x12$.garage.admin.v1.DeleteBucketRequest\x1a%.garage.admin.v1.DeleteBucketResponse\x12U\n" +
+	"\n" +
+	"OpenBucket\x12\".garage.admin.v1.OpenBucketRequest\x1a#.garage.admin.v1.OpenBucketResponse\x12X\n" +
 	"\vAllowBucket\x12#.garage.admin.v1.AllowBucketRequest\x1a$.garage.admin.v1.AllowBucketResponse\x12U\n" +
 	"\n" +
 	"DenyBucket\x12\".garage.admin.v1.DenyBucketRequest\x1a#.garage.admin.v1.DenyBucketResponse\x12R\n" +
@@ -6735,7 +6839,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                     // 0: garage.admin.v1.NodeState
 	(EventKind)(0),                     // 1: garage.admin.v1.EventKind
@@ -6765,81 +6869,83 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*GetBucketResponse)(nil),          // 25: garage.admin.v1.GetBucketResponse
 	(*DeleteBucketRequest)(nil),        // 26: garage.admin.v1.DeleteBucketRequest
 	(*DeleteBucketResponse)(nil),       // 27: garage.admin.v1.DeleteBucketResponse
-	(*AllowBucketRequest)(nil),         // 28: garage.admin.v1.AllowBucketRequest
-	(*AllowBucketResponse)(nil),        // 29: garage.admin.v1.AllowBucketResponse
-	(*DenyBucketRequest)(nil),          // 30: garage.admin.v1.DenyBucketRequest
-	(*DenyBucketResponse)(nil),         // 31: garage.admin.v1.DenyBucketResponse
-	(*GetStatusRequest)(nil),           // 32: garage.admin.v1.GetStatusRequest
-	(*Service)(nil),                    // 33: garage.admin.v1.Service
-	(*Node)(nil),                       // 34: garage.admin.v1.Node
-	(*Disk)(nil),                       // 35: garage.admin.v1.Disk
-	(*NodeTask)(nil),                   // 36: garage.admin.v1.NodeTask
-	(*Waiting)(nil),                    // 37: garage.admin.v1.Waiting
-	(*GetStatusResponse)(nil),          // 38: garage.admin.v1.GetStatusResponse
-	(*DatabaseMachine)(nil),            // 39: garage.admin.v1.DatabaseMachine
-	(*LayoutNode)(nil),                 // 40: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                     // 41: garage.admin.v1.Layout
-	(*LayoutChange)(nil),               // 42: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),           // 43: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),          // 44: garage.admin.v1.GetLayoutResponse
-	(*RecoveredLayout)(nil),            // 45: garage.admin.v1.RecoveredLayout
-	(*LostNode)(nil),                   // 46: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),          // 47: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),         // 48: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),          // 49: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 50: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),      // 51: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil),     // 52: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),          // 53: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                      // 54: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),         // 55: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),         // 56: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),        // 57: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),          // 58: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),         // 59: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),         // 60: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),        // 61: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),        // 62: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),                  // 63: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),       // 64: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),         // 65: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),              // 66: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),               // 67: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),        // 68: garage.admin.v1.ListDamagedResponse
-	(*StageLayoutRequest)(nil),         // 69: garage.admin.v1.StageLayoutRequest
-	(*StageLayoutResponse)(nil),        // 70: garage.admin.v1.StageLayoutResponse
-	(*Event)(nil),                      // 71: garage.admin.v1.Event
-	(*Audit)(nil),                      // 72: garage.admin.v1.Audit
-	(*ListEventsRequest)(nil),          // 73: garage.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 74: garage.admin.v1.ListEventsResponse
-	(*ExplainAccessRequest)(nil),       // 75: garage.admin.v1.ExplainAccessRequest
-	(*Reason)(nil),                     // 76: garage.admin.v1.Reason
-	(*ExplainAccessResponse)(nil),      // 77: garage.admin.v1.ExplainAccessResponse
-	(*BucketUsageHistoryRequest)(nil),  // 78: garage.admin.v1.BucketUsageHistoryRequest
-	(*UsagePoint)(nil),                 // 79: garage.admin.v1.UsagePoint
-	(*BucketUsageHistoryResponse)(nil), // 80: garage.admin.v1.BucketUsageHistoryResponse
-	(*GetPartitionsRequest)(nil),       // 81: garage.admin.v1.GetPartitionsRequest
-	(*Partition)(nil),                  // 82: garage.admin.v1.Partition
-	(*PartitionNode)(nil),              // 83: garage.admin.v1.PartitionNode
-	(*GetPartitionsResponse)(nil),      // 84: garage.admin.v1.GetPartitionsResponse
-	(*GetTrafficRequest)(nil),          // 85: garage.admin.v1.GetTrafficRequest
-	(*Counters)(nil),                   // 86: garage.admin.v1.Counters
-	(*Rates)(nil),                      // 87: garage.admin.v1.Rates
-	(*ServiceTraffic)(nil),             // 88: garage.admin.v1.ServiceTraffic
-	(*GetTrafficResponse)(nil),         // 89: garage.admin.v1.GetTrafficResponse
-	nil,                                // 90: garage.admin.v1.Event.DetailsEntry
-	(*timestamppb.Timestamp)(nil),      // 91: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),              // 92: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),        // 93: google.protobuf.Duration
-	(v1.Task)(0),                       // 94: garage.chunknode.v1.Task
-	(*DiagnoseRequest)(nil),            // 95: garage.admin.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),           // 96: garage.admin.v1.DiagnoseResponse
+	(*OpenBucketRequest)(nil),          // 28: garage.admin.v1.OpenBucketRequest
+	(*OpenBucketResponse)(nil),         // 29: garage.admin.v1.OpenBucketResponse
+	(*AllowBucketRequest)(nil),         // 30: garage.admin.v1.AllowBucketRequest
+	(*AllowBucketResponse)(nil),        // 31: garage.admin.v1.AllowBucketResponse
+	(*DenyBucketRequest)(nil),          // 32: garage.admin.v1.DenyBucketRequest
+	(*DenyBucketResponse)(nil),         // 33: garage.admin.v1.DenyBucketResponse
+	(*GetStatusRequest)(nil),           // 34: garage.admin.v1.GetStatusRequest
+	(*Service)(nil),                    // 35: garage.admin.v1.Service
+	(*Node)(nil),                       // 36: garage.admin.v1.Node
+	(*Disk)(nil),                       // 37: garage.admin.v1.Disk
+	(*NodeTask)(nil),                   // 38: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                    // 39: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),          // 40: garage.admin.v1.GetStatusResponse
+	(*DatabaseMachine)(nil),            // 41: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),                 // 42: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                     // 43: garage.admin.v1.Layout
+	(*LayoutChange)(nil),               // 44: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),           // 45: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),          // 46: garage.admin.v1.GetLayoutResponse
+	(*RecoveredLayout)(nil),            // 47: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),                   // 48: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),          // 49: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),         // 50: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),          // 51: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 52: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),      // 53: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil),     // 54: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),          // 55: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                      // 56: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),         // 57: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),         // 58: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),        // 59: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),          // 60: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),         // 61: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),         // 62: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),        // 63: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),        // 64: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),                  // 65: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),       // 66: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),         // 67: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),              // 68: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),               // 69: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),        // 70: garage.admin.v1.ListDamagedResponse
+	(*StageLayoutRequest)(nil),         // 71: garage.admin.v1.StageLayoutRequest
+	(*StageLayoutResponse)(nil),        // 72: garage.admin.v1.StageLayoutResponse
+	(*Event)(nil),                      // 73: garage.admin.v1.Event
+	(*Audit)(nil),                      // 74: garage.admin.v1.Audit
+	(*ListEventsRequest)(nil),          // 75: garage.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 76: garage.admin.v1.ListEventsResponse
+	(*ExplainAccessRequest)(nil),       // 77: garage.admin.v1.ExplainAccessRequest
+	(*Reason)(nil),                     // 78: garage.admin.v1.Reason
+	(*ExplainAccessResponse)(nil),      // 79: garage.admin.v1.ExplainAccessResponse
+	(*BucketUsageHistoryRequest)(nil),  // 80: garage.admin.v1.BucketUsageHistoryRequest
+	(*UsagePoint)(nil),                 // 81: garage.admin.v1.UsagePoint
+	(*BucketUsageHistoryResponse)(nil), // 82: garage.admin.v1.BucketUsageHistoryResponse
+	(*GetPartitionsRequest)(nil),       // 83: garage.admin.v1.GetPartitionsRequest
+	(*Partition)(nil),                  // 84: garage.admin.v1.Partition
+	(*PartitionNode)(nil),              // 85: garage.admin.v1.PartitionNode
+	(*GetPartitionsResponse)(nil),      // 86: garage.admin.v1.GetPartitionsResponse
+	(*GetTrafficRequest)(nil),          // 87: garage.admin.v1.GetTrafficRequest
+	(*Counters)(nil),                   // 88: garage.admin.v1.Counters
+	(*Rates)(nil),                      // 89: garage.admin.v1.Rates
+	(*ServiceTraffic)(nil),             // 90: garage.admin.v1.ServiceTraffic
+	(*GetTrafficResponse)(nil),         // 91: garage.admin.v1.GetTrafficResponse
+	nil,                                // 92: garage.admin.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 93: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),              // 94: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),        // 95: google.protobuf.Duration
+	(v1.Task)(0),                       // 96: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 97: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 98: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	91,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	93,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	6,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	6,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	91,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	93,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	7,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	5,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	5,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -6849,136 +6955,139 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	9,   // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
 	9,   // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
 	9,   // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	6,   // 13: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	7,   // 14: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	6,   // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	7,   // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	0,   // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	36,  // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	35,  // 19: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
-	92,  // 20: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	93,  // 21: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
-	34,  // 22: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	33,  // 23: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	37,  // 24: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	39,  // 25: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	91,  // 26: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
-	40,  // 27: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	40,  // 28: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	41,  // 29: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	42,  // 30: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	34,  // 31: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	37,  // 32: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	46,  // 33: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	45,  // 34: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
-	91,  // 35: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
-	91,  // 36: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	40,  // 37: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	42,  // 38: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	42,  // 39: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	42,  // 40: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	41,  // 41: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	54,  // 42: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	54,  // 43: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	93,  // 44: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	41,  // 45: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	42,  // 46: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	94,  // 47: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	36,  // 48: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	63,  // 49: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	91,  // 50: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	66,  // 51: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	67,  // 52: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	42,  // 53: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	91,  // 54: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,   // 55: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
-	2,   // 56: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
-	90,  // 57: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
-	72,  // 58: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
-	1,   // 59: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
-	91,  // 60: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	2,   // 61: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
-	71,  // 62: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
-	3,   // 63: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
-	76,  // 64: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
-	6,   // 65: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
-	6,   // 66: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
-	91,  // 67: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
-	91,  // 68: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
-	91,  // 69: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
-	79,  // 70: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
-	4,   // 71: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
-	83,  // 72: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
-	82,  // 73: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
-	86,  // 74: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
-	87,  // 75: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
-	91,  // 76: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
-	88,  // 77: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
-	86,  // 78: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
-	87,  // 79: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
-	10,  // 80: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	12,  // 81: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	14,  // 82: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	16,  // 83: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	18,  // 84: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	20,  // 85: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	22,  // 86: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	24,  // 87: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	26,  // 88: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	28,  // 89: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	30,  // 90: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	32,  // 91: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	43,  // 92: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	47,  // 93: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	49,  // 94: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	51,  // 95: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	53,  // 96: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	56,  // 97: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	58,  // 98: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	60,  // 99: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	62,  // 100: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	65,  // 101: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	95,  // 102: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
-	69,  // 103: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
-	73,  // 104: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
-	75,  // 105: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
-	78,  // 106: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
-	81,  // 107: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
-	85,  // 108: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
-	11,  // 109: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	13,  // 110: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	15,  // 111: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	17,  // 112: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	19,  // 113: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	21,  // 114: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	23,  // 115: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	25,  // 116: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	27,  // 117: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	29,  // 118: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	31,  // 119: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	38,  // 120: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	44,  // 121: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	48,  // 122: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	50,  // 123: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	52,  // 124: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	55,  // 125: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	57,  // 126: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	59,  // 127: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	61,  // 128: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	64,  // 129: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	68,  // 130: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	96,  // 131: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
-	70,  // 132: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
-	74,  // 133: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
-	77,  // 134: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
-	80,  // 135: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
-	84,  // 136: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
-	89,  // 137: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
-	109, // [109:138] is the sub-list for method output_type
-	80,  // [80:109] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	9,   // 13: garage.admin.v1.OpenBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	6,   // 14: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	7,   // 15: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	6,   // 16: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	7,   // 17: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	0,   // 18: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
+	38,  // 19: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	37,  // 20: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
+	94,  // 21: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	95,  // 22: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	36,  // 23: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	35,  // 24: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	39,  // 25: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	41,  // 26: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	93,  // 27: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	42,  // 28: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	42,  // 29: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	43,  // 30: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	44,  // 31: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	36,  // 32: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	39,  // 33: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	48,  // 34: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	47,  // 35: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	93,  // 36: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	93,  // 37: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	42,  // 38: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	44,  // 39: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	44,  // 40: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	44,  // 41: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	43,  // 42: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	56,  // 43: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	56,  // 44: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	95,  // 45: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	43,  // 46: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	44,  // 47: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	96,  // 48: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	38,  // 49: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	65,  // 50: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	93,  // 51: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	68,  // 52: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	69,  // 53: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	44,  // 54: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	93,  // 55: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,   // 56: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
+	2,   // 57: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
+	92,  // 58: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
+	74,  // 59: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
+	1,   // 60: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
+	93,  // 61: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	2,   // 62: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
+	73,  // 63: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
+	3,   // 64: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
+	78,  // 65: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
+	6,   // 66: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
+	6,   // 67: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
+	93,  // 68: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	93,  // 69: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
+	93,  // 70: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
+	81,  // 71: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
+	4,   // 72: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
+	85,  // 73: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
+	84,  // 74: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
+	88,  // 75: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
+	89,  // 76: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
+	93,  // 77: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
+	90,  // 78: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
+	88,  // 79: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
+	89,  // 80: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
+	10,  // 81: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	12,  // 82: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	14,  // 83: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	16,  // 84: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	18,  // 85: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	20,  // 86: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	22,  // 87: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	24,  // 88: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	26,  // 89: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	28,  // 90: garage.admin.v1.AdminService.OpenBucket:input_type -> garage.admin.v1.OpenBucketRequest
+	30,  // 91: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	32,  // 92: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	34,  // 93: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	45,  // 94: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	49,  // 95: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	51,  // 96: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	53,  // 97: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	55,  // 98: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	58,  // 99: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	60,  // 100: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	62,  // 101: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	64,  // 102: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	67,  // 103: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	97,  // 104: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	71,  // 105: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	75,  // 106: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	77,  // 107: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	80,  // 108: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	83,  // 109: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	87,  // 110: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	11,  // 111: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	13,  // 112: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	15,  // 113: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	17,  // 114: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	19,  // 115: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	21,  // 116: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	23,  // 117: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	25,  // 118: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	27,  // 119: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	29,  // 120: garage.admin.v1.AdminService.OpenBucket:output_type -> garage.admin.v1.OpenBucketResponse
+	31,  // 121: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	33,  // 122: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	40,  // 123: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	46,  // 124: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	50,  // 125: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	52,  // 126: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	54,  // 127: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	57,  // 128: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	59,  // 129: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	61,  // 130: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	63,  // 131: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	66,  // 132: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	70,  // 133: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	98,  // 134: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	72,  // 135: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	76,  // 136: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	79,  // 137: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	82,  // 138: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	86,  // 139: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	91,  // 140: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	111, // [111:141] is the sub-list for method output_type
+	81,  // [81:111] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -6993,7 +7102,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   86,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	AdminService_ListBuckets_FullMethodName        = "/garage.admin.v1.AdminService/ListBuckets"
 	AdminService_GetBucket_FullMethodName          = "/garage.admin.v1.AdminService/GetBucket"
 	AdminService_DeleteBucket_FullMethodName       = "/garage.admin.v1.AdminService/DeleteBucket"
+	AdminService_OpenBucket_FullMethodName         = "/garage.admin.v1.AdminService/OpenBucket"
 	AdminService_AllowBucket_FullMethodName        = "/garage.admin.v1.AdminService/AllowBucket"
 	AdminService_DenyBucket_FullMethodName         = "/garage.admin.v1.AdminService/DenyBucket"
 	AdminService_GetStatus_FullMethodName          = "/garage.admin.v1.AdminService/GetStatus"
@@ -68,6 +69,8 @@ type AdminServiceClient interface {
 	ListBuckets(ctx context.Context, in *ListBucketsRequest, opts ...grpc.CallOption) (*ListBucketsResponse, error)
 	GetBucket(ctx context.Context, in *GetBucketRequest, opts ...grpc.CallOption) (*GetBucketResponse, error)
 	DeleteBucket(ctx context.Context, in *DeleteBucketRequest, opts ...grpc.CallOption) (*DeleteBucketResponse, error)
+	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost.
+	OpenBucket(ctx context.Context, in *OpenBucketRequest, opts ...grpc.CallOption) (*OpenBucketResponse, error)
 	// AllowBucket adds rights to what a key has on a bucket, DenyBucket takes them away.
 	AllowBucket(ctx context.Context, in *AllowBucketRequest, opts ...grpc.CallOption) (*AllowBucketResponse, error)
 	DenyBucket(ctx context.Context, in *DenyBucketRequest, opts ...grpc.CallOption) (*DenyBucketResponse, error)
@@ -197,6 +200,16 @@ func (c *adminServiceClient) DeleteBucket(ctx context.Context, in *DeleteBucketR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteBucketResponse)
 	err := c.cc.Invoke(ctx, AdminService_DeleteBucket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) OpenBucket(ctx context.Context, in *OpenBucketRequest, opts ...grpc.CallOption) (*OpenBucketResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenBucketResponse)
+	err := c.cc.Invoke(ctx, AdminService_OpenBucket_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -419,6 +432,8 @@ type AdminServiceServer interface {
 	ListBuckets(context.Context, *ListBucketsRequest) (*ListBucketsResponse, error)
 	GetBucket(context.Context, *GetBucketRequest) (*GetBucketResponse, error)
 	DeleteBucket(context.Context, *DeleteBucketRequest) (*DeleteBucketResponse, error)
+	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost.
+	OpenBucket(context.Context, *OpenBucketRequest) (*OpenBucketResponse, error)
 	// AllowBucket adds rights to what a key has on a bucket, DenyBucket takes them away.
 	AllowBucket(context.Context, *AllowBucketRequest) (*AllowBucketResponse, error)
 	DenyBucket(context.Context, *DenyBucketRequest) (*DenyBucketResponse, error)
@@ -490,6 +505,9 @@ func (UnimplementedAdminServiceServer) GetBucket(context.Context, *GetBucketRequ
 }
 func (UnimplementedAdminServiceServer) DeleteBucket(context.Context, *DeleteBucketRequest) (*DeleteBucketResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteBucket not implemented")
+}
+func (UnimplementedAdminServiceServer) OpenBucket(context.Context, *OpenBucketRequest) (*OpenBucketResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenBucket not implemented")
 }
 func (UnimplementedAdminServiceServer) AllowBucket(context.Context, *AllowBucketRequest) (*AllowBucketResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AllowBucket not implemented")
@@ -730,6 +748,24 @@ func _AdminService_DeleteBucket_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).DeleteBucket(ctx, req.(*DeleteBucketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_OpenBucket_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenBucketRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).OpenBucket(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_OpenBucket_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).OpenBucket(ctx, req.(*OpenBucketRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1136,6 +1172,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteBucket",
 			Handler:    _AdminService_DeleteBucket_Handler,
+		},
+		{
+			MethodName: "OpenBucket",
+			Handler:    _AdminService_OpenBucket_Handler,
 		},
 		{
 			MethodName: "AllowBucket",

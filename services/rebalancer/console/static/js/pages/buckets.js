@@ -51,6 +51,13 @@ function one(app, name) {
       if (!b) return h('p', { class: 'empty' }, 'Asking …');
       return [
         h('dl', { class: 'figures' }, figure('Objects', f.number(b.objects)), figure('Data', f.bytes(b.bytes)), figure('Uploads in progress', f.number(b.uploads)), figure('Made', f.ago(b.created), f.time(b.created))),
+        b.closed && card('Closed', h('p', null, 'All clients are refused: a migration fills this bucket, and opens it at its end. Where the standalone that it comes from is lost, what was copied can be used without it.'),
+          button(app, 'Open this bucket', async () => {
+            if (!await ask(`Open the bucket ${name}?`, 'It may lack what was written at the standalone last, and the migration cannot go on after it.', 'Open it', { danger: true })) return;
+            await call('OpenBucket', { name });
+            await page.load();
+            return 'The bucket is open. Give rights on it.';
+          }, { kind: 'danger' })),
         card('Who may use it', table('Rights on the bucket', [
           { title: 'Who', cell: g => [who(g)[0], ' ', h('strong', null, g.name || who(g)[1]), g.name && h('small', null, h('code', null, g.accessKey))] },
           { title: 'May', cell: g => rightsText(g.rights) },
