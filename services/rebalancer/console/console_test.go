@@ -478,12 +478,12 @@ func withAnn(t *testing.T) (s *served, membership *atomic.Pointer[error]) {
 func TestWhoIsNoOperatorAnyMoreIsSignedOutByWhatTheyDoNext(t *testing.T) {
 	s, membership := withAnn(t)
 	require.Equal(t, 200, s.code("POST", "api/GetStatus", "{}", nil))
-	away := error(errors.Newf(errors.Unavailable, "LDAP cannot be asked"))
+	away := errors.Newf(errors.Unavailable, "LDAP cannot be asked")
 	membership.Store(&away)
 	require.Equal(t, 503, s.code("POST", "api/GetStatus", "{}", nil), "nobody knows")
 	membership.Store(nil)
 	require.Equal(t, 200, s.code("POST", "api/GetStatus", "{}", nil), "the session is as before")
-	asked, left := s.api.asked, error(errors.Newf(errors.PermissionDenied, "only members of the LDAP group operators may sign in"))
+	asked, left := s.api.asked, errors.Newf(errors.PermissionDenied, "only members of the LDAP group operators may sign in")
 	membership.Store(&left)
 	resp, body := s.ask("POST", "api/GetStatus", "{}", nil)
 	require.Equal(t, 401, resp.StatusCode)
@@ -498,7 +498,7 @@ func TestWhoIsNoOperatorAnyMoreIsSignedOutByWhatTheyDoNext(t *testing.T) {
 
 func TestWhoIsNoOperatorAnyMoreMaySignOut(t *testing.T) {
 	s, membership := withAnn(t)
-	away := error(errors.Newf(errors.Unavailable, "LDAP cannot be asked"))
+	away := errors.Newf(errors.Unavailable, "LDAP cannot be asked")
 	membership.Store(&away)
 	require.Equal(t, 204, s.code("POST", "sign-out", "", nil))
 }
@@ -513,7 +513,7 @@ func TestWhoIsNoOperatorAnyMoreFollowsNothing(t *testing.T) {
 		require.NoError(t, err)
 		heard += line
 	}
-	left := error(errors.Newf(errors.PermissionDenied, "no member"))
+	left := errors.Newf(errors.PermissionDenied, "no member")
 	membership.Store(&left)
 	ended := make(chan string)
 	go func() {
