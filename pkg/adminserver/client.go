@@ -3,8 +3,6 @@ package adminserver
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"os"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -12,6 +10,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/rpc"
+	"deuxfleurs.fr/garage/pkg/tlsfiles"
 )
 
 // DialConfig says which administration server to reach.
@@ -43,15 +42,9 @@ func Dial(c DialConfig) (*grpc.ClientConn, error) {
 	var creds credentials.TransportCredentials
 	if !plain {
 		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if c.CAFile != "" {
-			pem, err := os.ReadFile(c.CAFile)
-			if err != nil {
-				return nil, errors.Wrap(errors.Invalid, err, "certificate authorities")
-			}
-			config.RootCAs = x509.NewCertPool()
-			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, errors.Newf(errors.Invalid, "certificate authorities: %s holds no certificate", c.CAFile)
-			}
+		var err error
+		if config.RootCAs, err = tlsfiles.Authorities(c.CAFile); err != nil {
+			return nil, errors.Wrap(errors.Invalid, err, "certificate authorities")
 		}
 		creds = credentials.NewTLS(config)
 	}

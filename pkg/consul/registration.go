@@ -37,6 +37,7 @@ type Service struct {
 	Name     string    // one of the Service names
 	NodeID   uuid.UUID // of its data folder
 	Address  string    // host:port where others connect
+	TLS      bool      // an s3-gateway speaks TLS there
 	Admin    string    // host:port of the administration server, whose gRPC health Consul's agent asks
 	AdminTLS bool      // that server speaks TLS
 	Zone     string
@@ -179,6 +180,9 @@ func (r *Registration) description() *api.AgentServiceRegistration {
 		ID: s.ID(), Name: s.Name, Address: r.host, Port: r.port, Tags: s.Tags,
 		Meta:   map[string]string{metaNode: s.NodeID.String(), metaCluster: r.client.cluster(), metaZone: s.Zone, metaVersion: s.Version, metaAdmin: s.Admin},
 		Checks: api.AgentServiceChecks{health},
+	}
+	if s.TLS {
+		d.Meta[metaTLS] = "true"
 	}
 	if s.Capacity != nil {
 		d.Meta[metaCapacity] = r.capacity.String()

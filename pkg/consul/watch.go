@@ -19,6 +19,7 @@ const (
 	metaVersion  = "version"
 	metaCapacity = "capacity"
 	metaAdmin    = "admin"
+	metaTLS      = "tls" // "true", or not there
 )
 
 // Instance is a program as Consul knows it.
@@ -26,6 +27,7 @@ type Instance struct {
 	ID       string    // name and node ID
 	NodeID   uuid.UUID // of its data folder
 	Address  string    // host:port where others connect
+	TLS      bool      // an s3-gateway speaks TLS there
 	Admin    string    // host:port of its administration server
 	Machine  string    // name of Consul's node that it runs on
 	Zone     string
@@ -126,6 +128,7 @@ func (c *Client) instances(entries []*api.ServiceEntry) []Instance {
 		}
 		i := Instance{
 			ID: e.Service.ID, Address: net.JoinHostPort(host, strconv.Itoa(e.Service.Port)), Admin: e.Service.Meta[metaAdmin],
+			TLS:     e.Service.Meta[metaTLS] == "true",
 			Machine: e.Node.Node, Zone: e.Service.Meta[metaZone], Version: e.Service.Meta[metaVersion], Capacity: e.Service.Meta[metaCapacity],
 			Healthy: e.Checks.AggregatedStatus() == api.HealthPassing, Index: e.Service.CreateIndex,
 		}

@@ -1,11 +1,30 @@
 package consul
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
 )
+
+func TestWhatAProgramSaysOfItselfIsWhatOthersHear(t *testing.T) {
+	c, err := New(DefaultConfig(), Deps{Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	c.Join(uuid.New())
+	for _, secure := range []bool{false, true} {
+		id := uuid.New()
+		r, err := c.NewRegistration(Service{Name: ServiceGateway, NodeID: id, Address: "10.0.0.1:3900", TLS: secure, Admin: "127.0.0.1:3910", Zone: "home", Version: "1"})
+		require.NoError(t, err)
+		d := r.description()
+		heard := c.instances([]*api.ServiceEntry{{Node: &api.Node{Node: "pi"}, Service: &api.AgentService{ID: d.ID, Address: d.Address, Port: d.Port, Meta: d.Meta}}})
+		require.Equal(t, []Instance{{ID: d.ID, NodeID: id, Address: "10.0.0.1:3900", TLS: secure, Admin: "127.0.0.1:3910", Machine: "pi", Zone: "home", Version: "1", Healthy: true}}, heard)
+	}
+}
 
 func TestAViewThatBecomesEmptyIsNotBelieved(t *testing.T) {
 	w := newWatch()

@@ -2,10 +2,8 @@ package rpc
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
@@ -90,13 +88,9 @@ func (s Security) files(logger *slog.Logger, r prometheus.Registerer) (server, c
 		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")
 	}
 	telemetry.RegisterCertificate(r, "rpc", certificate.Current)
-	pem, err := os.ReadFile(s.CA)
+	authorities, err := tlsfiles.Authorities(s.CA)
 	if err != nil {
 		return nil, nil, errors.Wrap(errors.Invalid, err, "TLS between services")
-	}
-	authorities := x509.NewCertPool()
-	if !authorities.AppendCertsFromPEM(pem) {
-		return nil, nil, errors.Newf(errors.Invalid, "TLS between services: %s holds no certificate", s.CA)
 	}
 	forServer := certificate.Server("h2")
 	forServer.ClientAuth, forServer.ClientCAs = tls.RequireAndVerifyClientCert, authorities

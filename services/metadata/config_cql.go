@@ -2,8 +2,6 @@ package metadata
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"os"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/config"
@@ -66,16 +64,11 @@ func (t CQLTLS) config() (*tls.Config, error) {
 	if !t.Enabled {
 		return nil, nil
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.Name}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, errors.Wrap(errors.Invalid, err, "setting metadata.cql.tls.ca")
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.E(errors.Invalid, errors.Setting, "metadata.cql.tls.ca", "%s holds no certificate", t.CA)
-		}
+	authorities, err := tlsfiles.Authorities(t.CA)
+	if err != nil {
+		return nil, errors.Wrap(errors.Invalid, err, "setting metadata.cql.tls.ca")
 	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.Name, RootCAs: authorities}
 	if t.Config.Enabled() {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {

@@ -62,6 +62,13 @@ func (p people) SignIn(_ context.Context, name, password, group string) (string,
 	return name, nil
 }
 
+func (p people) CheckMember(_ context.Context, name, group string) error {
+	if p.away == nil && (name != "ann" || group != "operators") {
+		return errors.Newf(errors.PermissionDenied, "%s is no member of %s", name, group)
+	}
+	return p.away
+}
+
 // served is a service that runs, and a client of its real gRPC server.
 func served(t *testing.T, with func(*Deps)) (*Service, adminv1.AdminServiceClient) {
 	t.Helper()

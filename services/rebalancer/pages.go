@@ -23,8 +23,8 @@ func (s *Service) Console(c console.Config, admin console.Admin, s3 func(context
 		return nil, err
 	}
 	return console.New(c, console.Deps{
-		API: s.Local(), SignIn: signIn, As: func(ctx context.Context, name, from string) context.Context { return WithActor(ctx, Actor{name, from}) },
-		Admin: admin, S3: s3, Audit: noted{s}, Clock: s.deps.Clock, Random: s.deps.Random, Logger: s.deps.Logger,
+		API: s.Local(), SignIn: signIn, Still: s.still(c.Operators), As: func(ctx context.Context, name, from string) context.Context { return WithActor(ctx, Actor{name, from}) },
+		Admin: admin, S3: s3, Credentials: s.credentials, Audit: noted{s}, Clock: s.deps.Clock, Random: s.deps.Random, Logger: s.deps.Logger,
 	})
 }
 
@@ -41,8 +41,21 @@ func (s *Service) signIn(group string) (func(ctx context.Context, user, password
 		if err != nil {
 			return console.Operator{}, err
 		}
-		return console.Operator{Name: identity.Person(name)}, nil
+		return console.Operator{Name: identity.Person(name), Person: name}, nil
 	}, nil
+}
+
+// still asks whether who has signed in is a member of the group yet.
+func (s *Service) still(group string) func(context.Context, console.Operator) error {
+	return func(ctx context.Context, o console.Operator) error {
+		return s.deps.Directory.CheckMember(ctx, o.Person, group)
+	}
+}
+
+// credentials are those of a key, by its access key or its name. It is no call of the admin API, which would be noted.
+func (s *Service) credentials(ctx context.Context, nameOrKey string) (accessKey, secret string, err error) {
+	key, err := s.findKey(ctx, nameOrKey)
+	return key.AccessKey, key.Secret, err
 }
 
 // gateway is where a gateway that Consul takes for healthy serves S3. Kinds: Unavailable, PreconditionFailed (without Consul).
@@ -50,10 +63,19 @@ func (s *Service) gateway(context.Context) (*url.URL, error) {
 	if s.deps.Consul == nil {
 		return nil, errors.E(errors.PreconditionFailed, errors.Setting, "console.s3-endpoint", "without Consul it is not known where S3 answers: set it to the URL of a gateway")
 	}
-	for _, i := range s.deps.Consul.Watch(consul.ServiceGateway).Instances() {
-		if i.Healthy {
-			return &url.URL{Scheme: "http", Host: i.Address}, nil
+	return gatewayOf(s.deps.Consul.Watch(consul.ServiceGateway).Instances())
+}
+
+func gatewayOf(all []consul.Instance) (*url.URL, error) {
+	for _, i := range all {
+		if !i.Healthy {
+			continue
 		}
+		u := &url.URL{Scheme: "http", Host: i.Address}
+		if i.TLS {
+			u.Scheme = "https"
+		}
+		return u, nil
 	}
 	return nil, errors.Newf(errors.Unavailable, "Consul knows no s3-gateway that is healthy")
 }

@@ -19,7 +19,8 @@
 // revoked key, or a member that left a group, may go on to be served. That there is no such key is
 // kept for the shorter Config.RefusedTime. When the directory cannot be asked, kept identities serve
 // until they are Config.AwayTime old, and a key that is not kept is Unavailable: not refused, since
-// nobody knows. One lookup at a time then finds out whether the directory is back.
+// nobody knows. One lookup at a time then finds out whether the directory is back. The same holds for
+// whether who has signed in belongs to a group yet.
 //
 // Invariants:
 //

@@ -6,14 +6,14 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity"
 )
 
-// maxKept bounds each sort of kept answers, in access keys.
+// maxKept bounds each sort of kept answers.
 const maxKept = 10000
 
 // retryAfter is how long the directory is left alone after it could not be asked.
 const retryAfter = time.Second
 
-// kept decides what is answered from memory and when the directory is asked. It does nothing else:
-// no clock, no lock.
+// kept decides what is answered from memory and when the directory is asked. It does nothing else: no clock, no lock. An answer goes by the
+// key of its question: an access key, or that of membership.
 type kept struct {
 	keep, refuse, away time.Duration
 
@@ -30,14 +30,14 @@ type foundAt struct {
 	at       time.Time // when it was asked
 }
 
-// verdict is what to do with a request for an access key.
+// verdict is what to do with a question.
 type verdict uint8
 
 const (
 	ask         verdict = iota // ask the directory and wait for it
 	serve                      // answer the kept identity
 	serveAndAsk                // answer the kept identity, and find out whether the directory is back
-	refuse                     // there is no such access key
+	refuse                     // the directory does not have it
 	unavailable                // nobody knows
 )
 
@@ -54,13 +54,13 @@ func young(at, now time.Time, limit time.Duration) bool {
 	return age >= 0 && age < limit
 }
 
-// decide says what to do. After ask and serveAndAsk, tell what came of it with one of the methods below.
-func (k *kept) decide(accessKey string, now time.Time) (verdict, identity.Identity) {
-	f, known := k.found[accessKey]
+// decide says what to do about a question. After ask and serveAndAsk, tell what came of it with one of the methods below.
+func (k *kept) decide(key string, now time.Time) (verdict, identity.Identity) {
+	f, known := k.found[key]
 	if known && young(f.at, now, k.keep) {
 		return serve, f.identity
 	}
-	if at, is := k.refused[accessKey]; is && young(at, now, k.refuse) {
+	if at, is := k.refused[key]; is && young(at, now, k.refuse) {
 		return refuse, identity.Identity{}
 	}
 	if !k.down {
@@ -80,41 +80,41 @@ func (k *kept) decide(accessKey string, now time.Time) (verdict, identity.Identi
 }
 
 // isThere notes an identity that the directory had when it was asked. It reports whether the directory was down.
-func (k *kept) isThere(id identity.Identity, asked time.Time) (wasDown bool) {
-	delete(k.refused, id.AccessKey)
-	if _, known := k.found[id.AccessKey]; !known && len(k.found) >= maxKept {
+func (k *kept) isThere(key string, id identity.Identity, asked time.Time) (wasDown bool) {
+	delete(k.refused, key)
+	if _, known := k.found[key]; !known && len(k.found) >= maxKept {
 		k.makeRoom(asked)
 	}
-	k.found[id.AccessKey] = foundAt{id, asked}
+	k.found[key] = foundAt{id, asked}
 	return k.up()
 }
 
-// isNotThere notes that the directory does not have the access key. It reports whether the directory was down.
-func (k *kept) isNotThere(accessKey string, asked time.Time) (wasDown bool) {
-	delete(k.found, accessKey)
+// isNotThere notes that the directory does not have whom it was asked for. It reports whether the directory was down.
+func (k *kept) isNotThere(key string, asked time.Time) (wasDown bool) {
+	delete(k.found, key)
 	if k.refuse > 0 {
 		if len(k.refused) >= maxKept {
 			clear(k.refused)
 		}
-		k.refused[accessKey] = asked
+		k.refused[key] = asked
 	}
 	return k.up()
 }
 
 // cannotTell notes that the directory could not be asked, and answers with what is kept.
 // It reports whether the directory was up.
-func (k *kept) cannotTell(accessKey string, asked, now time.Time) (id identity.Identity, ok, wasUp bool) {
+func (k *kept) cannotTell(key string, asked, now time.Time) (id identity.Identity, ok, wasUp bool) {
 	wasUp = !k.down
 	k.down, k.probing, k.next = true, false, now.Add(retryAfter)
-	f, known := k.found[accessKey]
+	f, known := k.found[key]
 	return f.identity, known && young(f.at, asked, k.away), wasUp
 }
 
 // crowded notes that others asked so much that this was not asked. That does not mean that the directory is away, and
 // makes nothing older serve: who floods the gateway must not keep what was revoked. But if it is away, what is kept serves.
-func (k *kept) crowded(accessKey string, asked time.Time) (id identity.Identity, ok bool) {
+func (k *kept) crowded(key string, asked time.Time) (id identity.Identity, ok bool) {
 	k.probing = false
-	f, known := k.found[accessKey]
+	f, known := k.found[key]
 	return f.identity, k.down && known && young(f.at, asked, k.away)
 }
 
@@ -126,15 +126,15 @@ func (k *kept) up() (wasDown bool) {
 
 // makeRoom drops what can no longer serve, or else any identity.
 func (k *kept) makeRoom(now time.Time) {
-	for accessKey, f := range k.found {
+	for key, f := range k.found {
 		if !young(f.at, now, max(k.keep, k.away)) {
-			delete(k.found, accessKey)
+			delete(k.found, key)
 		}
 	}
-	for accessKey := range k.found {
+	for key := range k.found {
 		if len(k.found) < maxKept {
 			return
 		}
-		delete(k.found, accessKey)
+		delete(k.found, key)
 	}
 }

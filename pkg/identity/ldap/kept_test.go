@@ -34,26 +34,26 @@ func decides(t *testing.T, k *kept, accessKey string, now time.Time, want verdic
 func TestAnAnswerIsKeptForItsTime(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, time.Hour)
 	decides(t, k, "ann", at(0), ask)
-	require.False(t, k.isThere(ann(), at(0)))
+	require.False(t, k.isThere("ann", ann(), at(0)))
 	decides(t, k, "ann", at(1.9), serve)
 	decides(t, k, "ann", at(2), ask)
 	require.False(t, k.isNotThere("ann", at(2)))
 	decides(t, k, "ann", at(2.9), refuse)
 	decides(t, k, "ann", at(3), ask)
-	k.isThere(ann(), at(3))
+	k.isThere("ann", ann(), at(3))
 	decides(t, k, "ann", at(3.1), serve)
 	decides(t, k, "ben", at(3.1), ask)
 }
 
 func TestAClockThatGoesBackKeepsNothing(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, time.Hour)
-	k.isThere(ann(), at(100))
+	k.isThere("ann", ann(), at(100))
 	decides(t, k, "ann", at(50), ask)
 }
 
 func TestNothingIsKeptWithoutTimeForIt(t *testing.T) {
 	k := keptFor(0, 0, 0)
-	k.isThere(ann(), at(0))
+	k.isThere("ann", ann(), at(0))
 	decides(t, k, "ann", at(0), ask)
 	k.isNotThere("ben", at(0))
 	decides(t, k, "ben", at(0), ask)
@@ -63,7 +63,7 @@ func TestNothingIsKeptWithoutTimeForIt(t *testing.T) {
 
 func TestWhileTheDirectoryIsAwayKeptIdentitiesServeAndOneAtATimeAsks(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, time.Hour)
-	k.isThere(ann(), at(0))
+	k.isThere("ann", ann(), at(0))
 	decides(t, k, "ann", at(10), ask)
 	id, served, wasUp := k.cannotTell("ann", at(10), at(13))
 	require.Equal(t, ann(), id)
@@ -94,12 +94,12 @@ func TestWhileTheDirectoryIsAwayKeptIdentitiesServeAndOneAtATimeAsks(t *testing.
 	require.True(t, k.isNotThere("ben", at(3700)), "it is back")
 	decides(t, k, "ann", at(3700), ask)
 	decides(t, k, "ben", at(3700.5), refuse)
-	require.False(t, k.isThere(ann(), at(3701)))
+	require.False(t, k.isThere("ann", ann(), at(3701)))
 }
 
 func TestWhoWasRefusedIsNotServedWhenTheDirectoryGoesAway(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, time.Hour)
-	k.isThere(ann(), at(0))
+	k.isThere("ann", ann(), at(0))
 	k.isNotThere("ann", at(3))
 	_, served, _ := k.cannotTell("ann", at(5), at(5))
 	require.False(t, served)
@@ -108,7 +108,7 @@ func TestWhoWasRefusedIsNotServedWhenTheDirectoryGoesAway(t *testing.T) {
 
 func TestACrowdMakesNothingOlderServe(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, time.Hour)
-	k.isThere(ann(), at(0))
+	k.isThere("ann", ann(), at(0))
 	_, served := k.crowded("ann", at(10))
 	require.False(t, served)
 	decides(t, k, "ann", at(10), ask) // the directory is not away
@@ -123,11 +123,11 @@ func TestACrowdMakesNothingOlderServe(t *testing.T) {
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	k := keptFor(2*time.Second, time.Second, 100*time.Second)
 	for i := range maxKept {
-		k.isThere(identity.Identity{AccessKey: fmt.Sprint("old", i)}, at(0))
+		k.isThere(fmt.Sprint("old", i), ann(), at(0))
 	}
-	k.isThere(ann(), at(99))
+	k.isThere("ann", ann(), at(99))
 	require.Len(t, k.found, maxKept, "one made room")
-	k.isThere(identity.Identity{AccessKey: "ben"}, at(101))
+	k.isThere("ben", ann(), at(101))
 	require.Len(t, k.found, 2, "those that cannot serve any more go first")
 	decides(t, k, "ann", at(100), serve)
 	for i := range 3 * maxKept {

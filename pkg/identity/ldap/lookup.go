@@ -12,13 +12,8 @@ import (
 // maxGroups bounds the groups of one person or machine.
 const maxGroups = 1000
 
-// find looks an access key up. Kinds: NotFound (AccessKey), Unavailable. The problems are those of
-// entries that were found and are not right.
-func (c *Config) find(conn *ldap.Conn, accessKey string) (identity.Identity, []problem, error) {
-	return c.findBy(conn, c.People.AccessKey, accessKey, errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP"))
-}
-
-// findBy looks for the one entry with the value of an attribute; nobody is the error where there is none that may sign.
+// findBy looks for the one entry with the value of an attribute; nobody is the error where there is none that may sign. The problems are those
+// of entries that were found and are not right. Kinds: that of nobody; Unavailable.
 func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) (identity.Identity, []problem, error) {
 	entry, twins, err := c.entry(conn, attribute, value, c.People.AccessKey, c.People.Secret, c.People.Name, c.People.CreateBuckets, c.People.MemberOf)
 	if err != nil {
@@ -39,8 +34,7 @@ func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) 
 	}
 	groups, problems, err := c.groups(conn, entry, id.Name)
 	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
-		// The directory is well: this must not make it count as away, for nobody's sake.
-		return identity.Identity{}, []problem{{entry.DN, errors.Newf(errors.Full, "it belongs to more groups than can be read: %d, or the limit of the LDAP server for the gateway's bind DN", maxGroups)}}, nobody
+		return identity.Identity{}, []problem{tooManyGroups(entry)}, nobody
 	}
 	if err != nil {
 		return identity.Identity{}, nil, errors.Annotate(err, "looking for groups below %s", c.Groups.Base)
@@ -49,6 +43,11 @@ func (c *Config) findBy(conn *ldap.Conn, attribute, value string, nobody error) 
 		problems = append(problems, c.join(&id, g)...)
 	}
 	return id, problems, nil
+}
+
+// tooManyGroups is wrong with an entry. The directory is well: this must not make it count as away, for nobody's sake.
+func tooManyGroups(entry *ldap.Entry) problem {
+	return problem{entry.DN, errors.Newf(errors.Full, "it belongs to more groups than can be read: %d, or the limit of the LDAP server for the gateway's bind DN", maxGroups)}
 }
 
 // entry finds the one person or machine with the value of an attribute; nil: there is none, or more than one, which is a problem.

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/tlsfiles"
 )
 
 // pool lends connections that are bound, one to a lookup at a time.
@@ -40,19 +40,11 @@ type connection struct {
 const maxIdle = time.Minute
 
 func newPool(c *Config, clk clock.Clock) (*pool, error) {
-	p := &pool{config: c, clock: clk, took: func(string, time.Time, error) {}, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}
-	if c.CA == "" {
-		return p, nil
-	}
-	pem, err := os.ReadFile(c.CA)
+	roots, err := tlsfiles.Authorities(c.CA)
 	if err != nil {
 		return nil, errors.Wrap(errors.Invalid, err, "reading the authorities of LDAP servers (setting ca)")
 	}
-	p.roots = x509.NewCertPool()
-	if !p.roots.AppendCertsFromPEM(pem) {
-		return nil, errors.E(errors.Invalid, errors.Setting, "ca", "%s holds no certificate", c.CA)
-	}
-	return p, nil
+	return &pool{config: c, clock: clk, roots: roots, took: func(string, time.Time, error) {}, slots: make(chan struct{}, c.Connections), queue: make(chan struct{}, c.Connections+maxWaiting)}, nil
 }
 
 // maxWaiting bounds the lookups that wait for a connection.

@@ -84,13 +84,32 @@ func (s *Source) Check(ctx context.Context) error {
 	return errors.Wrap(errors.Unavailable, err, "LDAP")
 }
 
+// question is what the directory is asked, once for all who want to know the same.
+type question struct {
+	key  string // by which its answer is kept
+	find func(*ldap.Conn) (identity.Identity, []problem, error)
+	// nobody is the answer where there is none, and unknown where nobody knows: their kinds are NotFound and Unavailable.
+	nobody, unknown error
+}
+
 // Find implements identity.Source.
 func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity, error) {
 	if !plausible(accessKey) {
 		return identity.Identity{}, errors.E(errors.NotFound, errors.AccessKey, "", "no access key looks so")
 	}
+	nobody := errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP")
+	return s.answer(ctx, question{
+		key: accessKey, find: func(conn *ldap.Conn) (identity.Identity, []problem, error) {
+			return s.config.findBy(conn, s.config.People.AccessKey, accessKey, nobody)
+		},
+		nobody: nobody, unknown: errors.Newf(errors.Unavailable, "LDAP cannot be asked just now whose access key %q is", accessKey),
+	})
+}
+
+// answer is what is kept, or what the directory says.
+func (s *Source) answer(ctx context.Context, q question) (identity.Identity, error) {
 	s.mu.Lock()
-	v, id := s.kept.decide(accessKey, s.clock.Now())
+	v, id := s.kept.decide(q.key, s.clock.Now())
 	away := s.kept.down
 	s.mu.Unlock()
 	s.metrics.cache.Asked(v != ask)
@@ -101,23 +120,23 @@ func (s *Source) Find(ctx context.Context, accessKey string) (identity.Identity,
 	case serve:
 		return id, nil
 	case serveAndAsk:
-		s.look(accessKey)
+		s.look(q)
 		return id, nil
 	case refuse:
-		return identity.Identity{}, errors.E(errors.NotFound, errors.AccessKey, accessKey, "there is no such access key in LDAP")
+		return identity.Identity{}, q.nobody
 	case unavailable:
-		return identity.Identity{}, errors.Newf(errors.Unavailable, "LDAP cannot be asked just now whose access key %q is", accessKey)
+		return identity.Identity{}, q.unknown
 	}
 	ctx, span := telemetry.StartSpan(ctx, "ldap.lookup")
-	id, err := s.wait(ctx, accessKey)
+	id, err := s.wait(ctx, q)
 	telemetry.EndSpan(span, err)
 	return id, err
 }
 
-// wait looks an access key up and waits for the answer until ctx ends.
-func (s *Source) wait(ctx context.Context, accessKey string) (identity.Identity, error) {
+// wait asks the directory and waits for the answer until ctx ends.
+func (s *Source) wait(ctx context.Context, q question) (identity.Identity, error) {
 	select {
-	case r := <-s.look(accessKey):
+	case r := <-s.look(q):
 		id, _ := r.Val.(identity.Identity)
 		return id, r.Err
 	case <-ctx.Done():
@@ -149,17 +168,17 @@ func (s *Source) FindPerson(ctx context.Context, name string) (identity.Identity
 	return id, err
 }
 
-// look asks the directory for an access key, once however many want to know. The lookup does not
+// look asks the directory, once however many want to know. The lookup does not
 // end with the request that began it: others may wait for it.
-func (s *Source) look(accessKey string) <-chan singleflight.Result {
-	return s.flight.DoChan(accessKey, func() (any, error) { return s.ask(accessKey) })
+func (s *Source) look(q question) <-chan singleflight.Result {
+	return s.flight.DoChan(q.key, func() (any, error) { return s.ask(q) })
 }
 
-func (s *Source) ask(accessKey string) (identity.Identity, error) {
+func (s *Source) ask(q question) (identity.Identity, error) {
 	s.mu.Lock()
 	asked := s.clock.Now() // the answer is not younger
 	if s.closed {
-		s.kept.cannotTell(accessKey, asked, asked)
+		s.kept.cannotTell(q.key, asked, asked)
 		s.mu.Unlock()
 		return identity.Identity{}, errors.Newf(errors.Unavailable, "the gateway stops")
 	}
@@ -172,30 +191,30 @@ func (s *Source) ask(accessKey string) (identity.Identity, error) {
 	var id identity.Identity
 	var problems []problem
 	err := s.pool.do(ctx, func(conn *ldap.Conn) (err error) {
-		id, problems, err = s.config.find(conn, accessKey)
+		id, problems, err = q.find(conn)
 		return err
 	})
 	for _, p := range problems {
 		s.log.problem(p)
 	}
-	return s.note(accessKey, id, err, asked)
+	return s.note(q.key, id, err, asked)
 }
 
 // note keeps what came of a lookup, and makes the answer of it.
-func (s *Source) note(accessKey string, id identity.Identity, err error, asked time.Time) (identity.Identity, error) {
+func (s *Source) note(key string, id identity.Identity, err error, asked time.Time) (identity.Identity, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var wasDown bool
 	switch {
 	case err == nil:
 		s.metrics.looked(found)
-		wasDown = s.kept.isThere(id, asked)
+		wasDown = s.kept.isThere(key, id, asked)
 	case errors.Is(err, errors.NotFound):
 		s.metrics.looked(refused)
-		wasDown = s.kept.isNotThere(accessKey, asked)
+		wasDown = s.kept.isNotThere(key, asked)
 	case errors.Is(err, errors.Overloaded):
 		s.metrics.crowded()
-		if id, known := s.kept.crowded(accessKey, asked); known {
+		if id, known := s.kept.crowded(key, asked); known {
 			s.metrics.servedWhileAway()
 			return id, nil
 		}
@@ -203,7 +222,7 @@ func (s *Source) note(accessKey string, id identity.Identity, err error, asked t
 	default:
 		s.metrics.looked(failed)
 		err = errors.Wrap(errors.Unavailable, err, "LDAP")
-		id, known, wasUp := s.kept.cannotTell(accessKey, asked, s.clock.Now())
+		id, known, wasUp := s.kept.cannotTell(key, asked, s.clock.Now())
 		s.log.down(err, wasUp, s.config.AwayTime)
 		if known {
 			s.metrics.servedWhileAway()

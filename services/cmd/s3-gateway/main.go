@@ -88,5 +88,5 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		counters.Finder = reach.Rebalancer()
 		p.Add("report", counters)
 	}
-	return p.Announce(consul.Service{Name: consul.ServiceGateway}, "s3.listen", service.Addr())
+	return p.Announce(consul.Service{Name: consul.ServiceGateway, TLS: s.S3.TLS.Enabled()}, "s3.listen", service.Addr())
 }

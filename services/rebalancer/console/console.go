@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"io/fs"
 	"log/slog"
@@ -13,8 +14,10 @@ import (
 	"google.golang.org/grpc"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/config"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/stall"
+	"deuxfleurs.fr/garage/pkg/tlsfiles"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -30,10 +33,14 @@ type Config struct {
 	S3Region      string `conf:"s3-region" help:"region that requests to it are signed for"`
 	Operators     string `conf:"operators" help:"LDAP group whose members may sign in with their password and do everything; empty: only the operator's token opens the console"`
 	ShareEndpoint string `conf:"share-endpoint" help:"URL of S3 as those see it who are given a link to an object; default: the one through which objects are browsed"`
+	S3CA          string `conf:"s3-ca" help:"PEM file of the authorities that the S3 server is known by, where it speaks TLS; default: those of the system"`
+	S3Name        string `conf:"s3-name" help:"name that the certificate of the S3 server must have, such as s3.example.org; default: the host or address at which it is asked"`
+	// PartSize times the number of parts that S3 takes is less than the largest object: pages use larger ones where they must.
+	PartSize config.Size `conf:"part-size" help:"pages send files larger than this in parts of it; what breaks off is repeated from the beginning of the part" min:"5MiB" max:"5GiB"`
 }
 
 // DefaultConfig is what suits most.
-func DefaultConfig() Config { return Config{S3Region: "garage"} }
+func DefaultConfig() Config { return Config{S3Region: "garage", PartSize: 64 << 20} }
 
 // Validate refuses what is no URL of a server.
 func (c Config) Validate() error {
@@ -60,8 +67,8 @@ func endpoint(text string) (*url.URL, error) {
 
 // Operator is who is signed in.
 type Operator struct {
-	// Name is what the audit log calls them.
-	Name string
+	// Name is what the audit log calls them, and Person what LDAP does; empty: who has the token.
+	Name, Person string
 }
 
 // Admin is the administration server, as far as the console needs it.
@@ -80,8 +87,14 @@ type Deps struct {
 	// SignIn finds out who a person is and whether they are an operator; nil: there is only the token. Kinds: Unauthenticated,
 	// PermissionDenied, Unavailable.
 	SignIn func(ctx context.Context, user, password string) (Operator, error)
+	// Still finds out whether a person who has signed in is an operator yet. It is asked whenever they do something, and keeps what it
+	// finds out as long as that may be old. Kinds: PermissionDenied if not, which ends their session; Unavailable if nobody knows.
+	Still func(ctx context.Context, o Operator) error
 	// S3 is where objects are browsed if the setting does not say; nil: nowhere.
 	S3 func(ctx context.Context) (*url.URL, error)
+	// Credentials are those that requests to S3 are signed with, by an access key or the name of one. That they are asked for is noted
+	// nowhere: what is done with them is. Kinds: NotFound, Conflict if several keys have the name.
+	Credentials func(ctx context.Context, key string) (accessKey, secret string, err error)
 	// Audit keeps what operators do beside the admin API: to objects, and to sign in and out.
 	Audit  Audit
 	Clock  clock.Clock
@@ -101,23 +114,33 @@ type Console struct {
 	s3       *http.Client
 	mux      *http.ServeMux
 	patience time.Duration                  // with the body of a request without a session
+	idle     time.Duration                  // in which something of a body or an answer must move
+	brief    time.Duration                  // for all of a call
 	stopped  chan struct{}                  // closed when Run ends
 	seen     *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
 }
 
 // New makes a console. Kinds: Invalid.
 func New(c Config, d Deps) (*Console, error) {
-	if d.API == nil || d.As == nil || d.Admin == nil || d.Audit == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
-		return nil, errors.Newf(errors.Invalid, "the console needs the admin API, the administration server, an audit log, a clock, a source of randomness and a logger")
+	if d.API == nil || d.As == nil || d.Admin == nil || d.Credentials == nil || d.Audit == nil || d.Clock == nil || d.Random == nil || d.Logger == nil {
+		return nil, errors.Newf(errors.Invalid, "the console needs the admin API, the administration server, credentials, an audit log, a clock, a source of randomness and a logger")
+	}
+	if d.SignIn != nil && d.Still == nil {
+		return nil, errors.Newf(errors.Invalid, "a console where people sign in needs to know whether they are operators yet")
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	authorities, err := tlsfiles.Authorities(c.S3CA)
+	if err != nil {
+		return nil, errors.Wrap(errors.Invalid, err, "setting console.s3-ca")
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout, transport.DisableCompression, transport.Proxy = s3Patience, true, nil
+	transport.DisableCompression, transport.Proxy = true, nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: authorities, ServerName: c.S3Name, MinVersion: tls.VersionTLS12}
 	console := &Console{config: c, deps: d, api: adminv1.NewAdminServiceClient(d.API), sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
-		mux: http.NewServeMux(), patience: bodyTimeout, stopped: make(chan struct{}),
-		s3: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+		mux: http.NewServeMux(), patience: bodyTimeout, idle: idleTimeout, brief: callTimeout, stopped: make(chan struct{}),
+		s3: &http.Client{Transport: &stall.Transport{Next: transport, Idle: idleTimeout, Patience: s3Patience}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	console.feed = newFeed(console.look, d.Clock)
 	files, err := fs.Sub(static, "static")
 	if err != nil {
@@ -131,7 +154,7 @@ func (c *Console) route(pages http.Handler) {
 	c.mux.Handle("GET /{$}", http.RedirectHandler(Path, http.StatusSeeOther))
 	c.mux.Handle("GET "+Path, pages)
 	c.mux.HandleFunc("POST "+Path+"sign-in", c.signIn)
-	c.mux.HandleFunc("POST "+Path+"sign-out", c.signedIn(c.signOut))
+	c.mux.HandleFunc("POST "+Path+"sign-out", c.inSession(c.signOut)) // also who is no operator any more
 	c.mux.HandleFunc("GET "+Path+"session", c.signedIn(c.session))
 	c.mux.HandleFunc("POST "+Path+"api/{method}", c.signedIn(c.call))
 	c.mux.HandleFunc("GET "+Path+"events", c.signedIn(c.events))
@@ -140,11 +163,16 @@ func (c *Console) route(pages http.Handler) {
 	c.mux.HandleFunc("PUT "+Path+"object", c.signedIn(c.upload))
 	c.mux.HandleFunc("DELETE "+Path+"object", c.signedIn(c.remove))
 	c.mux.HandleFunc("POST "+Path+"link", c.signedIn(c.link))
+	c.mux.HandleFunc("POST "+Path+"upload", c.signedIn(c.beginUpload))
+	c.mux.HandleFunc("PUT "+Path+"upload", c.signedIn(c.uploadPart))
+	c.mux.HandleFunc("DELETE "+Path+"upload", c.signedIn(c.abortUpload))
+	c.mux.HandleFunc("POST "+Path+"upload/complete", c.signedIn(c.completeUpload))
 }
 
 // ServeHTTP answers what is asked below [Path].
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stall.LimitBody(w, r, c.patience) // until it is known who asks
+	w = stall.Answer(w, c.idle)
 	protect(w.Header())
 	// Browsers say from where a request comes; others cannot be led to send one.
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
@@ -188,10 +216,11 @@ func protect(h http.Header) {
 }
 
 const (
-	// bodyTimeout is how long the body of a request may take from who has no session, and bodyIdle how long nothing may come of one
-	// from who has.
+	// bodyTimeout is how long the body of a request may take from who has no session. idleTimeout is how long nothing may come of one
+	// from who has, and nothing be taken of an answer; and the same of S3.
 	bodyTimeout = 10 * time.Second
-	bodyIdle    = time.Minute
+	idleTimeout = time.Minute
+	// callTimeout is for all of a call of the admin API, or of S3 but for bodies of objects; s3Patience is how long S3 may take to answer those.
 	callTimeout = time.Minute
 	s3Patience  = time.Minute
 	// ownName is in whose name the console asks by itself, which changes nothing.

@@ -14,12 +14,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -38,6 +40,9 @@ type api struct {
 	imports []*adminv1.ImportKeyRequest
 	who     []string // which methods were called, and for whom
 	status  *adminv1.GetStatusResponse
+	traffic *adminv1.GetTrafficResponse // nil: there is none
+	// revision is that of the partitions; 0 is 1.
+	revision uint64
 }
 
 func (a *api) GetStatus(context.Context, *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
@@ -47,8 +52,19 @@ func (a *api) GetStatus(context.Context, *adminv1.GetStatusRequest) (*adminv1.Ge
 	return a.status, nil
 }
 
-func (*api) GetPartitions(context.Context, *adminv1.GetPartitionsRequest) (*adminv1.GetPartitionsResponse, error) {
-	return &adminv1.GetPartitionsResponse{Revision: 1, Partitions: []*adminv1.Partition{{State: adminv1.PartitionState_PARTITION_STATE_COMPLETE}}}, nil
+func (a *api) GetTraffic(ctx context.Context, r *adminv1.GetTrafficRequest) (*adminv1.GetTrafficResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.traffic == nil {
+		return a.UnimplementedAdminServiceServer.GetTraffic(ctx, r)
+	}
+	return a.traffic, nil
+}
+
+func (a *api) GetPartitions(context.Context, *adminv1.GetPartitionsRequest) (*adminv1.GetPartitionsResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &adminv1.GetPartitionsResponse{Revision: max(a.revision, 1), Partitions: []*adminv1.Partition{{State: adminv1.PartitionState_PARTITION_STATE_COMPLETE}}}, nil
 }
 
 func (a *api) GetBucket(_ context.Context, r *adminv1.GetBucketRequest) (*adminv1.GetBucketResponse, error) {
@@ -63,15 +79,12 @@ func (a *api) ImportKey(_ context.Context, r *adminv1.ImportKeyRequest) (*adminv
 	return &adminv1.ImportKeyResponse{Key: &adminv1.Key{AccessKey: r.GetAccessKey()}}, nil
 }
 
-func (a *api) GetKey(_ context.Context, r *adminv1.GetKeyRequest) (*adminv1.GetKeyResponse, error) {
-	if r.GetKey() != "GK1" {
-		return nil, errors.E(errors.NotFound, errors.AccessKey, r.GetKey(), "there is none")
+// credentials knows one key.
+func credentials(_ context.Context, key string) (accessKey, secret string, err error) {
+	if key != "GK1" {
+		return "", "", errors.E(errors.NotFound, errors.AccessKey, key, "there is none")
 	}
-	k := &adminv1.Key{AccessKey: "GK1"}
-	if r.GetShowSecret() {
-		k.Secret = "top secret"
-	}
-	return &adminv1.GetKeyResponse{Key: k}, nil
+	return key, "top secret", nil
 }
 
 type admin struct{}
@@ -150,7 +163,7 @@ type served struct {
 func serve(t *testing.T, edit func(*Config, *Deps)) *served {
 	t.Helper()
 	s := &served{t: t, api: &api{status: &adminv1.GetStatusResponse{Layout: 1, OldestLayout: 1, Replication: 3}}, audit: &audit{}, clock: clock.NewManual(noon)}
-	c, d := DefaultConfig(), Deps{API: s.api, As: as, Admin: admin{}, Audit: s.audit, Clock: s.clock, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)}
+	c, d := DefaultConfig(), Deps{API: s.api, As: as, Admin: admin{}, Credentials: credentials, Still: func(context.Context, Operator) error { return nil }, Audit: s.audit, Clock: s.clock, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)}
 	if edit != nil {
 		edit(&c, &d)
 	}
@@ -221,7 +234,8 @@ func (s *served) code(method, path, body string, edit func(*http.Request)) int {
 }
 
 // guarded is all that needs a session.
-var guarded = []string{"GET session", "POST sign-out", "POST api/GetStatus", "POST api/CreateBucket", "GET events", "GET objects", "GET object", "PUT object", "DELETE object", "POST link"}
+var guarded = []string{"GET session", "POST sign-out", "POST api/GetStatus", "POST api/CreateBucket", "GET events", "GET objects", "GET object", "PUT object", "DELETE object", "POST link",
+	"POST upload", "PUT upload", "DELETE upload", "POST upload/complete"}
 
 func TestNothingButThePagesIsAnsweredWithoutASession(t *testing.T) {
 	s := serve(t, nil)
@@ -437,6 +451,89 @@ func TestEventsTellWhenTheStatusChangesAndEndWithTheSession(t *testing.T) {
 	require.Empty(t, event, "nothing follows")
 }
 
+// withAnn is a console where ann is signed in, and an operator as long as membership says so.
+func withAnn(t *testing.T) (s *served, membership *atomic.Pointer[error]) {
+	t.Helper()
+	membership = &atomic.Pointer[error]{}
+	s = serve(t, func(_ *Config, d *Deps) {
+		d.SignIn = func(context.Context, string, string) (Operator, error) {
+			return Operator{Name: "person:ann", Person: "ann"}, nil
+		}
+		d.Still = func(_ context.Context, o Operator) error {
+			require.Equal(t, "ann", o.Person)
+			if why := membership.Load(); why != nil {
+				return *why
+			}
+			return nil
+		}
+	})
+	resp, body := s.try("ann", "hers")
+	require.Equal(t, 200, resp.StatusCode, body)
+	var said struct{ Token string }
+	require.NoError(t, json.Unmarshal([]byte(body), &said))
+	s.cookie, s.token = resp.Cookies()[0], said.Token
+	return s, membership
+}
+
+func TestWhoIsNoOperatorAnyMoreIsSignedOutByWhatTheyDoNext(t *testing.T) {
+	s, membership := withAnn(t)
+	require.Equal(t, 200, s.code("POST", "api/GetStatus", "{}", nil))
+	away := errors.Newf(errors.Unavailable, "LDAP cannot be asked")
+	membership.Store(&away)
+	require.Equal(t, 503, s.code("POST", "api/GetStatus", "{}", nil), "nobody knows")
+	membership.Store(nil)
+	require.Equal(t, 200, s.code("POST", "api/GetStatus", "{}", nil), "the session is as before")
+	asked, left := s.api.asked, errors.Newf(errors.PermissionDenied, "only members of the LDAP group operators may sign in")
+	membership.Store(&left)
+	resp, body := s.ask("POST", "api/GetStatus", "{}", nil)
+	require.Equal(t, 401, resp.StatusCode)
+	require.Contains(t, body, "only members of the LDAP group")
+	require.Equal(t, asked, s.api.asked)
+	require.Equal(t, Entry{At: noon, Operator: "person:ann", From: "127.0.0.1", Action: "SignOut", Problem: left.Error()}, s.audit.last(t))
+	noted := len(s.audit.entries())
+	membership.Store(nil)
+	require.Equal(t, 401, s.code("POST", "api/GetStatus", "{}", nil), "there is no session")
+	require.Len(t, s.audit.entries(), noted)
+}
+
+func TestWhoIsNoOperatorAnyMoreMaySignOut(t *testing.T) {
+	s, membership := withAnn(t)
+	away := errors.Newf(errors.Unavailable, "LDAP cannot be asked")
+	membership.Store(&away)
+	require.Equal(t, 204, s.code("POST", "sign-out", "", nil))
+}
+
+func TestWhoIsNoOperatorAnyMoreFollowsNothing(t *testing.T) {
+	s, membership := withAnn(t)
+	resp := s.open("GET", "events", "", nil)
+	defer resp.Body.Close()
+	text, heard := bufio.NewReader(resp.Body), ""
+	for !strings.Contains(heard, "event: status") {
+		line, err := text.ReadString('\n')
+		require.NoError(t, err)
+		heard += line
+	}
+	left := errors.Newf(errors.PermissionDenied, "no member")
+	membership.Store(&left)
+	ended := make(chan string)
+	go func() {
+		rest, _ := io.ReadAll(text) // it ends when the connection does
+		ended <- string(rest)
+	}()
+	var rest string
+	s.advanceUntil(lookEvery, func() bool {
+		select {
+		case rest = <-ended:
+			return true
+		default:
+			return false
+		}
+	})
+	require.Contains(t, rest, "event: ended")
+	require.NotContains(t, rest, "event: alive")
+	require.Nil(t, s.console.sessions.find(s.cookie.Value, false))
+}
+
 // advanceUntil lets time go on in steps until something has happened.
 func (s *served) advanceUntil(step time.Duration, happened func() bool) {
 	s.t.Helper()
@@ -472,4 +569,25 @@ func TestWhoHasNoSessionDoesNotKeepAConnectionWithABodyThatNeverComes(t *testing
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, 200, resp.StatusCode, "who has one may be slow")
+}
+
+func TestWhatSaysNothingNewIsNotSent(t *testing.T) {
+	s := serve(t, nil)
+	const revision = 1<<63 | 1 // more than numbers of scripts can have
+	seen := func(free int64, at time.Time, requests int64) string {
+		s.api.mu.Lock()
+		s.api.revision = revision
+		s.api.status.Nodes = []*adminv1.Node{{Id: "a", Capacity: 100 << 30, Free: free, Disks: []*adminv1.Disk{{Capacity: 100 << 30, Free: free}}}}
+		s.api.traffic = &adminv1.GetTrafficResponse{Services: []*adminv1.ServiceTraffic{{Name: "s3-gateway", At: timestamppb.New(at), Counters: &adminv1.Counters{Requests: requests}}}}
+		s.api.mu.Unlock()
+		return string(s.console.look(t.Context()))
+	}
+	first := seen(70<<30, noon, 5)
+	require.Contains(t, first, `"partitions":"9223372036854775809"`, "as GetPartitions says it")
+	require.Equal(t, first, seen(70<<30+1<<20, noon.Add(time.Second), 5))
+	require.NotEqual(t, first, seen(71<<30, noon, 5))
+	require.NotEqual(t, first, seen(70<<30, noon, 6))
+	for n, want := range map[int64]int64{-1: -1, 0: 0, 1023: 1023, 1025: 1024, 1 << 62: 1 << 62, 1<<62 + 1: 1 << 62} {
+		require.Equal(t, want, rounded(n))
+	}
 }

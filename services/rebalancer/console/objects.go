@@ -1,8 +1,8 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
-	"encoding/xml"
 	"io"
 	"mime"
 	"net/http"
@@ -56,9 +56,16 @@ func about(r *http.Request) (q url.Values, s s3Request) {
 	return q, s
 }
 
-// action is what the audit log says of something that was done to an object.
+// action notes what was done to an object.
 func (c *Console) action(r *http.Request, s *session, name string, what s3Request, result error) {
-	request, err := json.Marshal(map[string]string{"key": what.key, "bucket": what.bucket, "object": what.object, "version": what.query.Get("versionId")})
+	request, err := json.Marshal(struct {
+		Key     string `json:"key"`
+		Bucket  string `json:"bucket"`
+		Object  string `json:"object"`
+		Version string `json:"version,omitempty"`
+		Upload  string `json:"upload,omitempty"`
+		Seconds string `json:"seconds,omitempty"` // how long a link is good for
+	}{what.key, what.bucket, what.object, what.query.Get("versionId"), what.query.Get("uploadId"), what.query.Get("X-Amz-Expires")})
 	if err != nil {
 		request = []byte("{}") // texts can always be written
 	}
@@ -83,15 +90,9 @@ func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, s *session
 		ask.query.Set("list-type", "2")
 		set("continuation-token", q.Get("after"))
 	}
-	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer reply.Body.Close()
 	var l listing
-	if err := xml.NewDecoder(io.LimitReader(reply.Body, maxListing)).Decode(&l); err != nil {
-		fail(w, errors.Wrap(errors.Unavailable, err, "the listing of S3 cannot be read"))
+	if err := c.tell(r.Context(), ask, &l); err != nil {
+		fail(w, err)
 		return
 	}
 	out := struct {
@@ -129,7 +130,7 @@ func (c *Console) download(w http.ResponseWriter, r *http.Request, s *session) {
 	if ranged := r.Header.Get("Range"); ranged != "" {
 		ask.header.Set("Range", ranged)
 	}
-	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
+	reply, err := c.ask(r.Context(), ask)
 	c.action(r, s, "GetObject", ask, err)
 	if err != nil {
 		fail(w, err)
@@ -156,21 +157,6 @@ func (c *Console) download(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 }
 
-// upload stores the body of the request as an object.
-func (c *Console) upload(w http.ResponseWriter, r *http.Request, s *session) {
-	_, ask := about(r)
-	if ask.object == "" || r.ContentLength < 0 {
-		fail(w, errors.Newf(errors.Invalid, "say which object, and how long it is"))
-		return
-	}
-	ask.query = url.Values{}
-	ask.body, ask.length = r.Body, r.ContentLength
-	if kind := r.Header.Get("Content-Type"); kind != "" {
-		ask.header.Set("Content-Type", kind)
-	}
-	c.change(w, r, s, "PutObject", ask)
-}
-
 // remove deletes an object, or one version of it.
 func (c *Console) remove(w http.ResponseWriter, r *http.Request, s *session) {
 	_, ask := about(r)
@@ -178,12 +164,15 @@ func (c *Console) remove(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Newf(errors.Invalid, "say which object"))
 		return
 	}
-	c.change(w, r, s, "DeleteObject", ask)
+	ctx, cancel := context.WithTimeout(r.Context(), c.brief)
+	defer cancel()
+	reply, err := c.ask(ctx, ask)
+	c.action(r, s, "DeleteObject", ask, err)
+	c.changed(w, reply, err)
 }
 
-func (c *Console) change(w http.ResponseWriter, r *http.Request, s *session, name string, ask s3Request) {
-	reply, err := c.ask(c.deps.As(r.Context(), ownName, remote(r)), ask)
-	c.action(r, s, name, ask, err)
+// changed answers with what S3 says of an object that it has changed.
+func (c *Console) changed(w http.ResponseWriter, reply *http.Response, err error) {
 	if err != nil {
 		fail(w, err)
 		return
@@ -201,7 +190,8 @@ func (c *Console) link(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Newf(errors.Invalid, "say which object, and for how many seconds, from 1 to %d", int(maxLink/time.Second)))
 		return
 	}
-	url, err := c.presign(c.deps.As(r.Context(), ownName, remote(r)), ask, time.Duration(expires)*time.Second)
+	ask.query.Set("X-Amz-Expires", strconv.Itoa(expires))
+	url, err := c.presign(r.Context(), ask)
 	c.action(r, s, "PresignGetObject", ask, err)
 	if err != nil {
 		fail(w, err)
@@ -209,5 +199,3 @@ func (c *Console) link(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 	answer(w, map[string]string{"url": url})
 }
-
-func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

@@ -2,18 +2,27 @@ package console
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
+	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
 )
 
 // s3 is a server that remembers requests. That real ones are taken is tested with the real server.
 type s3 struct {
+	mu   sync.Mutex // requests that were given up may still be served
 	last *http.Request
 	body string
 	give func(http.ResponseWriter)
@@ -24,7 +33,9 @@ func withS3(t *testing.T) (*served, *s3) {
 	fake := &s3{give: func(http.ResponseWriter) {}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		fake.mu.Lock()
 		fake.last, fake.body = r, string(body)
+		fake.mu.Unlock()
 		fake.give(w)
 	}))
 	t.Cleanup(server.Close)
@@ -54,6 +65,7 @@ func TestAnObjectIsHandedOverAsAFileAndNothingElse(t *testing.T) {
 	require.Contains(t, fake.last.Header.Get("Authorization"), "Credential=GK1/20300101/garage/s3/")
 	require.Empty(t, fake.last.Cookies(), "the session stays here")
 	require.Equal(t, "GetObject", s.audit.last(t).Action)
+	require.Contains(t, s.audit.last(t).Request, `"version":"v1"`)
 	require.Equal(t, 404, s.code("GET", "object?key=GK9&bucket=b&object=o", "", nil), "no such key")
 	require.Equal(t, 400, s.code("GET", "object?key=GK1&bucket=b", "", nil))
 	require.Equal(t, 400, s.code("GET", "object?bucket=b&object=o", "", nil))
@@ -80,7 +92,8 @@ func TestChangesOfObjectsAreHandedOnAndNoted(t *testing.T) {
 	require.Empty(t, fake.last.Header.Get(tokenHeader))
 	e := s.audit.last(t)
 	require.Equal(t, "PutObject", e.Action)
-	require.JSONEq(t, `{"key":"GK1","bucket":"photos","object":"a/b","version":""}`, e.Request)
+	require.Equal(t, tokenUser, e.Operator)
+	require.JSONEq(t, `{"key":"GK1","bucket":"photos","object":"a/b"}`, e.Request)
 	require.Equal(t, 200, s.code("PUT", "object?key=GK1&bucket=photos&object=empty", "", nil))
 	require.Zero(t, fake.last.ContentLength, "also of nothing it is known how long it is: %v", fake.last.TransferEncoding)
 	fake.last = nil
@@ -103,6 +116,7 @@ func TestAListingHasObjectsPrefixesAndVersions(t *testing.T) {
 	require.JSONEq(t, `{"prefixes":["p/"],"objects":[{"key":"a","version":"1","latest":true,"modified":"","size":5,"etag":"","class":"","deleted":false},
 		{"key":"b","version":"2","latest":false,"modified":"","size":0,"etag":"","class":"","deleted":true}],"after":"k","afterVersion":"v"}`, body)
 	require.Equal(t, "/photos?delimiter=%2F&key-marker=j&max-keys=500&prefix=x%20y%2F&versions=", fake.last.RequestURI)
+	require.Len(t, s.audit.entries(), 1, "to look is no news: there is that somebody signed in")
 }
 
 func TestALinkIsGoodForATimeAndForOthers(t *testing.T) {
@@ -114,6 +128,7 @@ func TestALinkIsGoodForATimeAndForOthers(t *testing.T) {
 	require.NotContains(t, body, "top secret")
 	require.Nil(t, fake.last, "S3 is not asked")
 	require.Equal(t, "PresignGetObject", s.audit.last(t).Action)
+	require.JSONEq(t, `{"key":"GK1","bucket":"photos","object":"a b","seconds":"3600"}`, s.audit.last(t).Request)
 	for _, seconds := range []string{"0", "-1", "604801", "x", ""} {
 		require.Equal(t, 400, s.code("POST", "link?key=GK1&bucket=photos&object=a&seconds="+seconds, "", nil), seconds)
 	}
@@ -128,9 +143,33 @@ func TestSettingsOfEndpointsAreURLs(t *testing.T) {
 
 func TestABucketWithASlashIsRefused(t *testing.T) {
 	s, fake := withS3(t)
-	for _, what := range []string{"GET objects", "GET object", "PUT object", "DELETE object", "POST link"} {
+	for _, what := range []string{"GET objects", "GET object", "PUT object", "DELETE object", "POST link", "POST upload", "PUT upload", "DELETE upload"} {
 		method, path, _ := strings.Cut(what, " ")
-		require.Equal(t, 400, s.code(method, path+"?key=GK1&bucket=a/b&object=o&seconds=5", "", nil), what)
+		require.Equal(t, 400, s.code(method, path+"?key=GK1&bucket=a/b&object=o&seconds=5&upload=u&number=1", "", nil), what)
 	}
 	require.Nil(t, fake.last)
+}
+
+func TestAnS3ServerThatSpeaksTLSIsKnownByItsCertificate(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<ListBucketResult/>") }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	for _, c := range []struct {
+		ca, name string
+		code     int
+	}{{"", "", 503}, {ca, "", 200}, {ca, "example.com", 200}, {ca, "s3.example.org", 503}} {
+		s := serve(t, func(config *Config, _ *Deps) {
+			config.S3Endpoint, config.S3CA, config.S3Name = server.URL, c.ca, c.name
+		}).signIn()
+		resp, body := s.ask("GET", "objects?key=GK1&bucket=b", "", nil)
+		require.Equal(t, c.code, resp.StatusCode, "%q %q: %s", c.ca, c.name, body)
+		if c.code != 200 {
+			require.Contains(t, body, "set console.s3-ca")
+		}
+	}
+	_, err := New(Config{S3CA: filepath.Join(t.TempDir(), "none")}, Deps{API: &api{}, As: as, Admin: admin{}, Credentials: credentials, Audit: &audit{},
+		Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "console.s3-ca")
 }

@@ -2,25 +2,24 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/xml"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"deuxfleurs.fr/garage/pkg/errors"
-	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
 const (
 	unsigned = "UNSIGNED-PAYLOAD"
-	// maxS3Error is how much of an error of S3 is read, and maxListing of a listing.
+	// maxS3Error is how much of an error of S3 is read, and maxTold of another document, of which a listing is the longest.
 	maxS3Error = 64 << 10
-	maxListing = 16 << 20
+	maxTold    = 16 << 20
 )
 
 // s3Request is a request to S3, in the name of a key.
@@ -45,16 +44,19 @@ func (c *Console) endpoint(ctx context.Context) (*url.URL, error) {
 	return c.deps.S3(ctx)
 }
 
-// credentials are those of a key, by its access key or its name.
-func (c *Console) credentials(ctx context.Context, key string) (aws.Credentials, error) {
+// access finds out where S3 answers, and the credentials of a key.
+func (c *Console) access(ctx context.Context, key string) (*url.URL, aws.Credentials, error) {
 	if key == "" {
-		return aws.Credentials{}, errors.Newf(errors.Invalid, "choose an access key: objects are read and written with its rights")
+		return nil, aws.Credentials{}, errors.Newf(errors.Invalid, "choose an access key: objects are read and written with its rights")
 	}
-	found, err := c.api.GetKey(ctx, &adminv1.GetKeyRequest{Key: key, ShowSecret: true})
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	server, err := c.endpoint(ctx)
 	if err != nil {
-		return aws.Credentials{}, err
+		return nil, aws.Credentials{}, err
 	}
-	return aws.Credentials{AccessKeyID: found.GetKey().GetAccessKey(), SecretAccessKey: found.GetKey().GetSecret()}, nil
+	accessKey, secret, err := c.deps.Credentials(ctx, key)
+	return server, aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secret}, err
 }
 
 // prepare makes the request to a server, without a signature.
@@ -108,13 +110,10 @@ func signer() *v4.Signer {
 	return v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 }
 
-// ask sends a request to S3. What is not answered with 2xx is an error; otherwise the caller closes the body.
+// ask sends a request to S3. What is not answered with 2xx is an error; otherwise the caller closes the body. Where no body of an object goes
+// either way, ctx has a deadline.
 func (c *Console) ask(ctx context.Context, r s3Request) (*http.Response, error) {
-	server, err := c.endpoint(ctx)
-	if err != nil {
-		return nil, err
-	}
-	who, err := c.credentials(ctx, r.key)
+	server, who, err := c.access(ctx, r.key)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +126,9 @@ func (c *Console) ask(ctx context.Context, r s3Request) (*http.Response, error) 
 		return nil, errors.Wrap(errors.Internal, err, "signing the request")
 	}
 	answer, err := c.s3.Do(request)
+	if wrong := (*tls.CertificateVerificationError)(nil); errors.As(err, &wrong) {
+		return nil, errors.Wrap(errors.Unavailable, wrong, "S3 at %s is not known by its certificate: set console.s3-ca to its authority, and console.s3-name to the name that it has", server.Host)
+	}
 	if err != nil {
 		return nil, errors.Wrap(errors.Unavailable, err, "S3 at %s gives no answer", server.Host)
 	}
@@ -137,17 +139,45 @@ func (c *Console) ask(ctx context.Context, r s3Request) (*http.Response, error) 
 	return nil, s3Error(answer)
 }
 
+// tell sends a request to S3 that it answers with a document, and reads that.
+func (c *Console) tell(ctx context.Context, r s3Request, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.brief)
+	defer cancel()
+	reply, err := c.ask(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	content, err := io.ReadAll(io.LimitReader(reply.Body, maxTold))
+	if err == nil {
+		// Of what takes long S3 may say only after it has begun to answer that it failed.
+		if said := (s3Refusal{}); xml.Unmarshal(content, &said) == nil {
+			return said.as(http.StatusInternalServerError)
+		}
+		err = xml.Unmarshal(content, into)
+	}
+	return errors.Wrap(errors.Unavailable, err, "the answer of S3 cannot be read")
+}
+
+// s3Refusal is an error of S3.
+type s3Refusal struct {
+	XMLName xml.Name `xml:"Error"`
+	Code    string
+	Message string
+}
+
 // s3Error is what S3 says against a request.
 func s3Error(answer *http.Response) error {
-	var said struct {
-		Code    string
-		Message string
-	}
+	var said s3Refusal
 	if err := xml.NewDecoder(io.LimitReader(answer.Body, maxS3Error)).Decode(&said); err != nil || said.Code == "" {
 		said.Code, said.Message = answer.Status, "S3 does not say why"
 	}
+	return said.as(answer.StatusCode)
+}
+
+func (said s3Refusal) as(status int) error {
 	kind := errors.Internal
-	switch answer.StatusCode {
+	switch status {
 	case http.StatusBadRequest:
 		kind = errors.Invalid
 	case http.StatusForbidden:
@@ -164,20 +194,15 @@ func s3Error(answer *http.Response) error {
 	return errors.Newf(kind, "S3 refuses (%s): %s", said.Code, said.Message)
 }
 
-// presign returns an address of an object that is good for anybody until it expires.
-func (c *Console) presign(ctx context.Context, r s3Request, expires time.Duration) (string, error) {
-	server, err := c.endpoint(ctx)
+// presign returns an address of an object that is good for anybody, for as long as X-Amz-Expires of the query says.
+func (c *Console) presign(ctx context.Context, r s3Request) (string, error) {
+	server, who, err := c.access(ctx, r.key)
 	if err == nil && c.config.ShareEndpoint != "" {
 		server, err = endpoint(c.config.ShareEndpoint)
 	}
 	if err != nil {
 		return "", err
 	}
-	who, err := c.credentials(ctx, r.key)
-	if err != nil {
-		return "", err
-	}
-	r.query.Set("X-Amz-Expires", seconds(expires))
 	request, err := r.prepare(ctx, server)
 	if err != nil {
 		return "", err

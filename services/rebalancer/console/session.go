@@ -86,11 +86,11 @@ func (s *sessions) find(id string, used bool) *session {
 	return found
 }
 
-// end ends the session of that ID, if there is one.
-func (s *sessions) end(id string) {
+// end ends the session of that ID, and reports whether there was one.
+func (s *sessions) end(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remove(sha256.Sum256([]byte(id)))
+	return s.remove(sha256.Sum256([]byte(id)))
 }
 
 // check ends what has lasted too long.
@@ -119,9 +119,11 @@ func (s *sessions) endOldest() {
 	s.remove(oldest)
 }
 
-func (s *sessions) remove(hash [sha256.Size]byte) {
-	if one := s.all[hash]; one != nil {
+func (s *sessions) remove(hash [sha256.Size]byte) bool {
+	one := s.all[hash]
+	if one != nil {
 		delete(s.all, hash)
 		close(one.ended)
 	}
+	return one != nil
 }

@@ -28,8 +28,36 @@ const (
 	tokenUser = "operator token"
 )
 
-// signedIn answers only who has a session and, to change something, its token.
+// signedIn answers only who has a session, is an operator yet and, to change something, has its token.
 func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
+	return c.inSession(func(w http.ResponseWriter, r *http.Request, s *session) {
+		if err := c.still(r, s); err != nil {
+			fail(w, err)
+			return
+		}
+		h(w, r, s)
+	})
+}
+
+// still refuses who is no operator any more, and ends their session. Kinds: Unauthenticated; Unavailable if nobody knows.
+func (c *Console) still(r *http.Request, s *session) error {
+	if s.operator.Person == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), signInTimeout)
+	defer cancel()
+	err := c.deps.Still(ctx, s.operator)
+	if !errors.Is(err, errors.PermissionDenied) {
+		return err
+	}
+	if c.sessions.end(sessionID(r)) {
+		c.record(ctx, Entry{Operator: s.operator.Name, From: remote(r), Action: "SignOut"}, err)
+	}
+	return errors.Wrap(errors.Unauthenticated, err, "the session is over")
+}
+
+// inSession answers only who has a session and, to change something, its token.
+func (c *Console) inSession(h func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		used := r.URL.Path != Path+"events" && (r.Header.Get(unaskedHeader) == "" || effects[r.PathValue("method")] == changes)
@@ -40,7 +68,7 @@ func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session))
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && !same(r.Header.Get(tokenHeader), s.token):
 			fail(w, errors.Newf(errors.PermissionDenied, "the request lacks the session's token: load the page again"))
 		default:
-			defer stall.Body(w, r, bodyIdle)()
+			defer stall.Body(w, r, c.idle)()
 			h(w, r, s)
 		}
 	}
@@ -147,7 +175,7 @@ func (c *Console) signOut(w http.ResponseWriter, r *http.Request, s *session) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// session says who is signed in.
+// session says who is signed in, and what a page needs to know.
 func (c *Console) session(w http.ResponseWriter, _ *http.Request, s *session) {
-	answer(w, map[string]any{"operator": s.operator.Name, "token": s.token})
+	answer(w, map[string]any{"operator": s.operator.Name, "token": s.token, "partSize": int64(c.config.PartSize)})
 }

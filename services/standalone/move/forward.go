@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/stall"
 )
 
 const (
@@ -21,14 +22,16 @@ const (
 	// headerTimeout is for the longest of operations, the completion of an upload of many parts.
 	headerTimeout = 10 * time.Minute
 	idleConns     = 64
+	// idleTimeout is how long nothing may come of a body, or be taken of it, from the client and from the cluster.
+	idleTimeout = time.Minute
 )
 
 // transport speaks to the cluster. A request passes as it came: nothing is added that its signature does not cover.
-func transport() *http.Transport {
-	return &http.Transport{
+func transport(idle time.Duration) *stall.Transport {
+	return &stall.Transport{Idle: idle, Patience: headerTimeout, Next: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, TLSHandshakeTimeout: connectTimeout, ExpectContinueTimeout: time.Second,
-		ResponseHeaderTimeout: headerTimeout, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: time.Minute, DisableCompression: true,
-	}
+		MaxIdleConnsPerHost: idleConns, IdleConnTimeout: time.Minute, DisableCompression: true,
+	}}
 }
 
 func parse(endpoint string) (*url.URL, error) {
@@ -55,7 +58,7 @@ func (g *Gate) lookAt(ctx context.Context, endpoint string) error {
 		return err
 	}
 	request.Header.Set(selfHeader, g.self)
-	t := transport()
+	t := transport(idleTimeout)
 	defer t.CloseIdleConnections()
 	answer, err := t.RoundTrip(request)
 	if err != nil {
@@ -84,7 +87,8 @@ func (g *Gate) Handler(log *slog.Logger) func(next http.Handler) http.Handler {
 			case !m.Forwards:
 				refuse(w, "SlowDown", "All data is moving to a cluster; try again in a moment.")
 			default:
-				forward().ServeHTTP(w, r)
+				defer stall.Body(w, r, g.idle)()
+				forward().ServeHTTP(stall.Answer(w, g.idle), r)
 			}
 		})
 	}
@@ -105,7 +109,7 @@ func (g *Gate) proxy(log *slog.Logger) http.Handler {
 			r.Out.URL.Path, r.Out.URL.RawPath, r.Out.URL.RawQuery = r.In.URL.Path, r.In.URL.RawPath, r.In.URL.RawQuery
 			r.Out.Host = r.In.Host
 		},
-		Transport: transport(), FlushInterval: -1, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Transport: transport(g.idle), FlushInterval: -1, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			log.WarnContext(r.Context(), "a request could not be forwarded", "endpoint", target.String(), "error", err)
 			refuse(w, "ServiceUnavailable", "All data has moved to a cluster that does not answer now.")

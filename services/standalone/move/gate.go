@@ -32,6 +32,7 @@ type Gate struct {
 	clock clock.Clock
 	path  string
 	self  string                // tells this server to itself
+	idle  time.Duration         // in which something must move of a request that is forwarded
 	moved atomic.Pointer[Moved] // nil: it is all here; set under mu
 
 	mu      sync.Mutex // never held while something is written
@@ -45,7 +46,7 @@ type Gate struct {
 
 // NewGate makes a gate as the folder says. Kinds: Invalid if the file in it cannot be read.
 func NewGate(folder *datafolder.Folder, c clock.Clock) (*Gate, error) {
-	g := &Gate{clock: c, path: folder.Path(File), self: folder.Info().NodeID.String()}
+	g := &Gate{clock: c, path: folder.Path(File), self: folder.Info().NodeID.String(), idle: idleTimeout}
 	content, err := os.ReadFile(g.path)
 	if errors.IsTarget(err, fs.ErrNotExist) {
 		return g, nil

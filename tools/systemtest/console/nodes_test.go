@@ -18,9 +18,7 @@ import (
 // separate starts separate processes; a single one has no other node that could show what happens to it.
 func separate(t *testing.T) *deploy.Deployment {
 	t.Helper()
-	if deploy.Kind() != deploy.Nodes {
-		t.Skip("this needs several nodes: it runs with -args -deployment nodes")
-	}
+	require.Equal(t, deploy.Nodes, deploy.Kind(), "this needs several nodes: run it with -args -deployment nodes")
 	return deploy.ForTest(t)
 }
 

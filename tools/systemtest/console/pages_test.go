@@ -94,6 +94,26 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	}
 }
 
+func TestAMapThatDoesNotChangeIsNotAskedForAgain(t *testing.T) {
+	d := deploy.ForTest(t)
+	client := data(t, d, "first")
+	b := open(t, d.Admin, 1280)
+	b.signIn(token(t, d))
+	b.visit("map")
+	b.shows("All 4096 partitions")
+	const asked = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('api/GetPartitions')).length"
+	settled := eval[int](b, asked)
+	// What the page follows goes on: requests are counted.
+	eval[bool](b, `(() => { window.told = 0; window.revisions = new Set(); new EventSource('events').addEventListener('status', e => {
+		window.told++; window.revisions.add(JSON.parse(e.data).partitions) }); return true })()`)
+	for told := 1; told <= 5; told++ {
+		_, err := client.Do(t.Context(), s3client.Request{Method: "GET", Bucket: "first"})
+		require.NoError(t, err)
+		b.until("it is told", fmt.Sprintf("window.told >= %d", told))
+	}
+	require.LessOrEqual(t, eval[int](b, asked)-settled, eval[int](b, "window.revisions.size"), "only when there is another map")
+}
+
 func slug(page string) string {
 	out := []rune(page)
 	for i, r := range out {

@@ -24,10 +24,10 @@ export function address(path, query) {
   return url.href;
 }
 
-async function ask(method, path, { query, body, headers } = {}) {
+async function ask(method, path, { query, body, headers, keepalive } = {}) {
   let answer;
   try {
-    answer = await fetch(address(path, query), { method, body, headers: { 'X-Garage-Console': token, ...headers }, redirect: 'error' });
+    answer = await fetch(address(path, query), { method, body, headers: { 'X-Garage-Console': token, ...headers }, redirect: 'error', keepalive });
   } catch {
     throw new Failure('Unavailable', 'The server does not answer. Is it running, and can this machine reach it?');
   }
@@ -87,28 +87,80 @@ export const objects = {
   remove: query => ask('DELETE', 'object', { query }),
   link: query => ask('POST', 'link', { query }),
   download: query => address('object', query),
-  // upload sends a file and tells progress the bytes that are sent; it is an XMLHttpRequest because fetch does not tell.
-  upload: (query, file, progress) => {
-    const request = new XMLHttpRequest();
-    const done = new Promise((resolve, reject) => {
-      request.open('PUT', address('object', query));
-      request.setRequestHeader('X-Garage-Console', token);
-      request.setRequestHeader('Content-Type', file.type || 'application/octet-stream');
-      request.upload.onprogress = e => progress(e.loaded);
-      request.onload = () => {
-        try {
-          resolve(understand(request.status, request.responseText, true));
-        } catch (e) {
-          reject(e);
-        }
-      };
-      request.onerror = () => reject(new Failure('Unavailable', 'The connection broke while the file was sent. Try again.'));
-      request.onabort = () => reject(new Failure('Canceled', 'Cancelled.'));
-      request.send(file);
-    });
-    return { done, cancel: () => request.abort() };
+  // upload sends a file, in parts if it is larger than partSize, and tells progress the bytes that are sent. cancel answers when nothing is left of it.
+  upload: (query, file, partSize, progress) => {
+    const stop = new AbortController();
+    const done = file.size > partSize ? inParts(query, file, partSize, progress, stop.signal) : put('object', query, file, file.type, progress, stop.signal);
+    return { done, cancel: () => { stop.abort(); return done.then(() => {}, () => {}); } };
   },
 };
+
+// put sends bytes; it is an XMLHttpRequest because fetch does not tell how many are sent.
+function put(path, query, bytes, type, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(), abort = () => request.abort();
+    request.open('PUT', address(path, query));
+    request.setRequestHeader('X-Garage-Console', token);
+    request.setRequestHeader('Content-Type', type || 'application/octet-stream');
+    request.upload.onprogress = e => progress(e.loaded);
+    request.onload = () => {
+      try {
+        resolve(understand(request.status, request.responseText, true));
+      } catch (e) {
+        reject(e);
+      }
+    };
+    request.onerror = () => reject(new Failure('Unavailable', 'The connection broke while the file was sent. Try again.'));
+    request.onabort = () => reject(cancelled());
+    request.onloadend = () => signal.removeEventListener('abort', abort);
+    signal.addEventListener('abort', abort);
+    request.send(bytes);
+  });
+}
+
+const cancelled = () => new Failure('Canceled', 'Cancelled.');
+const maxParts = 10_000; // S3 takes no more
+const MiB = 2 ** 20;
+const tries = 5;
+const passing = ['Unavailable', 'DeadlineExceeded', 'ResourceExhausted', 'Internal'];
+
+// inParts sends a file in parts, one after the other, so that only one has to be sent again when something fails. Of what is not completed nothing is left.
+async function inParts(query, file, partSize, progress, signal) {
+  const size = Math.max(partSize, Math.ceil(file.size / maxParts / MiB) * MiB), etags = [];
+  const { upload } = await ask('POST', 'upload', { query, headers: { 'Content-Type': file.type || 'application/octet-stream' } });
+  const of = { ...query, upload };
+  try {
+    for (let from = 0; from < file.size; from += size) {
+      const part = file.slice(from, from + size), number = etags.length + 1;
+      etags.push((await again(signal, () => put('upload', { ...of, number }, part, '', n => progress(from + n), signal))).etag);
+    }
+    return await again(signal, () => ask('POST', 'upload/complete', { query: of, body: JSON.stringify({ etags }) }));
+  } catch (e) {
+    try {
+      await ask('DELETE', 'upload', { query: of, keepalive: true }); // also when the page goes
+    } catch (left) {
+      e.message += ` What was sent of it may be left in the bucket: ${left.message}`;
+    }
+    throw e;
+  }
+}
+
+// again tries something a few times, if what it fails for may pass, unless it is to stop.
+async function again(signal, action) {
+  for (let n = 1; ; n++) {
+    if (signal.aborted) throw cancelled();
+    try {
+      return await action();
+    } catch (e) {
+      if (signal.aborted) throw cancelled();
+      if (n === tries || !passing.includes(e.code)) throw e;
+    }
+    await new Promise(resolve => {
+      const timer = setTimeout(resolve, 500 * 2 ** n);
+      signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+    });
+  }
+}
 
 const silence = 30_000; // ms: three heartbeats of the server
 

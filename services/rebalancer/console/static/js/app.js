@@ -117,7 +117,7 @@ function frame() {
         h('p', null, 'Signed in with ', h('strong', null, app.session.operator)),
         h('label', null, 'Theme ', h('select', { onchange: e => theme(e.target.value), value: localStorage.getItem('theme') || 'system', 'aria-label': 'Theme' },
           h('option', { value: 'system' }, 'as the system'), h('option', { value: 'light' }, 'light'), h('option', { value: 'dark' }, 'dark'))),
-        h('button', { type: 'button', onclick: e => app.act(e.currentTarget, async () => { await api.signOut(); leave(); }) }, 'Sign out'))),
+        h('button', { type: 'button', onclick: e => app.act(e.currentTarget, async () => { await app.page?.leave?.(); await api.signOut(); leave(); }) }, 'Sign out'))),
     h('main', { id: 'main', tabindex: -1 },
       h('div', { class: 'head' }, h('h1', null, app.page.title || titles[app.name]), app.page.tools?.()),
       app.session && !app.live && app.seen && h('p', { class: 'message attention' }, 'The server cannot be heard: what you see is how it was last.'),
@@ -176,6 +176,7 @@ window.addEventListener('hashchange', () => {
   open(true);
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => app.page?.redraw?.());
+window.addEventListener('pagehide', () => app.page?.leave?.());
 api.session().then(signedIn, () => {
   app.session = null;
   document.title = 'Sign in – Garage';

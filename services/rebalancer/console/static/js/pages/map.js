@@ -26,7 +26,7 @@ export default function map(app) {
       page.redraw();
     },
     changed() {
-      if (app.seen.partitions !== undefined && String(app.seen.partitions) !== map?.revision) app.load(true);
+      if (map && app.seen.partitions !== undefined && app.seen.partitions !== map.revision) app.load(true);
     },
     leave: () => watcher?.disconnect(),
     redraw: () => requestAnimationFrame(() => canvas && draw()),

@@ -4,7 +4,6 @@ import * as f from '../format.js';
 import { announce, ask, badge, button, card, field, form, table } from '../ui.js';
 import { bucketLink, rightsText } from './buckets.js';
 
-const maxUpload = 5 * 2 ** 30; // S3 takes no more at once
 const expiries = [['3600', 'an hour'], ['86400', 'a day'], ['604800', 'a week']];
 
 export default function browse(app, bucket, query) {
@@ -30,7 +29,7 @@ export default function browse(app, bucket, query) {
       }
       if (key) found = await list();
     },
-    leave: () => uploads.forEach(u => u.cancel?.()),
+    leave: () => Promise.all(uploads.map(u => u.cancel ? u.cancel() : u.done || (u.problem ||= 'Cancelled.'))),
     tools: () => h('div', { class: 'tools' }, h('a', { class: 'button', href: bucketLink(bucket) }, 'Settings and rights'),
       h('a', { class: 'button', href: where({ versions: versions ? '' : '1' }) }, versions ? 'Hide versions' : 'Show versions'), button(app, 'Refresh', () => page.load())),
     view() {
@@ -116,11 +115,8 @@ export default function browse(app, bucket, query) {
     const mine = files.map(file => ({ id: `${uploads.length}-${file.name}-${Math.random()}`, file, name: file.name, size: file.size, sent: 0 }));
     uploads.push(...mine);
     for (const u of mine) {
-      if (u.size > maxUpload) {
-        u.problem = 'It is larger than 5 GiB: use an S3 client, which sends it in parts.';
-        continue;
-      }
-      const sending = objects.upload({ key, bucket, object: prefix + u.name }, u.file, n => { u.sent = n; app.update(); });
+      if (u.problem) continue; // it was cancelled while it waited
+      const sending = objects.upload({ key, bucket, object: prefix + u.name }, u.file, app.session.partSize, n => { u.sent = n; app.update(); });
       u.cancel = sending.cancel;
       app.update();
       try {
