@@ -169,7 +169,7 @@ func TestEveryMethodIsKnownToReadOrIsAudited(t *testing.T) {
 			all = append(all, name)
 		}
 	}
-	require.ElementsMatch(t, []string{"CreateKey", "ImportKey", "DeleteKey", "CreateBucket", "DeleteBucket", "AllowBucket", "DenyBucket", "AssignNode", "RemoveNode",
+	require.ElementsMatch(t, []string{"CreateKey", "ImportKey", "DeleteKey", "CreateBucket", "DeleteBucket", "OpenBucket", "AllowBucket", "DenyBucket", "AssignNode", "RemoveNode",
 		"SetReplication", "ApplyLayout", "DropLayout", "StageLayout", "CommandNodes"}, all)
 	require.True(t, changing("DeclareLost", &adminv1.DeclareLostRequest{Confirmed: true}))
 	require.True(t, changing("GetKey", &adminv1.GetKeyRequest{ShowSecret: true}))
