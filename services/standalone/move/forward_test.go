@@ -25,7 +25,7 @@ func forwards(t *testing.T, cluster http.HandlerFunc) net.Addr {
 	g := newGateTest(t)
 	g.gate.idle = 100 * time.Millisecond
 	one := uuid.New()
-	require.NoError(t, g.gate.Hold(one, testLease, true, false))
+	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, false))
 	require.NoError(t, g.gate.Leave(one, there.URL))
 	require.NoError(t, g.gate.Forward())
 	old := httptest.NewServer(g.gate.Handler(slog.New(slog.DiscardHandler))(http.NotFoundHandler()))

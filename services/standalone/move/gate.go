@@ -35,9 +35,9 @@ type Gate struct {
 	idle  time.Duration         // in which something must move of a request that is forwarded
 	moved atomic.Pointer[Moved] // nil: it is all here; set under mu
 
-	mu      sync.Mutex // never held while something is written
-	writing int        // writes under way
-	idle    chan struct{}
+	mu      sync.Mutex    // never held while something is written
+	writing int           // writes under way
+	done    chan struct{} // closed when none is; nil: nobody waits
 	holder  uuid.UUID
 	until   time.Time
 	frozen  bool // no write begins
@@ -90,9 +90,9 @@ func (g *Gate) beginWrite() error {
 func (g *Gate) endWrite() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.writing--; g.writing == 0 && g.idle != nil {
-		close(g.idle)
-		g.idle = nil
+	if g.writing--; g.writing == 0 && g.done != nil {
+		close(g.done)
+		g.done = nil
 	}
 }
 
@@ -107,12 +107,12 @@ func (g *Gate) Hold(ctx context.Context, migration uuid.UUID, lease time.Duratio
 		return err
 	}
 	for {
-		idle, err := g.stands(migration)
-		if err != nil || idle == nil {
+		done, err := g.stands(migration)
+		if err != nil || done == nil {
 			return err
 		}
 		select {
-		case <-idle:
+		case <-done:
 		case <-ctx.Done():
 			return errors.Wrap(errors.KindOf(ctx.Err()), ctx.Err(), "waiting for the writes under way")
 		}
@@ -140,18 +140,18 @@ func (g *Gate) hold(migration uuid.UUID, lease time.Duration, freeze, renew bool
 
 // stands looks whether the writes that had begun when they were held back have ended, or says what to wait for. Kinds: Conflict if
 // they are not held back for the migration any more.
-func (g *Gate) stands(migration uuid.UUID) (idle chan struct{}, err error) {
+func (g *Gate) stands(migration uuid.UUID) (done chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case migration != g.holder || !g.frozen || !g.held():
 		return nil, errors.Newf(errors.Conflict, "the writes under way took longer than the migration holds others back; begin again")
-	case g.writing > 0 && g.idle == nil:
-		g.idle = make(chan struct{})
+	case g.writing > 0 && g.done == nil:
+		g.done = make(chan struct{})
 	case g.writing == 0:
 		g.still = true
 	}
-	return g.idle, nil
+	return g.done, nil
 }
 
 // Release ends a hold; one that has ended, or is another's, stays as it is.
