@@ -26,7 +26,7 @@ func forwards(t *testing.T, cluster http.HandlerFunc) net.Addr {
 	g.gate.idle = 100 * time.Millisecond
 	one := uuid.New()
 	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, false))
-	require.NoError(t, g.gate.Leave(one, there.URL))
+	require.NoError(t, g.gate.Leave(one, uuid.New(), there.URL))
 	require.NoError(t, g.gate.Forward())
 	old := httptest.NewServer(g.gate.Handler(slog.New(slog.DiscardHandler))(http.NotFoundHandler()))
 	t.Cleanup(old.Close)
