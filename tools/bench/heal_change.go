@@ -9,7 +9,6 @@ import (
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 	"deuxfleurs.fr/garage/tools/deploy"
-	"deuxfleurs.fr/garage/tools/deploy/sites"
 )
 
 // readTime is how long is read before anything moves.
@@ -42,11 +41,22 @@ func (h *healing) add(ctx context.Context) error {
 		}
 		added = append(added, p)
 	}
-	err = sites.Until(ctx, "the new nodes are staged", func() error {
-		_, err := h.CLI(ctx, "layout", "assign", "--all")
-		return err
+	err = h.wait(ctx, "the new nodes are known", func(s *adminv1.GetStatusResponse) error {
+		known := 0
+		for _, n := range s.GetNodes() {
+			if n.GetState() == adminv1.NodeState_NODE_STATE_NEW {
+				known++
+			}
+		}
+		if known < len(added) {
+			return fmt.Errorf("%d of %d are", known, len(added))
+		}
+		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if _, err := h.CLI(ctx, "layout", "assign", "--all"); err != nil {
 		return err
 	}
 	var c change
