@@ -18,16 +18,16 @@ import (
 const patience = time.Minute
 
 // forwards is a server that has moved to the cluster, where something must move in a tenth of a second.
-func forwards(t *testing.T, cluster http.HandlerFunc) net.Addr {
+func forwards(t *testing.T, answer http.HandlerFunc) net.Addr {
 	t.Helper()
-	there := httptest.NewServer(cluster)
+	there := httptest.NewServer(answer)
 	t.Cleanup(there.Close)
 	g := newGateTest(t)
 	g.gate.idle = 100 * time.Millisecond
-	one := uuid.New()
+	one, cluster := uuid.New(), uuid.New()
 	require.NoError(t, g.gate.Hold(t.Context(), one, testLease, true, false))
-	require.NoError(t, g.gate.Leave(one, uuid.New(), there.URL))
-	require.NoError(t, g.gate.Forward())
+	require.NoError(t, g.gate.Leave(one, cluster, there.URL))
+	require.NoError(t, g.gate.Forward(cluster))
 	old := httptest.NewServer(g.gate.Handler(slog.New(slog.DiscardHandler))(http.NotFoundHandler()))
 	t.Cleanup(old.Close)
 	return old.Listener.Addr()
