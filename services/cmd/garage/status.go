@@ -13,18 +13,16 @@ import (
 
 // statusJSON is the cluster as --json shows it.
 type statusJSON struct {
-	ClusterID   string        `json:"cluster_id"`
-	Version     string        `json:"version"`
-	Healthy     bool          `json:"healthy"`
-	Problem     string        `json:"problem,omitempty"`
-	Layout      uint64        `json:"layout"`
-	Replication uint32        `json:"replication"`
-	Buckets     int64         `json:"buckets"`
-	Objects     int64         `json:"objects"`
-	Bytes       int64         `json:"bytes"`
-	Uploads     int64         `json:"uploads"`
-	Nodes       []nodeJSON    `json:"nodes"`
-	Services    []serviceJSON `json:"services"`
+	ClusterID   string `json:"cluster_id"`
+	Version     string `json:"version"`
+	Healthy     bool   `json:"healthy"`
+	Problem     string `json:"problem,omitempty"`
+	Layout      uint64 `json:"layout"`
+	Replication uint32 `json:"replication"`
+	// What the metadata knows is left out where no metadata service answers.
+	*storedJSON
+	Nodes    []nodeJSON    `json:"nodes"`
+	Services []serviceJSON `json:"services"`
 	// OldestLayout is the number of the oldest layout in force: below that of layout while data moves.
 	OldestLayout uint64        `json:"oldest_layout"`
 	Waiting      []waitingJSON `json:"waiting"`
@@ -32,6 +30,21 @@ type statusJSON struct {
 	Partitions *partitionsJSON `json:"partitions"`
 	// Database is the machines of the database whose repair is recorded.
 	Database []repairedJSON `json:"database"`
+	// Unreached is the parts that gave no answer.
+	Unreached []unreachedJSON `json:"unreached"`
+}
+
+// storedJSON is how much there is.
+type storedJSON struct {
+	Buckets int64 `json:"buckets"`
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+	Uploads int64 `json:"uploads"`
+}
+
+type unreachedJSON struct {
+	Part    string `json:"part"` // metadata, consul or rebalancer
+	Problem string `json:"problem"`
 }
 
 type nodeJSON struct {
@@ -130,6 +143,10 @@ func newStatus() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{
 		Use: "status", Short: "Tell how the cluster is", Args: cobra.NoArgs,
+		Long: `Tell how the cluster is: its nodes and services, what they are doing, and what needs attention.
+
+A part that does not answer is named with what to do, the rest is shown, and the exit status is 6. It is 0 where all
+parts answer, whether all is well or not: with --json, "healthy" says that.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
 				answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{})
@@ -138,10 +155,16 @@ func newStatus() *cobra.Command {
 				}
 				v := newStatusJSON(answer)
 				// What it adds is not worth an error: the nodes above say what is wrong.
-				if partitions, err := admin.GetPartitions(ctx, &adminv1.GetPartitionsRequest{}); err == nil {
+				if partitions, err := admin.GetPartitions(ctx, &adminv1.GetPartitionsRequest{CountsOnly: true}); err == nil {
 					v.Partitions = newPartitions(partitions)
 				}
-				return c.show(cmd, v, func(w io.Writer) { v.write(w) })
+				if err := c.show(cmd, v, func(w io.Writer) { v.write(w) }); err != nil {
+					return err
+				}
+				if len(v.Unreached) > 0 {
+					return exitError(exitUnavailable)
+				}
+				return nil
 			})
 		},
 	}
@@ -151,8 +174,14 @@ func newStatus() *cobra.Command {
 
 func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v := &statusJSON{ClusterID: s.GetClusterId(), Version: s.GetVersion(), Healthy: true, Layout: s.GetLayout(),
-		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
-		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
+		Replication: s.GetReplication(), Nodes: []nodeJSON{}, Services: []serviceJSON{}, Unreached: []unreachedJSON{},
+		storedJSON: &storedJSON{Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(), Uploads: s.GetUploads()}}
+	for _, u := range s.GetUnreached() {
+		v.Unreached = append(v.Unreached, unreachedJSON{u.GetPart(), u.GetProblem()})
+		if u.GetPart() == "metadata" {
+			v.storedJSON = nil
+		}
+	}
 	v.OldestLayout, v.Waiting = s.GetOldestLayout(), newWaiting(s.GetWaiting())
 	v.Database = newRepaired(s.GetDatabase())
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
@@ -187,9 +216,11 @@ func (v *statusJSON) write(w io.Writer) {
 	if v.Partitions != nil {
 		row(w, "partitions", v.Partitions.text())
 	}
-	row(w, "buckets", v.Buckets)
-	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
-	row(w, "uploads in progress", v.Uploads)
+	if v.storedJSON != nil {
+		row(w, "buckets", v.Buckets)
+		row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
+		row(w, "uploads in progress", v.Uploads)
+	}
 	if len(v.Database) > 0 {
 		row(w, "database repaired", repairedText(v.Database, time.Now()))
 	}

@@ -85,7 +85,7 @@ func refused(nodes []nodeTaskJSON) error {
 func (c *connection) tasks(cmd *cobra.Command, task chunknodev1.Task) ([]nodeTaskJSON, error) {
 	all := []nodeTaskJSON{}
 	err := c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
-		answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{})
+		answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{NodesOnly: true})
 		if err != nil {
 			return err
 		}

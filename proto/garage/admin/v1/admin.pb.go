@@ -1814,7 +1814,9 @@ func (x *DenyBucketResponse) GetGrant() *Grant {
 }
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// nodes_only leaves out what only the metadata service knows: it is not asked.
+	NodesOnly     bool `protobuf:"varint,1,opt,name=nodes_only,json=nodesOnly,proto3" json:"nodes_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1849,6 +1851,68 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
+func (x *GetStatusRequest) GetNodesOnly() bool {
+	if x != nil {
+		return x.NodesOnly
+	}
+	return false
+}
+
+// Unreached is a part that gave no answer: what it would have told is missing.
+type Unreached struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// part is "metadata", "consul" or "rebalancer" (the active one).
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// problem is why, what is missing, and what to do.
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreached) Reset() {
+	*x = Unreached{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreached) ProtoMessage() {}
+
+func (x *Unreached) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreached.ProtoReflect.Descriptor instead.
+func (*Unreached) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Unreached) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Unreached) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is "s3-gateway", "metadata", "chunk-node" or "rebalancer".
@@ -1870,7 +1934,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1946,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1959,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Service) GetName() string {
@@ -2008,15 +2072,17 @@ type Node struct {
 	Tasks   []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	Disks   []*Disk     `protobuf:"bytes,35,rep,name=disks,proto3" json:"disks,omitempty"`
 	// damaged is how many copies turned out bad or missing since the node's start, mended how many such were replaced by a good one.
-	Damaged       int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
-	Mended        int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
+	Damaged int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended  int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
+	// uncompared is that it has begun with an empty disk, and has not yet compared what it holds with all other owners since: it may lack any chunk.
+	Uncompared    bool `protobuf:"varint,38,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2094,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2107,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Node) GetId() string {
@@ -2303,6 +2369,13 @@ func (x *Node) GetMended() int64 {
 	return 0
 }
 
+func (x *Node) GetUncompared() bool {
+	if x != nil {
+		return x.Uncompared
+	}
+	return false
+}
+
 // Disk is one disk of a node.
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2318,7 +2391,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2403,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2416,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Disk) GetPath() string {
@@ -2387,7 +2460,7 @@ type NodeTask struct {
 
 func (x *NodeTask) Reset() {
 	*x = NodeTask{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2472,7 @@ func (x *NodeTask) String() string {
 func (*NodeTask) ProtoMessage() {}
 
 func (x *NodeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2485,7 @@ func (x *NodeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTask.ProtoReflect.Descriptor instead.
 func (*NodeTask) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NodeTask) GetStatus() *v1.TaskStatus {
@@ -2442,7 +2515,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2527,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2540,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Waiting) GetNode() string {
@@ -2510,14 +2583,16 @@ type GetStatusResponse struct {
 	OldestLayout uint64     `protobuf:"varint,12,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
 	Waiting      []*Waiting `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	// database is the machines of the database whose repair is recorded.
-	Database      []*DatabaseMachine `protobuf:"bytes,14,rep,name=database,proto3" json:"database,omitempty"`
+	Database []*DatabaseMachine `protobuf:"bytes,14,rep,name=database,proto3" json:"database,omitempty"`
+	// unreached are also in problem. Without metadata nothing is known of buckets, objects, bytes and uploads.
+	Unreached     []*Unreached `protobuf:"bytes,15,rep,name=unreached,proto3" json:"unreached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2604,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2617,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -2643,6 +2718,13 @@ func (x *GetStatusResponse) GetDatabase() []*DatabaseMachine {
 	return nil
 }
 
+func (x *GetStatusResponse) GetUnreached() []*Unreached {
+	if x != nil {
+		return x.Unreached
+	}
+	return nil
+}
+
 // DatabaseMachine is a machine with a node of the metadata's database.
 type DatabaseMachine struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2655,7 +2737,7 @@ type DatabaseMachine struct {
 
 func (x *DatabaseMachine) Reset() {
 	*x = DatabaseMachine{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2749,7 @@ func (x *DatabaseMachine) String() string {
 func (*DatabaseMachine) ProtoMessage() {}
 
 func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2762,7 @@ func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseMachine.ProtoReflect.Descriptor instead.
 func (*DatabaseMachine) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DatabaseMachine) GetMachine() string {
@@ -2713,7 +2795,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2807,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2820,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2789,7 +2871,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2883,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2896,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2858,7 +2940,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +2952,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +2965,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -2915,7 +2997,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3009,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3022,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 type GetLayoutResponse struct {
@@ -2968,7 +3050,7 @@ type GetLayoutResponse struct {
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3062,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3075,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -3081,7 +3163,7 @@ type RecoveredLayout struct {
 
 func (x *RecoveredLayout) Reset() {
 	*x = RecoveredLayout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3175,7 @@ func (x *RecoveredLayout) String() string {
 func (*RecoveredLayout) ProtoMessage() {}
 
 func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3188,7 @@ func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveredLayout.ProtoReflect.Descriptor instead.
 func (*RecoveredLayout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RecoveredLayout) GetLayout() uint64 {
@@ -3150,7 +3232,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3244,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3257,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LostNode) GetNode() string {
@@ -3214,7 +3296,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3308,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3321,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -3280,7 +3362,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3374,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3387,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -3331,7 +3413,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3425,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3438,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -3376,7 +3458,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3470,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3483,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -3427,7 +3509,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3521,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3534,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -3471,7 +3553,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3565,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3578,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3516,7 +3598,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3610,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3623,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3577,7 +3659,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3671,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3684,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Share) GetName() string {
@@ -3710,7 +3792,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3804,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3817,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3848,7 +3930,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +3942,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +3955,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3899,7 +3981,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +3993,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4006,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -3942,7 +4024,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4036,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4049,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 type DropLayoutResponse struct {
@@ -3980,7 +4062,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4074,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4087,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -4027,7 +4109,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4121,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4134,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -4085,7 +4167,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4179,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4192,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -4161,7 +4243,7 @@ type CommandNodesRequest struct {
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4255,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4268,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -4244,7 +4326,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4256,7 +4338,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,7 +4351,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Commanded) GetNode() string {
@@ -4302,7 +4384,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4396,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4409,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -4348,7 +4430,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4442,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4455,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -4410,7 +4492,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4422,7 +4504,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4435,7 +4517,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -4503,7 +4585,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4515,7 +4597,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4528,7 +4610,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4585,7 +4667,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +4679,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +4692,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4644,7 +4726,7 @@ type StageLayoutRequest struct {
 
 func (x *StageLayoutRequest) Reset() {
 	*x = StageLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4656,7 +4738,7 @@ func (x *StageLayoutRequest) String() string {
 func (*StageLayoutRequest) ProtoMessage() {}
 
 func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4669,7 +4751,7 @@ func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutRequest.ProtoReflect.Descriptor instead.
 func (*StageLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *StageLayoutRequest) GetNumber() uint64 {
@@ -4689,7 +4771,7 @@ type StageLayoutResponse struct {
 
 func (x *StageLayoutResponse) Reset() {
 	*x = StageLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4701,7 +4783,7 @@ func (x *StageLayoutResponse) String() string {
 func (*StageLayoutResponse) ProtoMessage() {}
 
 func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4714,7 +4796,7 @@ func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutResponse.ProtoReflect.Descriptor instead.
 func (*StageLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *StageLayoutResponse) GetStaged() *LayoutChange {
@@ -4746,7 +4828,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4758,7 +4840,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4771,7 +4853,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Event) GetId() string {
@@ -4849,7 +4931,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +4943,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +4956,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Audit) GetActor() string {
@@ -4932,7 +5014,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4944,7 +5026,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4957,7 +5039,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListEventsRequest) GetCursor() string {
@@ -5015,7 +5097,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5027,7 +5109,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5040,7 +5122,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -5082,7 +5164,7 @@ type ExplainAccessRequest struct {
 
 func (x *ExplainAccessRequest) Reset() {
 	*x = ExplainAccessRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5094,7 +5176,7 @@ func (x *ExplainAccessRequest) String() string {
 func (*ExplainAccessRequest) ProtoMessage() {}
 
 func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5107,7 +5189,7 @@ func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
 func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ExplainAccessRequest) GetKey() string {
@@ -5158,7 +5240,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5170,7 +5252,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5183,7 +5265,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Reason) GetVerdict() Verdict {
@@ -5231,7 +5313,7 @@ type ExplainAccessResponse struct {
 
 func (x *ExplainAccessResponse) Reset() {
 	*x = ExplainAccessResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5325,7 @@ func (x *ExplainAccessResponse) String() string {
 func (*ExplainAccessResponse) ProtoMessage() {}
 
 func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5338,7 @@ func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
 func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExplainAccessResponse) GetAllowed() bool {
@@ -5335,7 +5417,7 @@ type BucketUsageHistoryRequest struct {
 
 func (x *BucketUsageHistoryRequest) Reset() {
 	*x = BucketUsageHistoryRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5347,7 +5429,7 @@ func (x *BucketUsageHistoryRequest) String() string {
 func (*BucketUsageHistoryRequest) ProtoMessage() {}
 
 func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5360,7 +5442,7 @@ func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryRequest.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *BucketUsageHistoryRequest) GetBucket() string {
@@ -5404,7 +5486,7 @@ type UsagePoint struct {
 
 func (x *UsagePoint) Reset() {
 	*x = UsagePoint{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5498,7 @@ func (x *UsagePoint) String() string {
 func (*UsagePoint) ProtoMessage() {}
 
 func (x *UsagePoint) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5511,7 @@ func (x *UsagePoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsagePoint.ProtoReflect.Descriptor instead.
 func (*UsagePoint) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *UsagePoint) GetTime() *timestamppb.Timestamp {
@@ -5486,7 +5568,7 @@ type BucketUsageHistoryResponse struct {
 
 func (x *BucketUsageHistoryResponse) Reset() {
 	*x = BucketUsageHistoryResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5498,7 +5580,7 @@ func (x *BucketUsageHistoryResponse) String() string {
 func (*BucketUsageHistoryResponse) ProtoMessage() {}
 
 func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5511,7 +5593,7 @@ func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryResponse.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *BucketUsageHistoryResponse) GetPoints() []*UsagePoint {
@@ -5531,14 +5613,16 @@ func (x *BucketUsageHistoryResponse) GetProblems() []string {
 type GetPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// revision, if not 0, is that of an answer before: if nothing has changed, the new one has nothing but it.
-	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// counts_only asks for by_copies and by_state without nodes and partitions.
+	CountsOnly    bool `protobuf:"varint,2,opt,name=counts_only,json=countsOnly,proto3" json:"counts_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPartitionsRequest) Reset() {
 	*x = GetPartitionsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5550,7 +5634,7 @@ func (x *GetPartitionsRequest) String() string {
 func (*GetPartitionsRequest) ProtoMessage() {}
 
 func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5563,7 +5647,7 @@ func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetPartitionsRequest) GetRevision() uint64 {
@@ -5571,6 +5655,13 @@ func (x *GetPartitionsRequest) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *GetPartitionsRequest) GetCountsOnly() bool {
+	if x != nil {
+		return x.CountsOnly
+	}
+	return false
 }
 
 // Partition is one of the 4096 parts of all chunks: the first 12 bits of their hashes.
@@ -5582,7 +5673,7 @@ type Partition struct {
 	Former []uint32 `protobuf:"varint,2,rep,packed,name=former,proto3" json:"former,omitempty"`
 	// copies is how many nodes have a good copy of each chunk of the partition: the least, over the layouts in force, of its owners that
 	// are alive, whose disks for it work as far as they say, and that lack nothing of it as far as is known: they look for no copy of a chunk in it,
-	// and no node alive owes them one. A chunk is at the owners of an older layout until all owners in the current one have it, so
+	// no node alive owes them one, and they are not uncompared. A chunk is at the owners of an older layout until all owners in the current one have it, so
 	// the least is what each chunk has. Damage that no scrub or reader has found yet is not known.
 	Copies uint32         `protobuf:"varint,3,opt,name=copies,proto3" json:"copies,omitempty"`
 	State  PartitionState `protobuf:"varint,4,opt,name=state,proto3,enum=garage.admin.v1.PartitionState" json:"state,omitempty"`
@@ -5594,7 +5685,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5606,7 +5697,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5619,7 +5710,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Partition) GetOwners() []uint32 {
@@ -5670,7 +5761,7 @@ type PartitionNode struct {
 
 func (x *PartitionNode) Reset() {
 	*x = PartitionNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +5773,7 @@ func (x *PartitionNode) String() string {
 func (*PartitionNode) ProtoMessage() {}
 
 func (x *PartitionNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5695,7 +5786,7 @@ func (x *PartitionNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionNode.ProtoReflect.Descriptor instead.
 func (*PartitionNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *PartitionNode) GetId() string {
@@ -5731,7 +5822,7 @@ type GetPartitionsResponse struct {
 	// revision is another one whenever the answer is.
 	Revision uint64           `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Nodes    []*PartitionNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// partitions are all 4096, in their order, or none: nothing has changed, or there is no layout.
+	// partitions are all 4096, in their order, or none: nothing has changed, only counts were asked for, or there is no layout.
 	Partitions   []*Partition `protobuf:"bytes,3,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	Replication  uint32       `protobuf:"varint,4,opt,name=replication,proto3" json:"replication,omitempty"`
 	Layout       uint64       `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
@@ -5739,14 +5830,16 @@ type GetPartitionsResponse struct {
 	// by_copies says how many partitions have 0, 1, 2 … good copies.
 	ByCopies []uint32 `protobuf:"varint,7,rep,packed,name=by_copies,json=byCopies,proto3" json:"by_copies,omitempty"`
 	// problems are the nodes that could not be asked what they lack, and why; they count as lacking nothing.
-	Problems      []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	// by_state says how many partitions are in each PartitionState: the index is its number.
+	ByState       []uint32 `protobuf:"varint,9,rep,packed,name=by_state,json=byState,proto3" json:"by_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPartitionsResponse) Reset() {
 	*x = GetPartitionsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5758,7 +5851,7 @@ func (x *GetPartitionsResponse) String() string {
 func (*GetPartitionsResponse) ProtoMessage() {}
 
 func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5771,7 +5864,7 @@ func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetPartitionsResponse) GetRevision() uint64 {
@@ -5830,6 +5923,13 @@ func (x *GetPartitionsResponse) GetProblems() []string {
 	return nil
 }
 
+func (x *GetPartitionsResponse) GetByState() []uint32 {
+	if x != nil {
+		return x.ByState
+	}
+	return nil
+}
+
 type GetTrafficRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5838,7 +5938,7 @@ type GetTrafficRequest struct {
 
 func (x *GetTrafficRequest) Reset() {
 	*x = GetTrafficRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5850,7 +5950,7 @@ func (x *GetTrafficRequest) String() string {
 func (*GetTrafficRequest) ProtoMessage() {}
 
 func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5863,7 +5963,7 @@ func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficRequest.ProtoReflect.Descriptor instead.
 func (*GetTrafficRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 // Counters count since a service was started.
@@ -5882,7 +5982,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5894,7 +5994,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5907,7 +6007,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Counters) GetRequests() int64 {
@@ -5959,7 +6059,7 @@ type Rates struct {
 
 func (x *Rates) Reset() {
 	*x = Rates{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5971,7 +6071,7 @@ func (x *Rates) String() string {
 func (*Rates) ProtoMessage() {}
 
 func (x *Rates) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5984,7 +6084,7 @@ func (x *Rates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rates.ProtoReflect.Descriptor instead.
 func (*Rates) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Rates) GetRequests() float64 {
@@ -6044,7 +6144,7 @@ type ServiceTraffic struct {
 
 func (x *ServiceTraffic) Reset() {
 	*x = ServiceTraffic{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6056,7 +6156,7 @@ func (x *ServiceTraffic) String() string {
 func (*ServiceTraffic) ProtoMessage() {}
 
 func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6069,7 +6169,7 @@ func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTraffic.ProtoReflect.Descriptor instead.
 func (*ServiceTraffic) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ServiceTraffic) GetName() string {
@@ -6147,7 +6247,7 @@ type GetTrafficResponse struct {
 
 func (x *GetTrafficResponse) Reset() {
 	*x = GetTrafficResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6159,7 +6259,7 @@ func (x *GetTrafficResponse) String() string {
 func (*GetTrafficResponse) ProtoMessage() {}
 
 func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6172,7 +6272,7 @@ func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficResponse.ProtoReflect.Descriptor instead.
 func (*GetTrafficResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetTrafficResponse) GetServices() []*ServiceTraffic {
@@ -6291,8 +6391,13 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12\x14\n" +
 	"\x05group\x18\x05 \x01(\tR\x05group\"B\n" +
 	"\x12DenyBucketResponse\x12,\n" +
-	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x12\n" +
-	"\x10GetStatusRequest\"\xe4\x01\n" +
+	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"1\n" +
+	"\x10GetStatusRequest\x12\x1d\n" +
+	"\n" +
+	"nodes_only\x18\x01 \x01(\bR\tnodesOnly\"9\n" +
+	"\tUnreached\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\xe4\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
@@ -6302,7 +6407,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
 	"\x06active\x18\b \x01(\bR\x06active\x12\x17\n" +
-	"\anode_id\x18\t \x01(\tR\x06nodeId\"\x9b\b\n" +
+	"\anode_id\x18\t \x01(\tR\x06nodeId\"\xbb\b\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -6346,7 +6451,10 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\x12+\n" +
 	"\x05disks\x18# \x03(\v2\x15.garage.admin.v1.DiskR\x05disks\x12\x18\n" +
 	"\adamaged\x18$ \x01(\x03R\adamaged\x12\x16\n" +
-	"\x06mended\x18% \x01(\x03R\x06mended\"b\n" +
+	"\x06mended\x18% \x01(\x03R\x06mended\x12\x1e\n" +
+	"\n" +
+	"uncompared\x18& \x01(\bR\n" +
+	"uncompared\"b\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x12\n" +
@@ -6358,7 +6466,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aWaiting\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xfe\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xb8\x04\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x18\n" +
@@ -6375,7 +6483,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12#\n" +
 	"\roldest_layout\x18\f \x01(\x04R\foldestLayout\x122\n" +
 	"\awaiting\x18\r \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\x12<\n" +
-	"\bdatabase\x18\x0e \x03(\v2 .garage.admin.v1.DatabaseMachineR\bdatabase\"c\n" +
+	"\bdatabase\x18\x0e \x03(\v2 .garage.admin.v1.DatabaseMachineR\bdatabase\x128\n" +
+	"\tunreached\x18\x0f \x03(\v2\x1a.garage.admin.v1.UnreachedR\tunreached\"c\n" +
 	"\x0fDatabaseMachine\x12\x18\n" +
 	"\amachine\x18\x01 \x01(\tR\amachine\x126\n" +
 	"\brepaired\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\brepaired\"\x84\x01\n" +
@@ -6589,9 +6698,11 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"savedBytes\"m\n" +
 	"\x1aBucketUsageHistoryResponse\x123\n" +
 	"\x06points\x18\x01 \x03(\v2\x1b.garage.admin.v1.UsagePointR\x06points\x12\x1a\n" +
-	"\bproblems\x18\x02 \x03(\tR\bproblems\"2\n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"S\n" +
 	"\x14GetPartitionsRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xa4\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1f\n" +
+	"\vcounts_only\x18\x02 \x01(\bR\n" +
+	"countsOnly\"\xa4\x01\n" +
 	"\tPartition\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x16\n" +
 	"\x06former\x18\x02 \x03(\rR\x06former\x12\x16\n" +
@@ -6602,7 +6713,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
 	"\amachine\x18\x03 \x01(\tR\amachine\x12\x14\n" +
-	"\x05alive\x18\x04 \x01(\bR\x05alive\"\xbd\x02\n" +
+	"\x05alive\x18\x04 \x01(\bR\x05alive\"\xd8\x02\n" +
 	"\x15GetPartitionsResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x124\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1e.garage.admin.v1.PartitionNodeR\x05nodes\x12:\n" +
@@ -6613,7 +6724,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06layout\x18\x05 \x01(\x04R\x06layout\x12#\n" +
 	"\roldest_layout\x18\x06 \x01(\x04R\foldestLayout\x12\x1b\n" +
 	"\tby_copies\x18\a \x03(\rR\bbyCopies\x12\x1a\n" +
-	"\bproblems\x18\b \x03(\tR\bproblems\"\x13\n" +
+	"\bproblems\x18\b \x03(\tR\bproblems\x12\x19\n" +
+	"\bby_state\x18\t \x03(\rR\abyState\"\x13\n" +
 	"\x11GetTrafficRequest\"\x9e\x01\n" +
 	"\bCounters\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
@@ -6735,7 +6847,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                     // 0: garage.admin.v1.NodeState
 	(EventKind)(0),                     // 1: garage.admin.v1.EventKind
@@ -6770,76 +6882,77 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*DenyBucketRequest)(nil),          // 30: garage.admin.v1.DenyBucketRequest
 	(*DenyBucketResponse)(nil),         // 31: garage.admin.v1.DenyBucketResponse
 	(*GetStatusRequest)(nil),           // 32: garage.admin.v1.GetStatusRequest
-	(*Service)(nil),                    // 33: garage.admin.v1.Service
-	(*Node)(nil),                       // 34: garage.admin.v1.Node
-	(*Disk)(nil),                       // 35: garage.admin.v1.Disk
-	(*NodeTask)(nil),                   // 36: garage.admin.v1.NodeTask
-	(*Waiting)(nil),                    // 37: garage.admin.v1.Waiting
-	(*GetStatusResponse)(nil),          // 38: garage.admin.v1.GetStatusResponse
-	(*DatabaseMachine)(nil),            // 39: garage.admin.v1.DatabaseMachine
-	(*LayoutNode)(nil),                 // 40: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                     // 41: garage.admin.v1.Layout
-	(*LayoutChange)(nil),               // 42: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),           // 43: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),          // 44: garage.admin.v1.GetLayoutResponse
-	(*RecoveredLayout)(nil),            // 45: garage.admin.v1.RecoveredLayout
-	(*LostNode)(nil),                   // 46: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),          // 47: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),         // 48: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),          // 49: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 50: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),      // 51: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil),     // 52: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),          // 53: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                      // 54: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),         // 55: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),         // 56: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),        // 57: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),          // 58: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),         // 59: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),         // 60: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),        // 61: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),        // 62: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),                  // 63: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),       // 64: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),         // 65: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),              // 66: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),               // 67: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),        // 68: garage.admin.v1.ListDamagedResponse
-	(*StageLayoutRequest)(nil),         // 69: garage.admin.v1.StageLayoutRequest
-	(*StageLayoutResponse)(nil),        // 70: garage.admin.v1.StageLayoutResponse
-	(*Event)(nil),                      // 71: garage.admin.v1.Event
-	(*Audit)(nil),                      // 72: garage.admin.v1.Audit
-	(*ListEventsRequest)(nil),          // 73: garage.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 74: garage.admin.v1.ListEventsResponse
-	(*ExplainAccessRequest)(nil),       // 75: garage.admin.v1.ExplainAccessRequest
-	(*Reason)(nil),                     // 76: garage.admin.v1.Reason
-	(*ExplainAccessResponse)(nil),      // 77: garage.admin.v1.ExplainAccessResponse
-	(*BucketUsageHistoryRequest)(nil),  // 78: garage.admin.v1.BucketUsageHistoryRequest
-	(*UsagePoint)(nil),                 // 79: garage.admin.v1.UsagePoint
-	(*BucketUsageHistoryResponse)(nil), // 80: garage.admin.v1.BucketUsageHistoryResponse
-	(*GetPartitionsRequest)(nil),       // 81: garage.admin.v1.GetPartitionsRequest
-	(*Partition)(nil),                  // 82: garage.admin.v1.Partition
-	(*PartitionNode)(nil),              // 83: garage.admin.v1.PartitionNode
-	(*GetPartitionsResponse)(nil),      // 84: garage.admin.v1.GetPartitionsResponse
-	(*GetTrafficRequest)(nil),          // 85: garage.admin.v1.GetTrafficRequest
-	(*Counters)(nil),                   // 86: garage.admin.v1.Counters
-	(*Rates)(nil),                      // 87: garage.admin.v1.Rates
-	(*ServiceTraffic)(nil),             // 88: garage.admin.v1.ServiceTraffic
-	(*GetTrafficResponse)(nil),         // 89: garage.admin.v1.GetTrafficResponse
-	nil,                                // 90: garage.admin.v1.Event.DetailsEntry
-	(*timestamppb.Timestamp)(nil),      // 91: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),              // 92: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),        // 93: google.protobuf.Duration
-	(v1.Task)(0),                       // 94: garage.chunknode.v1.Task
-	(*DiagnoseRequest)(nil),            // 95: garage.admin.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),           // 96: garage.admin.v1.DiagnoseResponse
+	(*Unreached)(nil),                  // 33: garage.admin.v1.Unreached
+	(*Service)(nil),                    // 34: garage.admin.v1.Service
+	(*Node)(nil),                       // 35: garage.admin.v1.Node
+	(*Disk)(nil),                       // 36: garage.admin.v1.Disk
+	(*NodeTask)(nil),                   // 37: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                    // 38: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),          // 39: garage.admin.v1.GetStatusResponse
+	(*DatabaseMachine)(nil),            // 40: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),                 // 41: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                     // 42: garage.admin.v1.Layout
+	(*LayoutChange)(nil),               // 43: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),           // 44: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),          // 45: garage.admin.v1.GetLayoutResponse
+	(*RecoveredLayout)(nil),            // 46: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),                   // 47: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),          // 48: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),         // 49: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),          // 50: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 51: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),      // 52: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil),     // 53: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),          // 54: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                      // 55: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),         // 56: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),         // 57: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),        // 58: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),          // 59: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),         // 60: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),         // 61: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),        // 62: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),        // 63: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),                  // 64: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),       // 65: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),         // 66: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),              // 67: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),               // 68: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),        // 69: garage.admin.v1.ListDamagedResponse
+	(*StageLayoutRequest)(nil),         // 70: garage.admin.v1.StageLayoutRequest
+	(*StageLayoutResponse)(nil),        // 71: garage.admin.v1.StageLayoutResponse
+	(*Event)(nil),                      // 72: garage.admin.v1.Event
+	(*Audit)(nil),                      // 73: garage.admin.v1.Audit
+	(*ListEventsRequest)(nil),          // 74: garage.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 75: garage.admin.v1.ListEventsResponse
+	(*ExplainAccessRequest)(nil),       // 76: garage.admin.v1.ExplainAccessRequest
+	(*Reason)(nil),                     // 77: garage.admin.v1.Reason
+	(*ExplainAccessResponse)(nil),      // 78: garage.admin.v1.ExplainAccessResponse
+	(*BucketUsageHistoryRequest)(nil),  // 79: garage.admin.v1.BucketUsageHistoryRequest
+	(*UsagePoint)(nil),                 // 80: garage.admin.v1.UsagePoint
+	(*BucketUsageHistoryResponse)(nil), // 81: garage.admin.v1.BucketUsageHistoryResponse
+	(*GetPartitionsRequest)(nil),       // 82: garage.admin.v1.GetPartitionsRequest
+	(*Partition)(nil),                  // 83: garage.admin.v1.Partition
+	(*PartitionNode)(nil),              // 84: garage.admin.v1.PartitionNode
+	(*GetPartitionsResponse)(nil),      // 85: garage.admin.v1.GetPartitionsResponse
+	(*GetTrafficRequest)(nil),          // 86: garage.admin.v1.GetTrafficRequest
+	(*Counters)(nil),                   // 87: garage.admin.v1.Counters
+	(*Rates)(nil),                      // 88: garage.admin.v1.Rates
+	(*ServiceTraffic)(nil),             // 89: garage.admin.v1.ServiceTraffic
+	(*GetTrafficResponse)(nil),         // 90: garage.admin.v1.GetTrafficResponse
+	nil,                                // 91: garage.admin.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 92: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),              // 93: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),        // 94: google.protobuf.Duration
+	(v1.Task)(0),                       // 95: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 96: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 97: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	91,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	92,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	6,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	6,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	91,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	92,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	7,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	5,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	5,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -6854,131 +6967,132 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	6,   // 15: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
 	7,   // 16: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
 	0,   // 17: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	36,  // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	35,  // 19: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
-	92,  // 20: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	93,  // 21: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
-	34,  // 22: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	33,  // 23: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	37,  // 24: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	39,  // 25: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	91,  // 26: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
-	40,  // 27: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	40,  // 28: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	41,  // 29: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	42,  // 30: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	34,  // 31: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	37,  // 32: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	46,  // 33: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	45,  // 34: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
-	91,  // 35: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
-	91,  // 36: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	40,  // 37: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	42,  // 38: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	42,  // 39: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	42,  // 40: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	41,  // 41: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	54,  // 42: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	54,  // 43: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	93,  // 44: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	41,  // 45: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	42,  // 46: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	94,  // 47: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	36,  // 48: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	63,  // 49: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	91,  // 50: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	66,  // 51: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	67,  // 52: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	42,  // 53: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	91,  // 54: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,   // 55: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
-	2,   // 56: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
-	90,  // 57: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
-	72,  // 58: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
-	1,   // 59: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
-	91,  // 60: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	2,   // 61: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
-	71,  // 62: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
-	3,   // 63: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
-	76,  // 64: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
-	6,   // 65: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
-	6,   // 66: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
-	91,  // 67: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
-	91,  // 68: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
-	91,  // 69: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
-	79,  // 70: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
-	4,   // 71: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
-	83,  // 72: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
-	82,  // 73: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
-	86,  // 74: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
-	87,  // 75: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
-	91,  // 76: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
-	88,  // 77: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
-	86,  // 78: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
-	87,  // 79: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
-	10,  // 80: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	12,  // 81: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	14,  // 82: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	16,  // 83: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	18,  // 84: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	20,  // 85: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	22,  // 86: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	24,  // 87: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	26,  // 88: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	28,  // 89: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	30,  // 90: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	32,  // 91: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	43,  // 92: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	47,  // 93: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	49,  // 94: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	51,  // 95: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	53,  // 96: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	56,  // 97: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	58,  // 98: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	60,  // 99: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	62,  // 100: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	65,  // 101: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	95,  // 102: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
-	69,  // 103: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
-	73,  // 104: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
-	75,  // 105: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
-	78,  // 106: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
-	81,  // 107: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
-	85,  // 108: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
-	11,  // 109: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	13,  // 110: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	15,  // 111: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	17,  // 112: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	19,  // 113: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	21,  // 114: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	23,  // 115: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	25,  // 116: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	27,  // 117: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	29,  // 118: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	31,  // 119: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	38,  // 120: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	44,  // 121: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	48,  // 122: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	50,  // 123: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	52,  // 124: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	55,  // 125: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	57,  // 126: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	59,  // 127: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	61,  // 128: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	64,  // 129: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	68,  // 130: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	96,  // 131: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
-	70,  // 132: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
-	74,  // 133: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
-	77,  // 134: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
-	80,  // 135: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
-	84,  // 136: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
-	89,  // 137: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
-	109, // [109:138] is the sub-list for method output_type
-	80,  // [80:109] is the sub-list for method input_type
-	80,  // [80:80] is the sub-list for extension type_name
-	80,  // [80:80] is the sub-list for extension extendee
-	0,   // [0:80] is the sub-list for field type_name
+	37,  // 18: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	36,  // 19: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
+	93,  // 20: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	94,  // 21: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	35,  // 22: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	34,  // 23: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	38,  // 24: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	40,  // 25: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	33,  // 26: garage.admin.v1.GetStatusResponse.unreached:type_name -> garage.admin.v1.Unreached
+	92,  // 27: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	41,  // 28: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	41,  // 29: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	42,  // 30: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	43,  // 31: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	35,  // 32: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	38,  // 33: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	47,  // 34: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	46,  // 35: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	92,  // 36: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	92,  // 37: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	41,  // 38: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	43,  // 39: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	43,  // 40: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	43,  // 41: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	42,  // 42: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	55,  // 43: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	55,  // 44: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	94,  // 45: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	42,  // 46: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	43,  // 47: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	95,  // 48: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	37,  // 49: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	64,  // 50: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	92,  // 51: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	67,  // 52: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	68,  // 53: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	43,  // 54: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	92,  // 55: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,   // 56: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
+	2,   // 57: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
+	91,  // 58: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
+	73,  // 59: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
+	1,   // 60: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
+	92,  // 61: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	2,   // 62: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
+	72,  // 63: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
+	3,   // 64: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
+	77,  // 65: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
+	6,   // 66: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
+	6,   // 67: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
+	92,  // 68: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	92,  // 69: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
+	92,  // 70: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
+	80,  // 71: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
+	4,   // 72: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
+	84,  // 73: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
+	83,  // 74: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
+	87,  // 75: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
+	88,  // 76: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
+	92,  // 77: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
+	89,  // 78: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
+	87,  // 79: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
+	88,  // 80: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
+	10,  // 81: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	12,  // 82: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	14,  // 83: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	16,  // 84: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	18,  // 85: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	20,  // 86: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	22,  // 87: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	24,  // 88: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	26,  // 89: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	28,  // 90: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	30,  // 91: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	32,  // 92: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	44,  // 93: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	48,  // 94: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	50,  // 95: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	52,  // 96: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	54,  // 97: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	57,  // 98: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	59,  // 99: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	61,  // 100: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	63,  // 101: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	66,  // 102: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	96,  // 103: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	70,  // 104: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	74,  // 105: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	76,  // 106: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	79,  // 107: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	82,  // 108: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	86,  // 109: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	11,  // 110: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	13,  // 111: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	15,  // 112: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	17,  // 113: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	19,  // 114: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	21,  // 115: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	23,  // 116: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	25,  // 117: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	27,  // 118: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	29,  // 119: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	31,  // 120: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	39,  // 121: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	45,  // 122: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	49,  // 123: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	51,  // 124: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	53,  // 125: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	56,  // 126: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	58,  // 127: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	60,  // 128: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	62,  // 129: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	65,  // 130: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	69,  // 131: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	97,  // 132: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	71,  // 133: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	75,  // 134: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	78,  // 135: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	81,  // 136: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	85,  // 137: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	90,  // 138: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	110, // [110:139] is the sub-list for method output_type
+	81,  // [81:110] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -6993,7 +7107,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   86,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
