@@ -324,6 +324,20 @@ func TestPartitionsAreTold(t *testing.T) {
 	require.Equal(t, answer.GetRevision(), again.GetRevision())
 }
 
+func TestTheCopiesOfANodeThatCameBackEmptyAreNotThereYet(t *testing.T) {
+	_, c := served(t, func(d *Deps) {
+		d.Node = func(chunk.NodeID) (Node, error) {
+			return &sick{status: chunk.NodeStatus{ID: someNode, Uncompared: true}}, nil
+		}
+	})
+	status, err := c.GetStatus(t.Context(), &adminv1.GetStatusRequest{})
+	require.NoError(t, err)
+	require.True(t, status.GetNodes()[0].GetUncompared())
+	answer, err := c.GetPartitions(t.Context(), &adminv1.GetPartitionsRequest{})
+	require.NoError(t, err)
+	require.Equal(t, []uint32{chunk.Partitions, 0}, answer.GetByCopies())
+}
+
 func TestTrafficIsWhatGatewaysCount(t *testing.T) {
 	counted := &clusterv1.Counters{Requests: 100, Errors: 3, Refused: 4}
 	_, c := served(t, func(d *Deps) {
@@ -387,7 +401,9 @@ func TestStatusShowsTheRestWhereNoMetadataServiceAnswers(t *testing.T) {
 	away := &noMetadata{}
 	s, c := served(t, func(d *Deps) {
 		away.Store, d.Store = d.Store, away
-		d.Node = func(chunk.NodeID) (Node, error) { return &sick{status: chunk.NodeStatus{ID: someNode, Chunks: 12}}, nil }
+		d.Node = func(chunk.NodeID) (Node, error) {
+			return &sick{status: chunk.NodeStatus{ID: someNode, Chunks: 12}}, nil
+		}
 	})
 	answer, err := c.GetStatus(t.Context(), &adminv1.GetStatusRequest{})
 	require.NoError(t, err)

@@ -112,6 +112,7 @@ func fillPartitions(answer *adminv1.GetPartitionsResponse, a *layout.Active, nod
 	answer.ByState = make([]uint32, len(adminv1.PartitionState_name))
 	for _, p := range partitions.Look(a, partitions.Nodes{
 		Alive: func(id chunk.NodeID) bool { return nodes[id.String()].GetAlive() },
+		Sure:  func(id chunk.NodeID) bool { return !nodes[id.String()].GetUncompared() },
 		Gaps:  func(id chunk.NodeID) *chunk.Gaps { return gaps[id] },
 	}) {
 		state := adminv1.PartitionState(p.State + 1)

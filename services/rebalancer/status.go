@@ -131,7 +131,7 @@ func fill(m *adminv1.Node, st *chunknodev1.StatusResponse, now time.Time) {
 	m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
 	m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
 	m.Layout, m.Walked, m.Foreign, m.Wanted, m.Trashed = st.GetLayout(), st.GetWalked(), st.GetForeign(), st.GetWanted(), st.GetTrashed()
-	m.Damaged, m.Mended = st.GetDamaged(), st.GetMended()
+	m.Damaged, m.Mended, m.Uncompared = st.GetDamaged(), st.GetMended(), st.GetUncompared()
 	m.Tasks = taskMessages(st.GetTasks(), now)
 	for _, d := range st.GetDisks() {
 		m.Disks = append(m.Disks, &adminv1.Disk{Path: d.GetPath(), Capacity: d.GetCapacity(), Free: d.GetFree(), Failed: d.GetFailed()})

@@ -188,7 +188,7 @@ func licencesIn(text string) (ids []string) {
 	has := func(parts ...string) bool {
 		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 	}
-	if has("apache license", "version 2.0", "terms and conditions for use, reproduction, and distribution") {
+	if has("apache license", "version 2.0", "terms and conditions for use, reproduction, and distribution") || has("licensed under the apache license, version 2.0") {
 		ids = append(ids, "Apache-2.0")
 	}
 	if has("mozilla public license", "2.0", "covered software") {

@@ -37,6 +37,7 @@ func TestLicencesAreKnownByTheirTerms(t *testing.T) {
 		"Redistribution and use in source and binary forms":                                                                                 {"BSD-2-Clause"},
 		"Redistribution and use in source and\nbinary forms\n* may be used to endorse or promote products":                                  {"BSD-3-Clause"},
 		"Permission is hereby granted, free of charge, to any person obtaining a copy\n\nRedistribution and use in source and binary forms": {"MIT", "BSD-2-Clause"},
+		"Licensed under the Apache License, Version 2.0 (the \"License\")":                                                                  {"Apache-2.0"},
 		"You may use it on Sundays.": nil,
 	} {
 		require.Equal(t, want, licencesIn(text), text)

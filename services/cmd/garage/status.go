@@ -69,12 +69,14 @@ type nodeJSON struct {
 	Quarantined  int64  `json:"quarantined"`
 	Uncollected  int64  `json:"uncollected"`
 	// Layout is the number of the one it has adopted, Walked that of the last one that it has carried out.
-	Layout  uint64     `json:"layout"`
-	Walked  uint64     `json:"walked"`
-	Foreign int64      `json:"foreign"` // chunks that belong to others
-	Wanted  int64      `json:"wanted"`  // chunks without a good copy
-	Trashed int64      `json:"trashed"` // bytes
-	Tasks   []taskJSON `json:"tasks"`
+	Layout  uint64 `json:"layout"`
+	Walked  uint64 `json:"walked"`
+	Foreign int64  `json:"foreign"` // chunks that belong to others
+	Wanted  int64  `json:"wanted"`  // chunks without a good copy
+	Trashed int64  `json:"trashed"` // bytes
+	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks.
+	Uncompared bool       `json:"uncompared"`
+	Tasks      []taskJSON `json:"tasks"`
 	trafficJSON
 }
 
@@ -99,6 +101,7 @@ func newNodeJSON(n *adminv1.Node) nodeJSON {
 			BytesRead: n.GetBytesRead(), BytesWritten: n.GetBytesWritten(), Errors: n.GetErrors(), Collected: n.GetCollected()}}
 	v.State = stateOf(n)
 	v.Layout, v.Walked, v.Foreign, v.Wanted, v.Trashed = n.GetLayout(), n.GetWalked(), n.GetForeign(), n.GetWanted(), n.GetTrashed()
+	v.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetPartitions() > 0
 	v.Tasks = []taskJSON{}
 	for _, t := range n.GetTasks() {
 		v.Tasks = append(v.Tasks, newTaskJSON(t))
@@ -186,8 +189,9 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v.Database = newRepaired(s.GetDatabase())
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
-		v.Nodes = append(v.Nodes, newNodeJSON(n))
-		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == "" && n.GetWanted() == 0
+		one := newNodeJSON(n)
+		v.Nodes = append(v.Nodes, one)
+		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == "" && n.GetWanted() == 0 && !one.Uncompared
 	}
 	for _, p := range s.GetServices() {
 		v.Services = append(v.Services, serviceJSON{Name: p.GetName(), Machine: p.GetMachine(), Zone: p.GetZone(), Address: p.GetAddress(),
@@ -251,6 +255,10 @@ func (v *statusJSON) write(w io.Writer) {
 			row(w, "")
 			row(w, "node "+n.ID+": "+n.Problem)
 		}
+		if n.Uncompared {
+			row(w, "")
+			row(w, "node "+n.ID+": it began with an empty disk, and is still comparing with other nodes which copies it lacks: take no other node away before it has ended (garage repair status)")
+		}
 	}
 }
 
@@ -280,6 +288,8 @@ func (n nodeJSON) state() string {
 		return "read-only"
 	case n.Problem != "":
 		return "problem"
+	case n.Uncompared:
+		return "comparing"
 	}
 	return "healthy"
 }
