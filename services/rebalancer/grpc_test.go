@@ -26,6 +26,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/memory"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -325,17 +326,39 @@ func TestPartitionsAreTold(t *testing.T) {
 }
 
 func TestTheCopiesOfANodeThatCameBackEmptyAreNotThereYet(t *testing.T) {
+	other := uuid.UUID{15: 9}
+	nodes := map[chunk.NodeID]*sick{someNode: {status: chunk.NodeStatus{ID: someNode, Uncompared: true}}, other: {status: chunk.NodeStatus{ID: other, Chunks: 7}}}
 	_, c := served(t, func(d *Deps) {
-		d.Node = func(chunk.NodeID) (Node, error) {
-			return &sick{status: chunk.NodeStatus{ID: someNode, Uncompared: true}}, nil
-		}
+		d.Layouts = inForce(t, []layout.Node{*desiredNode, {ID: other, Zone: "office", Tokens: desiredNode.Tokens}})
+		d.Node = func(id chunk.NodeID) (Node, error) { return nodes[id], nil }
 	})
 	status, err := c.GetStatus(t.Context(), &adminv1.GetStatusRequest{})
 	require.NoError(t, err)
-	require.True(t, status.GetNodes()[0].GetUncompared())
+	owns := uint32(0)
+	for _, n := range status.GetNodes() {
+		require.Equal(t, n.GetId() == someNode.String(), n.GetUncompared(), n.GetId())
+		if n.GetUncompared() {
+			owns = n.GetPartitions()
+		}
+	}
+	require.Positive(t, owns)
 	answer, err := c.GetPartitions(t.Context(), &adminv1.GetPartitionsRequest{})
 	require.NoError(t, err)
-	require.Equal(t, []uint32{chunk.Partitions, 0}, answer.GetByCopies())
+	require.Equal(t, []uint32{owns, chunk.Partitions - owns}, answer.GetByCopies(), "none of what the empty node owns, of which there is one copy, counts as there")
+}
+
+func TestWhereNoOtherNodeHoldsAnythingNothingIsLacking(t *testing.T) {
+	node := func() *adminv1.Node { return &adminv1.Node{Alive: true, Partitions: 1, Uncompared: true} }
+	empty, full, unplaced, away := node(), node(), node(), node()
+	full.Chunks, unplaced.Partitions, away.Alive = 1, 0, false
+	all := []*adminv1.Node{empty, unplaced, full, away}
+	sure(all)
+	require.Equal(t, []bool{true, false, false, false}, []bool{empty.Uncompared, unplaced.Uncompared, full.Uncompared, away.Uncompared})
+	begun := []*adminv1.Node{node(), node(), node()}
+	sure(begun)
+	for _, n := range begun {
+		require.False(t, n.Uncompared, "a cluster that has just begun")
+	}
 }
 
 func TestTrafficIsWhatGatewaysCount(t *testing.T) {

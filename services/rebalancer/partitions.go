@@ -66,9 +66,8 @@ func (s *Service) nodesNow(ctx context.Context, t *term) (*layout.Active, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	now := s.deps.Clock.Now()
-	for _, v := range views {
-		nodes[v.id.String()] = v.message(now)
+	for _, n := range messages(views, s.deps.Clock.Now()) {
+		nodes[n.GetId()] = n
 	}
 	return snapshot.Active, nodes, nil
 }

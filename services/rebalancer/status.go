@@ -98,6 +98,7 @@ func (s *Service) ask(asked context.Context) ([]*adminv1.Node, []*adminv1.Servic
 		})
 	}
 	asking.Wait()
+	sure(answer)
 	return answer, services
 }
 

@@ -41,10 +41,7 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, r *adminv1.GetStat
 		problems = append(problems, err.Error())
 	}
 	answer.Waiting = s.waiting(t, snapshot, nodes)
-	now := s.deps.Clock.Now()
-	for _, n := range nodes {
-		answer.Nodes = append(answer.Nodes, n.message(now))
-	}
+	answer.Nodes = messages(nodes, s.deps.Clock.Now())
 	if answer.Database, err = s.database(ctx); err != nil {
 		problems = append(problems, err.Error())
 	}

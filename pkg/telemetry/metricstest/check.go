@@ -89,7 +89,7 @@ func describe(t testing.TB, c prometheus.Collector) map[string]Metric {
 
 // kindOf is the kind of a collector's metrics.
 func kindOf(c prometheus.Collector) string {
-	switch c.(type) {
+	switch c := c.(type) {
 	case *prometheus.CounterVec:
 		return "counter"
 	case *prometheus.GaugeVec:
@@ -98,7 +98,7 @@ func kindOf(c prometheus.Collector) string {
 		return "histogram"
 	case prometheus.Metric: // it has one series
 		var is dto.Metric
-		if err := c.(prometheus.Metric).Write(&is); err != nil {
+		if err := c.Write(&is); err != nil {
 			return err.Error()
 		}
 		switch {

@@ -101,7 +101,7 @@ func newNodeJSON(n *adminv1.Node) nodeJSON {
 			BytesRead: n.GetBytesRead(), BytesWritten: n.GetBytesWritten(), Errors: n.GetErrors(), Collected: n.GetCollected()}}
 	v.State = stateOf(n)
 	v.Layout, v.Walked, v.Foreign, v.Wanted, v.Trashed = n.GetLayout(), n.GetWalked(), n.GetForeign(), n.GetWanted(), n.GetTrashed()
-	v.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetPartitions() > 0
+	v.Uncompared = n.GetUncompared()
 	v.Tasks = []taskJSON{}
 	for _, t := range n.GetTasks() {
 		v.Tasks = append(v.Tasks, newTaskJSON(t))

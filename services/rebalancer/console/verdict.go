@@ -119,7 +119,7 @@ func (j *judgement) nodes(s *adminv1.GetStatusResponse) {
 				j.add(Attention, "Disk %s of node %s is out of use: %s", d.GetPath(), name, d.GetFailed())
 			}
 		}
-		if n.GetUncompared() && n.GetAlive() && n.GetPartitions() > 0 {
+		if n.GetUncompared() {
 			j.unsure = true
 			j.add(Attention, "Node %s began with an empty disk, and is still comparing with other nodes which copies it lacks", name)
 		}

@@ -36,7 +36,6 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 	lacking.Nodes[0].Wanted = 2
 	empty := status(3, well())
 	empty.Nodes[0].Uncompared = true
-	unplaced := status(3, well(), &adminv1.Node{Id: "new", Alive: true, Uncompared: true})
 	disk := status(3, well())
 	disk.Nodes[0].Disks = []*adminv1.Disk{{Path: "/d", Failed: "I/O error"}}
 	away := status(3, well())
@@ -76,7 +75,6 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 		"chunks are bad":                           {lacking, nil, Attention, "fewer than 3", 1},
 		"one came back empty":                      {empty, partitions(complete, fewer), Attention, "1 partition of 4096 has fewer than 3", 1},
 		"one came back empty, as told":             {empty, nil, Attention, "fewer than 3 good copies in places", 1},
-		"a new one has nothing to compare":         {unplaced, partitions(complete), Good, "all of it has 3 good copies", 0},
 		"a disk failed":                            {disk, partitions(complete), Attention, "needs your attention", 1},
 	} {
 		v := Judge(c.status, c.partitions)
