@@ -14,7 +14,13 @@ import (
 func newScrub() *cobra.Command {
 	task := only(chunknodev1.Task_TASK_SCRUB)
 	c := &connection{}
-	cmd := &cobra.Command{Use: "scrub", Short: "Read all that nodes hold, and find what has gone bad", Args: onlyCommands, RunE: showHelp}
+	cmd := &cobra.Command{
+		Use: "scrub", Short: "Read all that nodes hold, and find what has gone bad", Args: onlyCommands, RunE: showHelp,
+		Long: `Read all that nodes hold, and find what has gone bad.
+
+Nodes do so by themselves, all of it within the setting chunk.scrub-interval (30 days). A bad copy is set aside and fetched
+from another node: garage repair report lists what no node has a good copy of.`,
+	}
 	c.addFlags(cmd)
 	cmd.AddCommand((&taskCommand{task: task, start: true, use: "start [--rate SIZE|none]", short: "Begin a round now, or go on with one", takesRate: true}).make(c),
 		(&taskCommand{task: task, use: "stop", short: "Stop, until it is started again"}).make(c), taskStatus(c, task, "Tell how far each node is"))

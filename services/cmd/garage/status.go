@@ -148,6 +148,9 @@ func newStatus() *cobra.Command {
 		Use: "status", Short: "Tell how the cluster is", Args: cobra.NoArgs,
 		Long: `Tell how the cluster is: its nodes and services, what they are doing, and what needs attention.
 
+OWED is the chunks that a node has to send to others, BAD the copies that it found damaged and set aside, WANTED the chunks
+of which it lacks a good copy and looks for one: all go back to 0 by themselves while the other owners are there.
+
 A part that does not answer is named with what to do, the rest is shown, and the exit status is 6. It is 0 where all
 parts answer, whether all is well or not: with --json, "healthy" says that.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
