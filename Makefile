@@ -12,6 +12,8 @@ PROTO_BASE    ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || gi
 VERSION       ?= $(shell git describe --tags --always --dirty=-modified 2>/dev/null || echo unknown)
 COMMIT        ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 DIST          ?= dist
+# Who answers for Debian's package: name yourself if you hand it to others.
+MAINTAINER    ?= Garage maintainers <garage@localhost>
 # The time of everything in the packages, so that they are the same whenever and wherever they are built.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
@@ -102,14 +104,14 @@ bench: ## measure speed and cost; ARGS are those of tools/bench
 
 .PHONY: packages
 packages: STRIP := -s -w
-packages: ## build archives, Debian packages, an image, SBOMs and checksums for all PLATFORMS into dist/ (DIST)
+packages: ## build archives, Debian packages, an image, SBOMs and checksums for all PLATFORMS into dist/ (DIST, MAINTAINER)
 	rm -rf "$(DIST)"
 	@set -e; for p in $(PLATFORMS); do \
 		name=$$(echo $$p | sed 's#/#-#; s#-arm$$#-armv7#'); echo $$name; \
 		export GOOS=$${p%/*} GOARCH=$${p#*/} GOAMD64=v1 GOARM64=v8.0 GOARM=7; \
 		$(BUILD) -o "$(DIST)/programs/$$name/" $(PROGRAMS:%=./services/cmd/%); done
 	@out="$$(cd "$(DIST)" && pwd)" && cd tools/package && GOWORK=off go run . --programs "$$out/programs" --out "$$out" \
-		--version "$(VERSION)" --commit "$(COMMIT)" --date "$(SOURCE_DATE_EPOCH)" --platforms "$$(echo $(PLATFORMS) | tr ' ' ,)"
+		--version "$(VERSION)" --commit "$(COMMIT)" --date "$(SOURCE_DATE_EPOCH)" --maintainer "$(MAINTAINER)" --platforms "$$(echo $(PLATFORMS) | tr ' ' ,)"
 	@rm -r "$(DIST)/programs"
 
 .PHONY: clean

@@ -136,7 +136,10 @@ type NodeStatus struct {
 	Trashed int64  // bytes in the trash
 	Damaged int64  // copies that turned out bad or missing since the program was started
 	Mended  int64  // such copies that a good one has replaced since then
-	Tasks   []TaskStatus
+	// Uncompared is that it has begun with an empty disk, and has not yet compared what it holds with all other owners since: it may lack any chunk.
+	Uncompared bool
+
+	Tasks []TaskStatus
 }
 
 // DiskStatus describes one disk of a node.

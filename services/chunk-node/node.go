@@ -29,6 +29,7 @@ func (n *Node) Status(ctx context.Context) (chunk.NodeStatus, error) {
 		status.Layout = a.Number()
 	}
 	status.Walked, status.Foreign, status.Tasks = s.healing.Walked(), s.healing.Foreign(), s.tasks.Status()
+	status.Uncompared = s.healing.Uncompared()
 	return status, nil
 }
 

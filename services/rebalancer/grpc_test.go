@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/identity/keys"
+	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/memory"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	clusterv1 "deuxfleurs.fr/garage/proto/garage/cluster/v1"
@@ -317,10 +320,52 @@ func TestPartitionsAreTold(t *testing.T) {
 	require.Equal(t, adminv1.PartitionState_PARTITION_STATE_COMPLETE, answer.GetPartitions()[6].GetState())
 	require.Equal(t, adminv1.PartitionState_PARTITION_STATE_UNDER_REPLICATED, answer.GetPartitions()[7].GetState())
 	require.Equal(t, []uint32{1, chunk.Partitions - 1}, answer.GetByCopies())
+	require.Equal(t, []uint32{0, chunk.Partitions - 1, 0, 1, 0}, answer.GetByState())
+	counts, err := c.GetPartitions(t.Context(), &adminv1.GetPartitionsRequest{CountsOnly: true})
+	require.NoError(t, err)
+	require.Empty(t, counts.GetPartitions())
+	require.Equal(t, answer.GetByCopies(), counts.GetByCopies())
+	require.Equal(t, answer.GetByState(), counts.GetByState())
 	again, err := c.GetPartitions(t.Context(), &adminv1.GetPartitionsRequest{Revision: answer.GetRevision()})
 	require.NoError(t, err)
 	require.Empty(t, again.GetPartitions())
 	require.Equal(t, answer.GetRevision(), again.GetRevision())
+}
+
+func TestTheCopiesOfANodeThatCameBackEmptyAreNotThereYet(t *testing.T) {
+	other := uuid.UUID{15: 9}
+	nodes := map[chunk.NodeID]*sick{someNode: {status: chunk.NodeStatus{ID: someNode, Uncompared: true}}, other: {status: chunk.NodeStatus{ID: other, Chunks: 7}}}
+	_, c := served(t, func(d *Deps) {
+		d.Layouts = inForce(t, []layout.Node{*desiredNode, {ID: other, Zone: "office", Tokens: desiredNode.Tokens}})
+		d.Node = func(id chunk.NodeID) (Node, error) { return nodes[id], nil }
+	})
+	status, err := c.GetStatus(t.Context(), &adminv1.GetStatusRequest{})
+	require.NoError(t, err)
+	owns := uint32(0)
+	for _, n := range status.GetNodes() {
+		require.Equal(t, n.GetId() == someNode.String(), n.GetUncompared(), n.GetId())
+		if n.GetUncompared() {
+			owns = n.GetPartitions()
+		}
+	}
+	require.Positive(t, owns)
+	answer, err := c.GetPartitions(t.Context(), &adminv1.GetPartitionsRequest{})
+	require.NoError(t, err)
+	require.Equal(t, []uint32{owns, chunk.Partitions - owns}, answer.GetByCopies(), "none of what the empty node owns, of which there is one copy, counts as there")
+}
+
+func TestWhereNoOtherNodeHoldsAnythingNothingIsLacking(t *testing.T) {
+	node := func() *adminv1.Node { return &adminv1.Node{Alive: true, Partitions: 1, Uncompared: true} }
+	empty, full, unplaced, away := node(), node(), node(), node()
+	full.Chunks, unplaced.Partitions, away.Alive = 1, 0, false
+	all := []*adminv1.Node{empty, unplaced, full, away}
+	sure(all)
+	require.Equal(t, []bool{true, false, false, false}, []bool{empty.Uncompared, unplaced.Uncompared, full.Uncompared, away.Uncompared})
+	begun := []*adminv1.Node{node(), node(), node()}
+	sure(begun)
+	for _, n := range begun {
+		require.False(t, n.Uncompared, "a cluster that has just begun")
+	}
 }
 
 func TestTrafficIsWhatGatewaysCount(t *testing.T) {
@@ -369,4 +414,49 @@ func TestGoingBackNeedsConsul(t *testing.T) {
 	_, err := c.StageLayout(t.Context(), &adminv1.StageLayoutRequest{Number: 1})
 	require.ErrorContains(t, err, "consul.enabled")
 	require.Len(t, audited(t, c), 1)
+}
+
+// noMetadata is a metadata service that does not answer.
+type noMetadata struct {
+	meta.Store
+	asked atomic.Int64
+}
+
+func (m *noMetadata) Info(context.Context) (meta.Info, error) {
+	m.asked.Add(1)
+	return meta.Info{}, errors.Newf(errors.Unavailable, "connection refused")
+}
+
+func TestStatusShowsTheRestWhereNoMetadataServiceAnswers(t *testing.T) {
+	away := &noMetadata{}
+	s, c := served(t, func(d *Deps) {
+		away.Store, d.Store = d.Store, away
+		d.Node = func(chunk.NodeID) (Node, error) {
+			return &sick{status: chunk.NodeStatus{ID: someNode, Chunks: 12}}, nil
+		}
+	})
+	answer, err := c.GetStatus(t.Context(), &adminv1.GetStatusRequest{})
+	require.NoError(t, err)
+	require.Len(t, answer.GetNodes(), 1)
+	require.EqualValues(t, 12, answer.GetNodes()[0].GetChunks())
+	require.EqualValues(t, 1, answer.GetLayout())
+	require.Len(t, answer.GetUnreached(), 1)
+	require.Equal(t, "metadata", answer.GetUnreached()[0].GetPart())
+	require.Contains(t, answer.GetUnreached()[0].GetProblem(), "is one running, and does its database answer? (")
+	require.Equal(t, answer.GetUnreached()[0].GetProblem(), answer.GetProblem())
+
+	before := away.asked.Load()
+	answer, err = c.GetStatus(t.Context(), &adminv1.GetStatusRequest{NodesOnly: true})
+	require.NoError(t, err)
+	require.Len(t, answer.GetNodes(), 1)
+	require.Empty(t, answer.GetUnreached())
+	require.Equal(t, before, away.asked.Load(), "who asks for nodes does not wait for the metadata")
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(&collector{s})
+	said, err := registry.Gather()
+	require.NoError(t, err)
+	for _, m := range said {
+		require.NotEqual(t, "garage_cluster_objects", m.GetName(), "what is not known is not 0")
+	}
 }

@@ -50,10 +50,7 @@ func (s *Service) getLayout(ctx context.Context, t *term, _ *adminv1.GetLayoutRe
 	for _, l := range snapshot.Lost {
 		answer.Lost = append(answer.Lost, &adminv1.LostNode{Node: l.Node.String(), Layout: l.Layout, At: timestamppb.New(l.At)})
 	}
-	now := s.deps.Clock.Now()
-	for _, n := range nodes {
-		answer.Nodes = append(answer.Nodes, n.message(now))
-	}
+	answer.Nodes = messages(nodes, s.deps.Clock.Now())
 	return answer, nil
 }
 

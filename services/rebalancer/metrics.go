@@ -53,7 +53,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if s.cluster == nil {
 		gauge(activeDesc, 1)
 		gauge(leaderDesc, 1)
-		status, err = s.askAll(ctx)
+		status = s.askAll(ctx, nil)
 	} else {
 		t, active := s.cluster.seat.get()
 		gauge(activeDesc, truth(t != nil))
@@ -79,10 +79,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(layoutDesc, float64(status.GetLayout()))
 	gauge(oldestDesc, float64(status.GetOldestLayout()))
-	gauge(bucketsDesc, float64(status.GetBuckets()))
-	gauge(objectsDesc, float64(status.GetObjects()))
-	gauge(bytesDesc, float64(status.GetBytes()))
-	gauge(uploadsDesc, float64(status.GetUploads()))
+	if !missed(status, partMetadata) { // else it is not known, and not 0
+		gauge(bucketsDesc, float64(status.GetBuckets()))
+		gauge(objectsDesc, float64(status.GetObjects()))
+		gauge(bytesDesc, float64(status.GetBytes()))
+		gauge(uploadsDesc, float64(status.GetUploads()))
+	}
 	for _, m := range status.GetDatabase() {
 		repaired := 0.0
 		if m.GetRepaired() != nil {

@@ -103,6 +103,25 @@ func (n *nodeView) message(now time.Time) *adminv1.Node {
 	return m
 }
 
+// messages are nodes as the operator is told of them.
+func messages(views []*nodeView, now time.Time) []*adminv1.Node {
+	all := make([]*adminv1.Node, len(views))
+	for i, v := range views {
+		all[i] = v.message(now)
+	}
+	sure(all)
+	return all
+}
+
+// sure takes back that nodes may lack chunks (Node.uncompared) where there is nothing that they could lack: they own no partition, or no other
+// node holds a chunk, as in a cluster that has just begun. What a node lacks that is away is not asked.
+func sure(nodes []*adminv1.Node) {
+	for _, n := range nodes {
+		n.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetPartitions() > 0 &&
+			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool { return o != n && o.GetChunks() > 0 })
+	}
+}
+
 // views are the nodes of the layout, of Consul and of the reports, sorted by ID. t is nil where this instance is not
 // the active one: then nothing is known of reports. With an error, it is not known which were in an earlier layout.
 func (s *Service) views(ctx context.Context, t *term, snapshot kv.Snapshot) ([]*nodeView, error) {

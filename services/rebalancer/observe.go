@@ -73,10 +73,7 @@ func (s *Service) look(ctx context.Context) events.State {
 	if err != nil {
 		return seen
 	}
-	now := s.deps.Clock.Now()
-	for _, n := range nodes {
-		seen.Nodes = append(seen.Nodes, n.message(now))
-	}
+	seen.Nodes = messages(nodes, s.deps.Clock.Now())
 	seen.Known, seen.Services = true, s.services()
 	return seen
 }

@@ -34,6 +34,9 @@ func (s *Service) getPartitions(ctx context.Context, t *term, r *adminv1.GetPart
 		fillPartitions(answer, active, nodes, gaps)
 		answer.Problems = problems
 	}
+	if r.GetCountsOnly() {
+		answer.Nodes, answer.Partitions = nil, nil
+	}
 	if answer.Revision, err = revisionOf(answer); err != nil {
 		return nil, err
 	}
@@ -63,9 +66,8 @@ func (s *Service) nodesNow(ctx context.Context, t *term) (*layout.Active, map[st
 	if err != nil {
 		return nil, nil, err
 	}
-	now := s.deps.Clock.Now()
-	for _, v := range views {
-		nodes[v.id.String()] = v.message(now)
+	for _, n := range messages(views, s.deps.Clock.Now()) {
+		nodes[n.GetId()] = n
 	}
 	return snapshot.Active, nodes, nil
 }
@@ -106,13 +108,17 @@ func fillPartitions(answer *adminv1.GetPartitionsResponse, a *layout.Active, nod
 		answer.Nodes = append(answer.Nodes, &adminv1.PartitionNode{Id: n.ID.String(), Zone: n.Zone, Machine: said.GetMachine(), Alive: said.GetAlive()})
 	}
 	answer.ByCopies = make([]uint32, layout.MaxReplication+1)
+	answer.ByState = make([]uint32, len(adminv1.PartitionState_name))
 	for _, p := range partitions.Look(a, partitions.Nodes{
 		Alive: func(id chunk.NodeID) bool { return nodes[id.String()].GetAlive() },
+		Sure:  func(id chunk.NodeID) bool { return !nodes[id.String()].GetUncompared() },
 		Gaps:  func(id chunk.NodeID) *chunk.Gaps { return gaps[id] },
 	}) {
+		state := adminv1.PartitionState(p.State + 1)
 		answer.Partitions = append(answer.Partitions, &adminv1.Partition{Owners: wide(p.Owners), Former: wide(p.Former), Lacking: wide(p.Lacking),
-			Copies: uint32(p.Copies), State: adminv1.PartitionState(p.State + 1)})
+			Copies: uint32(p.Copies), State: state})
 		answer.ByCopies[p.Copies]++
+		answer.ByState[state]++
 	}
 	for len(answer.ByCopies) > current.Replication+1 && answer.ByCopies[len(answer.ByCopies)-1] == 0 {
 		answer.ByCopies = answer.ByCopies[:len(answer.ByCopies)-1]

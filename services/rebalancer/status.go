@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // answers, to which nodes report; while it cannot be asked, this one says what it knows.
 func (s *Service) GetStatus(ctx context.Context, r *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
 	if s.cluster == nil {
-		return s.askAll(ctx)
+		return s.askAll(ctx, r), nil
 	}
 	answer, err := decided(ctx, s, r, adminv1.AdminServiceClient.GetStatus, s.clusterStatus)
 	if unreached(err) {
@@ -25,9 +26,8 @@ func (s *Service) GetStatus(ctx context.Context, r *adminv1.GetStatusRequest) (*
 	return answer, err
 }
 
-// askAll asks the nodes of a layout that is a file and their services at the same time how they are. It fails only
-// if the metadata store does.
-func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error) {
+// askAll asks the nodes of a layout that is a file and their services at the same time how they are.
+func (s *Service) askAll(ctx context.Context, r *adminv1.GetStatusRequest) *adminv1.GetStatusResponse {
 	current := s.deps.Layouts.Current()
 	answer := &adminv1.GetStatusResponse{
 		ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version,
@@ -37,13 +37,41 @@ func (s *Service) askAll(ctx context.Context) (*adminv1.GetStatusResponse, error
 	defer cancel()
 	var asking sync.WaitGroup
 	asking.Go(func() { answer.Nodes, answer.Services = s.ask(asked) })
-	info, err := s.deps.Store.Info(ctx)
+	answer.Problem = s.askMetadata(asked, r, answer)
 	asking.Wait()
+	return answer
+}
+
+// The parts that may not answer.
+const (
+	partMetadata   = "metadata"
+	partConsul     = "consul"
+	partRebalancer = "rebalancer"
+)
+
+// miss says in an answer that a part gave none, and returns that.
+func miss(answer *adminv1.GetStatusResponse, part, format string, args ...any) string {
+	problem := fmt.Sprintf(format, args...)
+	answer.Unreached = append(answer.Unreached, &adminv1.Unreached{Part: part, Problem: problem})
+	return problem
+}
+
+// missed reports whether a part gave no answer.
+func missed(answer *adminv1.GetStatusResponse, part string) bool {
+	return slices.ContainsFunc(answer.GetUnreached(), func(u *adminv1.Unreached) bool { return u.GetPart() == part })
+}
+
+// askMetadata adds to an answer how much there is, or returns why that is not known.
+func (s *Service) askMetadata(ctx context.Context, r *adminv1.GetStatusRequest, answer *adminv1.GetStatusResponse) (problem string) {
+	if r.GetNodesOnly() {
+		return ""
+	}
+	info, err := s.deps.Store.Info(ctx)
 	if err != nil {
-		return nil, err
+		return miss(answer, partMetadata, "no metadata service tells how many buckets, objects and uploads there are, and clients are not served without one: is one running, and does its database answer? (%v)", err)
 	}
 	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
-	return answer, nil
+	return ""
 }
 
 // ask asks the nodes of a layout that is a file, and their services.
@@ -70,6 +98,7 @@ func (s *Service) ask(asked context.Context) ([]*adminv1.Node, []*adminv1.Servic
 		})
 	}
 	asking.Wait()
+	sure(answer)
 	return answer, services
 }
 
@@ -103,7 +132,7 @@ func fill(m *adminv1.Node, st *chunknodev1.StatusResponse, now time.Time) {
 	m.Capacity, m.Free = st.GetCapacity(), st.GetFree()
 	m.Owed, m.Quarantined, m.Uncollected = st.GetOwed(), st.GetQuarantined(), st.GetUncollected()
 	m.Layout, m.Walked, m.Foreign, m.Wanted, m.Trashed = st.GetLayout(), st.GetWalked(), st.GetForeign(), st.GetWanted(), st.GetTrashed()
-	m.Damaged, m.Mended = st.GetDamaged(), st.GetMended()
+	m.Damaged, m.Mended, m.Uncompared = st.GetDamaged(), st.GetMended(), st.GetUncompared()
 	m.Tasks = taskMessages(st.GetTasks(), now)
 	for _, d := range st.GetDisks() {
 		m.Disks = append(m.Disks, &adminv1.Disk{Path: d.GetPath(), Capacity: d.GetCapacity(), Free: d.GetFree(), Failed: d.GetFailed()})

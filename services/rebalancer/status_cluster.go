@@ -2,7 +2,6 @@ package rebalancer
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,16 +11,16 @@ import (
 )
 
 // clusterStatus is how a cluster with Consul is. t is nil where this instance is not the active one.
-func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+func (s *Service) clusterStatus(ctx context.Context, t *term, r *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
 	answer := &adminv1.GetStatusResponse{ClusterId: s.deps.ClusterID.String(), Version: s.deps.Version}
 	answer.Services = s.services()
 	var problems []string
 	if !s.deps.Consul.Up() {
-		problems = append(problems, "Consul does not answer: what it said last is shown")
+		problems = append(problems, miss(answer, partConsul, "Consul does not answer, and what it said last is shown: start its servers again, and look at the agent on this machine"))
 	}
 	if t == nil {
 		_, err := s.here()
-		problems = append(problems, fmt.Sprintf("what nodes report is missing, because the active rebalancer gives no answer (%v)", err))
+		problems = append(problems, miss(answer, partRebalancer, "what nodes report is missing, because the active rebalancer gives no answer (%v)", err))
 	}
 	snapshot, err := s.cluster.lastSnapshot(ctx)
 	if err != nil {
@@ -42,20 +41,15 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, _ *adminv1.GetStat
 		problems = append(problems, err.Error())
 	}
 	answer.Waiting = s.waiting(t, snapshot, nodes)
-	now := s.deps.Clock.Now()
-	for _, n := range nodes {
-		answer.Nodes = append(answer.Nodes, n.message(now))
-	}
+	answer.Nodes = messages(nodes, s.deps.Clock.Now())
 	if answer.Database, err = s.database(ctx); err != nil {
 		problems = append(problems, err.Error())
 	}
 	asked, cancel := context.WithTimeout(ctx, s.config.StatusTimeout)
 	defer cancel()
-	info, err := s.deps.Store.Info(asked)
-	if err != nil {
-		problems = append(problems, fmt.Sprintf("the metadata service cannot be asked: %v", err))
+	if problem := s.askMetadata(asked, r, answer); problem != "" {
+		problems = append(problems, problem)
 	}
-	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
 	answer.Problem = strings.Join(problems, "; ")
 	return answer, nil
 }

@@ -28,6 +28,8 @@ import (
 
 const (
 	headerTimeout = 15 * time.Second
+	// cutTimeout is how long requests whose connections were cut may take to end.
+	cutTimeout = 5 * time.Second
 	// maxHeader is what net/http reads at most; the API refuses much less, with an S3 error.
 	maxHeader = 64 << 10
 )
@@ -124,10 +126,13 @@ func (s *Service) Addr() net.Addr { return s.listener.Addr() }
 // Ready is closed when requests are accepted.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
-// Run serves until ctx ends; then it finishes the requests under way, for at most Config.Grace.
+// Run serves until ctx ends; then it finishes the requests under way, for at most Config.Grace. Those that take longer are cut.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.hashers.Close()
-	server := s.server()
+	serving, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	requests := &underWay{next: s.handler, idle: make(chan struct{}, 1)}
+	server := s.server(serving, requests)
 	listener := connlimit.New(s.config.MaxConnections).Guard(server, s.listener)
 	failed := make(chan error, 1)
 	go func() {
@@ -139,7 +144,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}()
 	reopening := make(chan struct{})
 	defer func() { <-reopening }()
-	// The log takes the requests of the grace period too.
+	// The log takes the requests of the grace period too, and those that are cut.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go func() {
@@ -156,17 +161,22 @@ func (s *Service) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
 	defer cancel()
 	err := server.Shutdown(grace)
-	if err != nil { // requests that did not end: cut them, then wait for their goroutines
+	if err != nil {
+		cut(api.ErrStopped)
 		_ = server.Close()
 		err = errors.Wrap(errors.Deadline, err, "finishing the requests under way")
+		if left := requests.wait(cutTimeout); left > 0 {
+			s.deps.Logger.Warn("requests did not end after their connections were cut; the access log lacks them", "requests", left)
+		}
 	}
 	<-failed
 	return err
 }
 
-func (s *Service) server() *http.Server {
+func (s *Service) server(serving context.Context, handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           s.handler,
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return serving },
 		TLSConfig:         s.tls,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       s.config.KeepAlive,

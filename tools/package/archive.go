@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -25,8 +24,8 @@ func (r release) archive(p platform) error {
 				return err
 			}
 		}
-		for _, name := range []string{"README.md", "CHANGELOG.md"} {
-			if err := t.file(folder+"/"+name, filepath.Join(r.root, name), 0o644); err != nil {
+		for _, d := range append(r.documents(p), document{"LICENSE", r.licence()}) {
+			if err := t.file(folder+"/"+d.name, d.path, 0o644); err != nil {
 				return err
 			}
 		}

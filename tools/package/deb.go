@@ -30,7 +30,7 @@ func (r release) deb(p platform) error {
 	scripts := filepath.Join(source, "debian")
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "garage", Arch: p.debian, Platform: "linux", Version: debVersion(r.version, r.commit, r.date), VersionSchema: "none",
-		Section: "net", Priority: "optional", Maintainer: "The Garage contributors <noreply@deuxfleurs.fr>",
+		Section: "net", Priority: "optional", Maintainer: r.maintainer,
 		Description: debDescription, MTime: r.date, DisableGlobbing: true,
 		Overridables: nfpm.Overridables{
 			Depends: []string{"adduser"}, Recommends: []string{"ca-certificates"},
@@ -68,8 +68,8 @@ func (r release) debContents(p platform, source string) files.Contents {
 	add(filepath.Join(source, "systemd", "common.conf"), units+"garage-.service.d/common.conf", files.TypeFile, 0o644)
 	doc := "/usr/share/doc/garage/"
 	add(filepath.Join(source, "debian", "copyright"), doc+"copyright", files.TypeFile, 0o644)
-	for _, name := range []string{"README.md", "CHANGELOG.md"} {
-		add(filepath.Join(r.root, name), doc+name, files.TypeFile, 0o644)
+	for _, d := range r.documents(p) {
+		add(d.path, doc+d.name, files.TypeFile, 0o644)
 	}
 	return all
 }

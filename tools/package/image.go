@@ -67,7 +67,7 @@ func (t tree) all(dir string) error {
 	})
 }
 
-// platformImage has the programs in /bin and a folder for the data that belongs to the image's user. It has no entry point, so that a command
+// platformImage has the programs in /bin, their licences, and a folder for the data that belongs to the image's user. It has no entry point, so that a command
 // can be any of the programs.
 func (r release) platformImage(p platform) (v1.Image, error) {
 	var content bytes.Buffer
@@ -77,6 +77,14 @@ func (r release) platformImage(p platform) (v1.Image, error) {
 	}
 	for _, name := range programNames {
 		if err := t.file("bin/"+name, r.program(p, name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.folder("licenses", 0o755, 0); err != nil {
+		return nil, err
+	}
+	for _, d := range []document{{"LICENSE", r.licence()}, {noticesName, r.program(p, noticesName)}} {
+		if err := t.file("licenses/"+d.name, d.path, 0o644); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,8 @@ type release struct {
 	version, commit     string
 	date                time.Time
 	platforms           []platform
+	maintainer          string              // of Debian's package
+	licences            map[string][]string // of module@version, by their names in SPDX
 }
 
 // programNames are the programs of every package.
@@ -55,9 +58,13 @@ func run() error {
 	pflag.StringVar(&r.commit, "commit", "", "commit of the release")
 	pflag.Int64Var(&epoch, "date", 0, "time of the release, in seconds since 1970: that of the commit")
 	pflag.StringSliceVar(&platforms, "platforms", nil, "platforms, such as linux/amd64")
+	pflag.StringVar(&r.maintainer, "maintainer", "", "who is named as the maintainer of Debian's package, as Name <mail address>")
 	pflag.Parse()
-	if r.programs == "" || r.out == "" || r.version == "" || r.commit == "" || epoch == 0 || len(platforms) == 0 {
-		return errors.New("--programs, --out, --version, --commit, --date and --platforms are needed; \"make packages\" gives them")
+	if r.programs == "" || r.out == "" || r.version == "" || r.commit == "" || r.maintainer == "" || epoch == 0 || len(platforms) == 0 {
+		return errors.New("--programs, --out, --version, --commit, --maintainer, --date and --platforms are needed; \"make packages\" gives them")
+	}
+	if who, err := mail.ParseAddress(r.maintainer); err != nil || who.Name == "" {
+		return fmt.Errorf("the maintainer %q is not of the form Name <mail address>: give it as \"make packages MAINTAINER=…\"", r.maintainer)
 	}
 	r.date = time.Unix(epoch, 0).UTC()
 	for _, name := range platforms {
@@ -66,6 +73,10 @@ func run() error {
 			return fmt.Errorf("no packages are made for the platform %q", name)
 		}
 		r.platforms = append(r.platforms, p)
+	}
+	var err error
+	if r.licences, err = r.writeNotices(); err != nil {
+		return err
 	}
 	if err := r.packages(); err != nil {
 		return err
@@ -84,6 +95,16 @@ func (r release) packages() error {
 	each.Go(r.image)
 	return each.Wait()
 }
+
+// documents are the files that every package has besides the programs, by their names there.
+func (r release) documents(p platform) []document {
+	return []document{{"README.md", filepath.Join(r.root, "README.md")}, {"CHANGELOG.md", filepath.Join(r.root, "CHANGELOG.md")}, {noticesName, r.program(p, noticesName)}}
+}
+
+type document struct{ name, path string }
+
+// licence is the path of the text of Garage's own.
+func (r release) licence() string { return filepath.Join(r.root, "tools", "package", "LICENSE") }
 
 // program is the path of a built program.
 func (r release) program(p platform, name string) string {

@@ -52,17 +52,18 @@ func (r release) sbom(p platform) error {
 	})
 }
 
-// component is a Go module. What replaces it is what was built.
+// component is a Go module.
 func (r release) component(m *debug.Module) cdx.Component {
-	if m.Replace != nil && !strings.HasPrefix(m.Replace.Path, ".") {
-		m = m.Replace
-	}
-	version := m.Version
-	if strings.HasPrefix(m.Path, "deuxfleurs.fr/garage/") {
-		version = r.version
+	m = built(m)
+	version, licences := m.Version, r.licences[m.Path+"@"+m.Version]
+	if ours(m) {
+		version, licences = r.version, []string{"Apache-2.0"}
 	}
 	url := fmt.Sprintf("pkg:golang/%s@%s", m.Path, version)
 	c := cdx.Component{BOMRef: url, Type: cdx.ComponentTypeLibrary, Name: m.Path, Version: version, PackageURL: url}
+	if len(licences) > 0 {
+		c.Licenses = &cdx.Licenses{{Expression: strings.Join(licences, " AND ")}}
+	}
 	if m.Sum != "" {
 		c.Properties = &[]cdx.Property{{Name: "go.sum", Value: m.Sum}}
 	}

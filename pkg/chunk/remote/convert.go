@@ -67,7 +67,7 @@ func StatusTo(s chunk.NodeStatus) *chunknodev1.StatusResponse {
 		Chunks: s.Chunks, Bytes: s.Bytes, StoredBytes: s.StoredBytes, Uncollected: s.Uncollected, Owed: s.Owed, Quarantined: s.Quarantined,
 		Capacity: s.Capacity, Free: s.Free, ReadOnly: s.ReadOnly, Problem: s.Problem,
 		Layout: s.Layout, Walked: s.Walked, Foreign: s.Foreign, Wanted: s.Wanted, Trashed: s.Trashed,
-		Damaged: s.Damaged, Mended: s.Mended,
+		Damaged: s.Damaged, Mended: s.Mended, Uncompared: s.Uncompared,
 	}
 	for _, t := range s.Tasks {
 		out.Tasks = append(out.Tasks, TaskTo(t))
@@ -83,7 +83,7 @@ func statusFrom(s *chunknodev1.StatusResponse) (chunk.NodeStatus, error) {
 		Version: s.Version, Chunks: s.Chunks, Bytes: s.Bytes, StoredBytes: s.StoredBytes, Uncollected: s.Uncollected, Owed: s.Owed,
 		Quarantined: s.Quarantined, Capacity: s.Capacity, Free: s.Free, ReadOnly: s.ReadOnly, Problem: s.Problem,
 		Layout: s.Layout, Walked: s.Walked, Foreign: s.Foreign, Wanted: s.Wanted, Trashed: s.Trashed,
-		Damaged: s.Damaged, Mended: s.Mended,
+		Damaged: s.Damaged, Mended: s.Mended, Uncompared: s.Uncompared,
 	}
 	for _, t := range s.Tasks {
 		out.Tasks = append(out.Tasks, taskFrom(t))

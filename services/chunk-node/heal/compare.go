@@ -15,9 +15,9 @@ import (
 const sumsAtOnce = 64
 
 // compare compares what the node holds with what the other owners of the same partitions hold, and takes over what it lacks. Both sides
-// do so, each for itself. with says which nodes to compare with. left says what was in the way. What concerns one partition, or one disk, is in
-// the way of no other.
-func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Active, partitions []chunk.Partition, with func(chunk.NodeID) bool) (left string, err error) {
+// do so, each for itself. with says which nodes to compare with. left says what was in the way; the nodes with which not everything was compared are
+// added to incomplete. What concerns one partition, or one disk, is in the way of no other.
+func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Active, partitions []chunk.Partition, with func(chunk.NodeID) bool, incomplete map[chunk.NodeID]bool) (left string, err error) {
 	var out outage
 	unreadable := 0
 	for batch := range slices.Chunk(partitions, sumsAtOnce) {
@@ -34,6 +34,7 @@ func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Activ
 				continue
 			}
 			if out.away(r.peers, n.ID) {
+				incomplete[n.ID] = true
 				left = "not compared with node " + n.ID.String() + ", which is away"
 				continue
 			}
@@ -42,6 +43,7 @@ func (r *repair) compare(ctx context.Context, p *tasks.Progress, a *layout.Activ
 				return "", err
 			}
 			if failed = cmp.Or(err, failed); failed != nil {
+				incomplete[n.ID] = true
 				out.note(failed)
 				left = failed.Error()
 				p.Note("comparing: %v", failed)

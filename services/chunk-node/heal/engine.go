@@ -76,9 +76,11 @@ type Engine struct {
 	walked  atomic.Uint64
 	foreign atomic.Int64
 	movers  atomic.Int64 // chunks on their way, or about to be
+
+	uncompared atomic.Bool
 }
 
-// New makes an Engine. Kinds: those of Local.Note; Corrupted.
+// New makes an Engine. Kinds: those of Local.Note and Local.Status; Corrupted.
 func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 	if d.Each == nil {
 		d.Each = func(n int, do func(int)) {
@@ -104,6 +106,9 @@ func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 	case err != nil:
 		return nil, err
 	}
+	if err := e.repair.open(ctx); err != nil {
+		return nil, err
+	}
 	return e, e.readNote(ctx, scrubName, &e.scrub.note)
 }
 
@@ -121,6 +126,9 @@ func (e *Engine) Walked() uint64 { return e.walked.Load() }
 
 // Foreign is how many chunks the node holds that it does not own, as far as was counted last.
 func (e *Engine) Foreign() int64 { return max(e.foreign.Load(), 0) }
+
+// Uncompared reports whether the node may lack any chunk, as chunk.NodeStatus says.
+func (e *Engine) Uncompared() bool { return e.uncompared.Load() }
 
 // errMoved ends what was begun under a layout that is not the adopted one any more. It begins anew under the new one.
 var errMoved = errors.Newf(errors.Conflict, "the node has adopted a newer layout")

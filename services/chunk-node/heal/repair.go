@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
@@ -24,7 +26,12 @@ type repair struct {
 	returned  map[chunk.NodeID]time.Time // when a node was seen to be alive; those that are away are not in it
 	compared  map[chunk.NodeID]time.Time // when the comparison with a node last began
 	next      time.Time                  // of the next comparison with all; zero: none was made yet
+	whole     map[chunk.NodeID]bool      // nodes with which everything was compared since the start
+	disks     uuid.UUID                  // the incarnation of the node's disks
 }
+
+// comparedName is the name of the note with the incarnation of the disks for which the node has compared with all other owners.
+const comparedName = "compared"
 
 // Pass implements tasks.Job.
 func (r *repair) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
@@ -44,6 +51,9 @@ func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, er
 		return idle, nil
 	}
 	r.follow(a)
+	if err := r.conclude(ctx, a); err != nil {
+		return 0, err
+	}
 	answers := p.Asked()
 	now := r.deps.Clock.Now()
 	if with := r.due(a, now, answers > 0); with != nil {
@@ -87,17 +97,73 @@ func (r *repair) follow(a *layout.Active) {
 	}
 }
 
+// open finds out whether the node has begun with an empty disk since it compared with every other owner.
+func (r *repair) open(ctx context.Context) error {
+	status, err := r.local.Status(ctx)
+	if err != nil {
+		return errors.Annotate(err, "reading the incarnation of the disks")
+	}
+	var last uuid.UUID
+	if err := r.readNote(ctx, comparedName, &last); err != nil {
+		return err
+	}
+	r.disks, r.whole = status.Incarnation, make(map[chunk.NodeID]bool)
+	r.uncompared.Store(last != r.disks)
+	return nil
+}
+
+// conclude takes note, durably, of the end of that: once everything was compared with every other owner.
+func (r *repair) conclude(ctx context.Context, a *layout.Active) error {
+	if !r.uncompared.Load() {
+		return nil
+	}
+	for _, id := range r.sharers(a) {
+		if !r.whole[id] && !a.Lost(id) {
+			return nil
+		}
+	}
+	if err := r.writeNote(ctx, comparedName, r.disks); err != nil {
+		return err
+	}
+	r.uncompared.Store(false)
+	return nil
+}
+
+// sharers are the other owners of the partitions that can be compared.
+func (r *repair) sharers(a *layout.Active) []chunk.NodeID {
+	shares := make([]bool, len(a.Nodes()))
+	for _, p := range r.comparable(a) {
+		for _, n := range a.Owners(p) {
+			shares[n] = true
+		}
+	}
+	var all []chunk.NodeID
+	for i, n := range a.Nodes() {
+		if shares[i] && n.ID != r.deps.ID {
+			all = append(all, n.ID)
+		}
+	}
+	return all
+}
+
 // due says with which nodes to compare now: all if the time for it has come or the operator asks for it, else those that have returned; nil: with none.
 func (r *repair) due(a *layout.Active, now time.Time, asked bool) func(chunk.NodeID) bool {
+	uncompared := r.uncompared.Load()
 	if r.next.IsZero() {
-		r.next = now.Add(returnPause)
+		if r.next = now.Add(returnPause); uncompared {
+			r.next = now
+		}
 	}
 	if asked || !now.Before(r.next) {
 		return func(chunk.NodeID) bool { return true }
 	}
 	back := make(map[chunk.NodeID]bool)
 	for id, since := range r.returned {
-		if r.compared[id].Before(since) && now.Sub(since) >= returnPause && a.Index(id) >= 0 {
+		due := r.compared[id].Before(since) && now.Sub(since) >= returnPause
+		if uncompared && !r.whole[id] { // it is tried again and again, and no debt comes first
+			due = now.Sub(r.compared[id]) >= returnPause
+		}
+		if due && a.Index(id) >= 0 {
 			back[id] = true
 		}
 	}
@@ -116,17 +182,21 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	partitions := inOrder(seed, r.comparable(a))
 	began := r.deps.Clock.Now()
 	p.Begin(began, a.Number(), 0, int64(len(partitions)))
-	uncompared, err := r.compare(ctx, p, a, partitions, with)
+	incomplete := make(map[chunk.NodeID]bool)
+	uncompared, err := r.compare(ctx, p, a, partitions, with, incomplete)
 	if final(ctx, err) {
 		return err
-	}
-	if err != nil { // no reason not to do the rest
-		uncompared = err.Error()
 	}
 	for _, n := range a.Nodes() {
 		if with(n.ID) {
 			r.compared[n.ID] = began
+			r.whole[n.ID] = r.whole[n.ID] || err == nil && !incomplete[n.ID]
 		}
+	}
+	if err != nil { // no reason not to do the rest
+		uncompared = err.Error()
+	} else if err := r.conclude(ctx, a); err != nil {
+		return err
 	}
 	_, unwanted := r.wanted(ctx, p, a, true)
 	if final(ctx, unwanted) {

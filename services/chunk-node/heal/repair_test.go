@@ -72,6 +72,50 @@ func TestANodeThatLostItsDisksIsFilledAgain(t *testing.T) {
 	require.Equal(t, calls, c.methods["BucketSums"], "what agrees is not looked at more closely")
 }
 
+func TestANodeWithAnEmptyDiskSaysSoUntilItHasComparedWithAllOwners(t *testing.T) {
+	c := newCluster(t, 4)
+	c.publish(3, c.nodes[:3]...)
+	c.fill(90)
+	c.heal(2)
+	for _, n := range c.nodes[:3] {
+		require.False(t, n.engine.Uncompared(), "all have compared")
+	}
+	empty, away := c.nodes[1], c.nodes[2]
+	away.away = true
+	empty.restart(vfs.NewCrashableMem())
+	require.True(t, empty.engine.Uncompared())
+	c.heal(2)
+	require.True(t, empty.engine.Uncompared(), "only the one that is away may have some of its chunks")
+	empty.crash()
+	require.True(t, empty.engine.Uncompared(), "nor does a restart change anything")
+	away.away = false
+	c.heal(1, chunk.Repair)
+	c.clock.Advance(time.Minute)
+	c.heal(1, chunk.Repair)
+	require.False(t, empty.engine.Uncompared())
+	empty.crash()
+	require.False(t, empty.engine.Uncompared(), "its disks are the same")
+	c.heal(3)
+	c.requireWhole()
+
+	c.publish(3, c.nodes...)
+	c.heal(1, chunk.Repair)
+	require.False(t, c.nodes[3].engine.Uncompared(), "a new node is filled by the walks of others")
+}
+
+func TestANodeThatNobodyWillHaveBackIsNotComparedWith(t *testing.T) {
+	c := newCluster(t, 3)
+	c.publish(3, c.nodes...)
+	c.fill(30)
+	c.nodes[2].away = true
+	c.nodes[1].restart(vfs.NewCrashableMem())
+	c.heal(2)
+	require.True(t, c.nodes[1].engine.Uncompared())
+	c.declareLost(c.nodes[2])
+	c.heal(1, chunk.Repair)
+	require.False(t, c.nodes[1].engine.Uncompared())
+}
+
 func TestABadBlobAMissingFileAndALostIndexAreRepaired(t *testing.T) {
 	c := newCluster(t, 3)
 	c.publish(3, c.nodes...)

@@ -21,6 +21,7 @@ var answers = map[string]any{
 	"bucket list":        []bucketJSON{},
 	"bucket usage":       usageJSON{},
 	"collect":            []nodeTaskJSON{},
+	"collect start":      []nodeTaskJSON{},
 	"collect status":     []nodeTaskJSON{},
 	"collect stop":       []nodeTaskJSON{},
 	"doctor":             doctorJSON{},

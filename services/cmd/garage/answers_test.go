@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
 // anyName is the name of a value in maps, where any name may be.
@@ -35,7 +37,7 @@ var lines = map[string]string{
 // TestEveryCommandAnswersInJSON runs each command against a server whose answers have a value in each field. A new command without --json fails it,
 // and so does a field that is not written, or not documented.
 func TestEveryCommandAnswersInJSON(t *testing.T) {
-	address := answering(t)
+	address, _ := answering(t)
 	t.Setenv("GARAGE_ADMIN", address)
 	t.Setenv("GARAGE_ADMIN_TOKEN", "token-of-the-tests")
 	t.Setenv(sourceTokenEnv, "token-of-the-source")
@@ -100,10 +102,29 @@ func walk(said map[field]bool, path string, v any) {
 	}
 }
 
-// answering starts a server that answers every call with a message in which each field has a value, and returns its address.
-func answering(t *testing.T) string {
+// TestWhatIsNotShownIsNotAskedFor keeps commands that ask again and again cheap.
+func TestWhatIsNotShownIsNotAskedFor(t *testing.T) {
+	for path, want := range map[string][]proto.Message{
+		"status":           {&adminv1.GetStatusRequest{}, &adminv1.GetPartitionsRequest{CountsOnly: true}},
+		"rebalance status": {&adminv1.GetStatusRequest{NodesOnly: true}},
+	} {
+		address, asked := answering(t)
+		t.Setenv("GARAGE_ADMIN", address)
+		t.Setenv("GARAGE_ADMIN_TOKEN", "token-of-the-tests")
+		execute(newRoot(&bytes.Buffer{}, &bytes.Buffer{}), strings.Fields(path))
+		for _, w := range want {
+			got := <-asked
+			require.True(t, proto.Equal(w, got), "%s: %v", path, got)
+		}
+		require.Empty(t, asked, path)
+	}
+}
+
+// answering starts a server that answers every call with a message in which each field has a value, and returns its address and what it is asked.
+func answering(t *testing.T) (address string, asked chan proto.Message) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	asked = make(chan proto.Message, 1000)
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		full, _ := grpc.MethodFromServerStream(stream)
 		name := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(full, "/"), "/", "."))
@@ -112,9 +133,11 @@ func answering(t *testing.T) string {
 			return err
 		}
 		method := d.(protoreflect.MethodDescriptor)
-		if err := stream.RecvMsg(emptyOf(method.Input())); err != nil {
+		request := emptyOf(method.Input())
+		if err := stream.RecvMsg(request); err != nil {
 			return err
 		}
+		asked <- request
 		answer := emptyOf(method.Output())
 		fill(answer.ProtoReflect(), 0)
 		return stream.SendMsg(answer)
@@ -122,7 +145,7 @@ func answering(t *testing.T) string {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() { server.Stop(); require.NoError(t, <-served) })
-	return listener.Addr().String()
+	return listener.Addr().String(), asked
 }
 
 func emptyOf(d protoreflect.MessageDescriptor) proto.Message {

@@ -172,8 +172,21 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
+// store is a metadata service that answers unless there is that file.
+type store struct {
+	meta.Store
+	away string
+}
+
+func (s *store) Info(ctx context.Context) (meta.Info, error) {
+	if _, err := os.Stat(s.away); err == nil {
+		return meta.Info{}, errors.Newf(errors.Unavailable, "connection refused")
+	}
+	return s.Store.Info(ctx)
+}
+
 func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
-	store, err := metamemory.New(clock.System{}, clock.SystemRandom)
+	memory, err := metamemory.New(clock.System{}, clock.SystemRandom)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +195,7 @@ func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 		return nil, err
 	}
 	// One object has lost a chunk; the other chunk belongs to nothing any more and is still looked for.
-	attempt, err := objectIn(store)
+	attempt, err := objectIn(memory)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +209,7 @@ func newService(log *slog.Logger, folder string) (*rebalancer.Service, error) {
 		nodeTwo: &node{err: errors.Newf(errors.Unavailable, "the office has no power")},
 	}
 	return rebalancer.New(rebalancer.Config{}, rebalancer.Deps{
-		Store: store, Folder: folder, Identities: keys.New(store, clock.System{}, 0), ClusterID: cluster, Layouts: active, Diagnosis: diagnose.New("rebalancer", "v-test", nodeOne, clock.System{}).Diagnose,
+		Store: &store{memory, filepath.Join(filepath.Dir(folder), "..", "metadata-is-away")}, Folder: folder, Identities: keys.New(memory, clock.System{}, 0), ClusterID: cluster, Layouts: active, Diagnosis: diagnose.New("rebalancer", "v-test", nodeOne, clock.System{}).Diagnose,
 		Clock: clock.System{}, Random: clock.SystemRandom, Logger: log, Version: "v-test",
 		Node:  func(id chunk.NodeID) (rebalancer.Node, error) { return nodes[id], nil },
 		Peers: []rebalancer.Peer{{Name: "metadata", Address: "192.0.2.1:3902", Check: func(context.Context) error { return nil }}},

@@ -107,7 +107,7 @@ func keyNames(ctx context.Context, conn *grpc.ClientConn) (found []cobra.Complet
 }
 
 func nodeNames(ctx context.Context, conn *grpc.ClientConn) (found []cobra.Completion, err error) {
-	answer, err := adminv1.NewAdminServiceClient(conn).GetStatus(ctx, &adminv1.GetStatusRequest{})
+	answer, err := adminv1.NewAdminServiceClient(conn).GetStatus(ctx, &adminv1.GetStatusRequest{NodesOnly: true})
 	for _, n := range answer.GetNodes() {
 		about := slices.DeleteFunc([]string{n.GetMachine(), n.GetZone(), stateOf(n)}, func(s string) bool { return s == "" })
 		found = append(found, cobra.CompletionWithDesc(n.GetId(), strings.Join(about, ", ")))

@@ -126,7 +126,7 @@ With --follow it goes on with those that happen, until Ctrl-C; with --json each 
 	f.StringVar(&q.since, "since", "", "only what happened since then: a `TIME` such as 2h, 3d, 2026-05-01 or 2026-05-01T12:00:00Z")
 	f.StringSliceVar(&q.kinds, "kind", nil, "only events of this `KIND`; may be repeated: "+strings.Join(kindNames(), ", "))
 	f.StringVar(&q.subject, "subject", "", "only events about this node, service or name")
-	f.StringVar(&q.least, "severity", "", "only events that are at least a warning, or an error")
+	f.StringVar(&q.least, "severity", "", "only events of this `LEVEL` or worse: info, warning or error")
 	f.IntVar(&q.limit, "limit", eventsShown, "how many at most; with --since all that there are, unless it is given too")
 	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(kindNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("severity", cobra.FixedCompletions([]string{"info", "warning", "error"}, cobra.ShellCompDirectiveNoFileComp))

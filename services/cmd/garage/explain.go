@@ -38,8 +38,8 @@ func newExplain() *cobra.Command {
 
 SUBJECT is an access key or the name of a built-in one, person:NAME for somebody in LDAP, or anonymous for who does not sign.
 ACTION is an operation of S3 such as GetObject or s3:PutObject, or an HTTP method such as GET; without a KEY it is one on the bucket.`,
-		Example: `garage explain laptop GET music/song.flac
-garage explain person:ann DeleteBucket photos`,
+		Example: `  garage explain laptop GET music/song.flac
+  garage explain person:ann DeleteBucket photos`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &adminv1.ExplainAccessRequest{Action: args[1]}
 			request.Bucket, request.Object, _ = strings.Cut(args[2], "/")

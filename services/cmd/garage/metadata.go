@@ -191,7 +191,7 @@ func snapshotRestore(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "restore [SNAPSHOT]", Short: "Bring back what a snapshot has, into new metadata",
 		Long: `Bring back what a snapshot has, into new metadata.
 
-Set the old metadata aside first and start the server on new metadata of the same cluster (cluster.id). Clients get their rights when all is
+Set the old metadata aside first and start the server on new metadata of the same cluster (--cluster-id). Clients get their rights when all is
 restored. Until then the server refuses them and takes no snapshots, also if the restore was interrupted: then begin it again with the same snapshot; it goes on
 where it was. Multipart uploads that were under way when the snapshot was taken are not in it. Objects whose chunks are gone are left out and listed.`}
 	from := source(cmd)

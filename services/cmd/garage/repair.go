@@ -24,9 +24,9 @@ this command leaves the repair running. Nodes also do it by themselves, at inter
 		RunE: func(cmd *cobra.Command, _ []string) error { return repairAll(cmd, c) },
 	}
 	c.addFlags(cmd)
-	cmd.AddCommand((&taskCommand{task: repairTask, start: true, use: "start", short: "Begin now, and do not wait for the end"}).make(c),
-		(&taskCommand{task: repairTask, use: "stop", short: "Stop, until it is started again"}).make(c),
-		taskStatus(c, repairTask, "Tell how far each node is"), repairReport(c))
+	cmd.AddCommand((&taskCommand{task: only(repairTask), start: true, use: "start", short: "Begin now, and do not wait for the end"}).make(c),
+		(&taskCommand{task: only(repairTask), use: "stop", short: "Stop, until it is started again"}).make(c),
+		taskStatus(c, only(repairTask), "Tell how far each node is"), repairReport(c))
 	return cmd
 }
 

@@ -19,7 +19,8 @@ the data folder (--data, or GARAGE_DATA), or with --admin and the token in GARAG
 
 Answers are for people or, with --json, for programs: then an error is one line of JSON too, on the standard error. Commands
 that show a state take --watch. "garage completion --help" says how your shell completes commands and names, and "garage man"
-writes manual pages, which also list the fields of each answer. The exit status is
+writes manual pages, which also list the fields of each answer. The exit status (doctor has
+its own) is
 
   ` + strings.ReplaceAll(exitHelp, "\n", "\n  "),
 		SilenceUsage:  true,

@@ -13,18 +13,16 @@ import (
 
 // statusJSON is the cluster as --json shows it.
 type statusJSON struct {
-	ClusterID   string        `json:"cluster_id"`
-	Version     string        `json:"version"`
-	Healthy     bool          `json:"healthy"`
-	Problem     string        `json:"problem,omitempty"`
-	Layout      uint64        `json:"layout"`
-	Replication uint32        `json:"replication"`
-	Buckets     int64         `json:"buckets"`
-	Objects     int64         `json:"objects"`
-	Bytes       int64         `json:"bytes"`
-	Uploads     int64         `json:"uploads"`
-	Nodes       []nodeJSON    `json:"nodes"`
-	Services    []serviceJSON `json:"services"`
+	ClusterID   string `json:"cluster_id"`
+	Version     string `json:"version"`
+	Healthy     bool   `json:"healthy"`
+	Problem     string `json:"problem,omitempty"`
+	Layout      uint64 `json:"layout"`
+	Replication uint32 `json:"replication"`
+	// What the metadata knows is left out where no metadata service answers.
+	*storedJSON
+	Nodes    []nodeJSON    `json:"nodes"`
+	Services []serviceJSON `json:"services"`
 	// OldestLayout is the number of the oldest layout in force: below that of layout while data moves.
 	OldestLayout uint64        `json:"oldest_layout"`
 	Waiting      []waitingJSON `json:"waiting"`
@@ -32,6 +30,21 @@ type statusJSON struct {
 	Partitions *partitionsJSON `json:"partitions"`
 	// Database is the machines of the database whose repair is recorded.
 	Database []repairedJSON `json:"database"`
+	// Unreached is the parts that gave no answer.
+	Unreached []unreachedJSON `json:"unreached"`
+}
+
+// storedJSON is how much there is.
+type storedJSON struct {
+	Buckets int64 `json:"buckets"`
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+	Uploads int64 `json:"uploads"`
+}
+
+type unreachedJSON struct {
+	Part    string `json:"part"` // metadata, consul or rebalancer
+	Problem string `json:"problem"`
 }
 
 type nodeJSON struct {
@@ -56,12 +69,14 @@ type nodeJSON struct {
 	Quarantined  int64  `json:"quarantined"`
 	Uncollected  int64  `json:"uncollected"`
 	// Layout is the number of the one it has adopted, Walked that of the last one that it has carried out.
-	Layout  uint64     `json:"layout"`
-	Walked  uint64     `json:"walked"`
-	Foreign int64      `json:"foreign"` // chunks that belong to others
-	Wanted  int64      `json:"wanted"`  // chunks without a good copy
-	Trashed int64      `json:"trashed"` // bytes
-	Tasks   []taskJSON `json:"tasks"`
+	Layout  uint64 `json:"layout"`
+	Walked  uint64 `json:"walked"`
+	Foreign int64  `json:"foreign"` // chunks that belong to others
+	Wanted  int64  `json:"wanted"`  // chunks without a good copy
+	Trashed int64  `json:"trashed"` // bytes
+	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks.
+	Uncompared bool       `json:"uncompared"`
+	Tasks      []taskJSON `json:"tasks"`
 	trafficJSON
 }
 
@@ -86,6 +101,7 @@ func newNodeJSON(n *adminv1.Node) nodeJSON {
 			BytesRead: n.GetBytesRead(), BytesWritten: n.GetBytesWritten(), Errors: n.GetErrors(), Collected: n.GetCollected()}}
 	v.State = stateOf(n)
 	v.Layout, v.Walked, v.Foreign, v.Wanted, v.Trashed = n.GetLayout(), n.GetWalked(), n.GetForeign(), n.GetWanted(), n.GetTrashed()
+	v.Uncompared = n.GetUncompared()
 	v.Tasks = []taskJSON{}
 	for _, t := range n.GetTasks() {
 		v.Tasks = append(v.Tasks, newTaskJSON(t))
@@ -130,6 +146,13 @@ func newStatus() *cobra.Command {
 	c := &connection{}
 	cmd := &cobra.Command{
 		Use: "status", Short: "Tell how the cluster is", Args: cobra.NoArgs,
+		Long: `Tell how the cluster is: its nodes and services, what they are doing, and what needs attention.
+
+OWED is the chunks that a node has to send to others, BAD the copies that it found damaged and set aside, WANTED the chunks
+of which it lacks a good copy and looks for one: all go back to 0 by themselves while the other owners are there.
+
+A part that does not answer is named with what to do, the rest is shown, and the exit status is 6. It is 0 where all
+parts answer, whether all is well or not: with --json, "healthy" says that.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
 				answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{})
@@ -138,10 +161,16 @@ func newStatus() *cobra.Command {
 				}
 				v := newStatusJSON(answer)
 				// What it adds is not worth an error: the nodes above say what is wrong.
-				if partitions, err := admin.GetPartitions(ctx, &adminv1.GetPartitionsRequest{}); err == nil {
+				if partitions, err := admin.GetPartitions(ctx, &adminv1.GetPartitionsRequest{CountsOnly: true}); err == nil {
 					v.Partitions = newPartitions(partitions)
 				}
-				return c.show(cmd, v, func(w io.Writer) { v.write(w) })
+				if err := c.show(cmd, v, func(w io.Writer) { v.write(w) }); err != nil {
+					return err
+				}
+				if len(v.Unreached) > 0 {
+					return exitError(exitUnavailable)
+				}
+				return nil
 			})
 		},
 	}
@@ -151,14 +180,21 @@ func newStatus() *cobra.Command {
 
 func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 	v := &statusJSON{ClusterID: s.GetClusterId(), Version: s.GetVersion(), Healthy: true, Layout: s.GetLayout(),
-		Replication: s.GetReplication(), Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(),
-		Uploads: s.GetUploads(), Nodes: []nodeJSON{}, Services: []serviceJSON{}}
+		Replication: s.GetReplication(), Nodes: []nodeJSON{}, Services: []serviceJSON{}, Unreached: []unreachedJSON{},
+		storedJSON: &storedJSON{Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(), Uploads: s.GetUploads()}}
+	for _, u := range s.GetUnreached() {
+		v.Unreached = append(v.Unreached, unreachedJSON{u.GetPart(), u.GetProblem()})
+		if u.GetPart() == "metadata" {
+			v.storedJSON = nil
+		}
+	}
 	v.OldestLayout, v.Waiting = s.GetOldestLayout(), newWaiting(s.GetWaiting())
 	v.Database = newRepaired(s.GetDatabase())
 	v.Problem, v.Healthy = s.GetProblem(), s.GetProblem() == ""
 	for _, n := range s.GetNodes() {
-		v.Nodes = append(v.Nodes, newNodeJSON(n))
-		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == "" && n.GetWanted() == 0
+		one := newNodeJSON(n)
+		v.Nodes = append(v.Nodes, one)
+		v.Healthy = v.Healthy && n.GetAlive() && !n.GetReadOnly() && n.GetProblem() == "" && n.GetWanted() == 0 && !one.Uncompared
 	}
 	for _, p := range s.GetServices() {
 		v.Services = append(v.Services, serviceJSON{Name: p.GetName(), Machine: p.GetMachine(), Zone: p.GetZone(), Address: p.GetAddress(),
@@ -187,9 +223,11 @@ func (v *statusJSON) write(w io.Writer) {
 	if v.Partitions != nil {
 		row(w, "partitions", v.Partitions.text())
 	}
-	row(w, "buckets", v.Buckets)
-	row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
-	row(w, "uploads in progress", v.Uploads)
+	if v.storedJSON != nil {
+		row(w, "buckets", v.Buckets)
+		row(w, "objects", fmt.Sprintf("%d, %s", v.Objects, bytesText(v.Bytes)))
+		row(w, "uploads in progress", v.Uploads)
+	}
 	if len(v.Database) > 0 {
 		row(w, "database repaired", repairedText(v.Database, time.Now()))
 	}
@@ -220,6 +258,10 @@ func (v *statusJSON) write(w io.Writer) {
 			row(w, "")
 			row(w, "node "+n.ID+": "+n.Problem)
 		}
+		if n.Uncompared {
+			row(w, "")
+			row(w, "node "+n.ID+": it began with an empty disk, and is still comparing with other nodes which copies it lacks: take no other node away before it has ended (garage repair status)")
+		}
 	}
 }
 
@@ -249,6 +291,8 @@ func (n nodeJSON) state() string {
 		return "read-only"
 	case n.Problem != "":
 		return "problem"
+	case n.Uncompared:
+		return "comparing"
 	}
 	return "healthy"
 }

@@ -17,25 +17,20 @@ type partitionsJSON struct {
 	Problems        []string `json:"problems"`         // of nodes that could not be asked what they lack
 }
 
-// newPartitions sums up the partitions; nil without a layout.
+// newPartitions are the sums of an answer; nil without a layout.
 func newPartitions(answer *adminv1.GetPartitionsResponse) *partitionsJSON {
-	if len(answer.GetPartitions()) == 0 {
+	if len(answer.GetByState()) == 0 {
 		return nil
 	}
-	v := &partitionsJSON{ByCopies: append([]uint32{}, answer.GetByCopies()...), Problems: append([]string{}, answer.GetProblems()...)}
-	for _, p := range answer.GetPartitions() {
-		switch p.GetState() {
-		case adminv1.PartitionState_PARTITION_STATE_COMPLETE:
-			v.Complete++
-		case adminv1.PartitionState_PARTITION_STATE_MOVING:
-			v.Moving++
-		case adminv1.PartitionState_PARTITION_STATE_UNDER_REPLICATED:
-			v.UnderReplicated++
-		case adminv1.PartitionState_PARTITION_STATE_UNREADABLE:
-			v.Unreadable++
+	in := func(state adminv1.PartitionState) int {
+		if i := int(state); i < len(answer.GetByState()) {
+			return int(answer.GetByState()[i])
 		}
+		return 0
 	}
-	return v
+	return &partitionsJSON{ByCopies: append([]uint32{}, answer.GetByCopies()...), Problems: append([]string{}, answer.GetProblems()...),
+		Complete: in(adminv1.PartitionState_PARTITION_STATE_COMPLETE), Moving: in(adminv1.PartitionState_PARTITION_STATE_MOVING),
+		UnderReplicated: in(adminv1.PartitionState_PARTITION_STATE_UNDER_REPLICATED), Unreadable: in(adminv1.PartitionState_PARTITION_STATE_UNREADABLE)}
 }
 
 // text is the sum for people, the worst first.

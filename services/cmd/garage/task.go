@@ -85,7 +85,7 @@ func refused(nodes []nodeTaskJSON) error {
 func (c *connection) tasks(cmd *cobra.Command, task chunknodev1.Task) ([]nodeTaskJSON, error) {
 	all := []nodeTaskJSON{}
 	err := c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
-		answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{})
+		answer, err := admin.GetStatus(ctx, &adminv1.GetStatusRequest{NodesOnly: true})
 		if err != nil {
 			return err
 		}
@@ -109,13 +109,18 @@ func (c *connection) tasks(cmd *cobra.Command, task chunknodev1.Task) ([]nodeTas
 
 // taskCommand is one that starts or stops a task.
 type taskCommand struct {
-	task       chunknodev1.Task
+	task       func() chunknodev1.Task // flags may choose it
 	start      bool
 	use, short string
 	rate       string
 	takesRate  bool
 	nodes      []string
-	chosen     func() chunknodev1.Task // by flags, instead of task; nil: task
+	confirmed  func() (int64, error) // what the operator says yes to; nil: the task asks nothing
+}
+
+// only chooses a task whatever the flags are.
+func only(task chunknodev1.Task) func() chunknodev1.Task {
+	return func() chunknodev1.Task { return task }
 }
 
 const nodeHelp = "only this node: its ID, the beginning of one, or the name of its machine; may be repeated"
@@ -134,11 +139,13 @@ func (t *taskCommand) run(cmd *cobra.Command, c *connection) error {
 	if err != nil {
 		return err
 	}
-	task := t.task
-	if t.chosen != nil {
-		task = t.chosen()
+	r := &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: t.task(), Start: t.start, Rate: rate}
+	if t.confirmed != nil {
+		if r.ConfirmUpTo, err = t.confirmed(); err != nil {
+			return err
+		}
 	}
-	nodes, err := c.command(cmd, &adminv1.CommandNodesRequest{Nodes: t.nodes, Task: task, Start: t.start, Rate: rate})
+	nodes, err := c.command(cmd, r)
 	if err != nil {
 		return err
 	}
@@ -164,9 +171,9 @@ func parseRate(text string) (int64, error) {
 }
 
 // taskStatus is a command that shows how far a task is.
-func taskStatus(c *connection, task chunknodev1.Task, short string) *cobra.Command {
+func taskStatus(c *connection, task func() chunknodev1.Task, short string) *cobra.Command {
 	return watched(c, &cobra.Command{Use: "status", Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		nodes, err := c.tasks(cmd, task)
+		nodes, err := c.tasks(cmd, task())
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,6 +56,9 @@ func (c *connection) watch(ctx context.Context, cmd *cobra.Command, every time.D
 		var text bytes.Buffer
 		cmd.SetOut(&text)
 		err := show()
+		if errors.As(err, new(exitError)) {
+			err = nil // all has been said
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -58,7 +58,7 @@ func Judge(s *adminv1.GetStatusResponse, p *adminv1.GetPartitionsResponse) Verdi
 		j.say(Danger, "Chunks are missing in %s of 4096, and there is no other copy of them.", count(fewer, "partition"))
 	case fewer > 0:
 		j.say(Attention, "All your data can be read, but %s fewer than %d good copies.", partitionsHave(fewer), copies)
-	case j.lost > 0 || j.wanted > 0:
+	case j.lost > 0 || j.wanted > 0 || j.unsure:
 		j.say(Attention, "Your data can be read, but it has fewer than %d good copies in places.", copies)
 	case !known && copies == 1:
 		j.say(Unknown, "It is not known whether all your data has a good copy.")
@@ -83,6 +83,7 @@ type judgement struct {
 	Verdict
 	lost   int   // nodes that should be there and are not
 	wanted int64 // chunks without a good copy at a node
+	unsure bool  // a node has not compared what it holds with others yet
 }
 
 func (j *judgement) say(l Level, format string, args ...any) {
@@ -117,6 +118,10 @@ func (j *judgement) nodes(s *adminv1.GetStatusResponse) {
 			if d.GetFailed() != "" {
 				j.add(Attention, "Disk %s of node %s is out of use: %s", d.GetPath(), name, d.GetFailed())
 			}
+		}
+		if n.GetUncompared() {
+			j.unsure = true
+			j.add(Attention, "Node %s began with an empty disk, and is still comparing with other nodes which copies it lacks", name)
 		}
 		if n.GetWanted() > 0 {
 			j.wanted += n.GetWanted()

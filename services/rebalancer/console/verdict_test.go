@@ -34,6 +34,8 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 	sick.Services = []*adminv1.Service{{Name: "metadata", Problem: "it is away"}}
 	lacking := status(3, well())
 	lacking.Nodes[0].Wanted = 2
+	empty := status(3, well())
+	empty.Nodes[0].Uncompared = true
 	disk := status(3, well())
 	disk.Nodes[0].Disks = []*adminv1.Disk{{Path: "/d", Failed: "I/O error"}}
 	away := status(3, well())
@@ -71,6 +73,8 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 		"full":                                     {full, partitions(complete), Attention, "needs your attention", 1},
 		"a service is away":                        {sick, partitions(complete), Attention, "needs your attention", 1},
 		"chunks are bad":                           {lacking, nil, Attention, "fewer than 3", 1},
+		"one came back empty":                      {empty, partitions(complete, fewer), Attention, "1 partition of 4096 has fewer than 3", 1},
+		"one came back empty, as told":             {empty, nil, Attention, "fewer than 3 good copies in places", 1},
 		"a disk failed":                            {disk, partitions(complete), Attention, "needs your attention", 1},
 	} {
 		v := Judge(c.status, c.partitions)

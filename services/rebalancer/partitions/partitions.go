@@ -29,6 +29,8 @@ const (
 type Nodes struct {
 	// Alive reports whether a node answers.
 	Alive func(chunk.NodeID) bool
+	// Sure reports whether a node that is alive knows what it lacks: one that began with an empty disk does not before it has compared with others.
+	Sure func(chunk.NodeID) bool
 	// Gaps are what a node that is alive has told; nil: nothing is missing, as far as is known.
 	Gaps func(chunk.NodeID) *chunk.Gaps
 }
@@ -44,14 +46,17 @@ type Partition struct {
 // Look says how all partitions are, in their order.
 func Look(a *layout.Active, n Nodes) []Partition {
 	nodes := a.Nodes()
-	alive := make([]bool, len(nodes))
+	alive, sure := make([]bool, len(nodes)), make([]bool, len(nodes))
 	gaps := make([]*chunk.Gaps, len(nodes))
 	for i, node := range nodes {
 		if alive[i] = n.Alive(node.ID); alive[i] {
-			gaps[i] = n.Gaps(node.ID)
+			gaps[i], sure[i] = n.Gaps(node.ID), n.Sure(node.ID)
 		}
 	}
 	lacks := func(node uint16, p chunk.Partition) bool {
+		if !sure[node] {
+			return true
+		}
 		if g := gaps[node]; g != nil && (g.Wanted.Has(p) || g.Failed.Has(p)) {
 			return true
 		}

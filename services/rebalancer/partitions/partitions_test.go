@@ -42,6 +42,7 @@ func told(gaps map[byte]*chunk.Gaps, away ...byte) Nodes {
 			}
 			return true
 		},
+		Sure: func(chunk.NodeID) bool { return true },
 		Gaps: func(id chunk.NodeID) *chunk.Gaps { return gaps[id[15]] },
 	}
 }
@@ -110,4 +111,15 @@ func TestOnlyPartitionsThatGoElsewhereMove(t *testing.T) {
 	}
 	require.Greater(t, moving, 1000)
 	require.Less(t, moving, 3000)
+}
+
+func TestANodeThatHasNotComparedMayLackEverything(t *testing.T) {
+	a := inForce(t, []layout.Node{node(1), node(2)})
+	nodes := told(nil)
+	nodes.Sure = func(id chunk.NodeID) bool { return id != node(2).ID }
+	for _, one := range Look(a, nodes) {
+		require.Equal(t, 1, one.Copies)
+		require.Equal(t, UnderReplicated, one.State)
+		require.Equal(t, []uint16{1}, one.Lacking)
+	}
 }

@@ -28,7 +28,7 @@ type Entry struct {
 	TLS       bool      `json:"tls"`
 	Status    int       `json:"status"`          // of the answer; 0: none was sent
 	Error     string    `json:"error,omitempty"` // S3's code
-	Cut       bool      `json:"cut,omitempty"`   // the connection was cut in the middle of the answer
+	Cut       bool      `json:"cut,omitempty"`   // the connection was cut before the whole answer was sent
 	Received  int64     `json:"received_bytes"`  // of the body, as declared; -1: not declared
 	Sent      int64     `json:"sent_bytes"`      // of the body of the answer
 	Duration  float64   `json:"duration_seconds"`

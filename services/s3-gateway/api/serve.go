@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -17,6 +18,9 @@ const (
 	// drainTime is how long a client may take to send the rest of a body that nobody wants.
 	drainTime = 5 * time.Second
 )
+
+// ErrStopped is the cause of the end of a request's context (context.Cause) whose connection was cut because the gateway stopped.
+var ErrStopped = errors.Newf(errors.Canceled, "the gateway has stopped")
 
 // serve is the way of every request.
 func (a *API) serve(hw http.ResponseWriter, hr *http.Request) {
@@ -116,7 +120,7 @@ func (a *API) report(r *Request, problem any) {
 	a.metrics.count(r, took)
 	if a.Access != nil {
 		_, wasCut := problem.(cut)
-		a.Access.Write(r.entry(took, wasCut))
+		a.Access.Write(r.entry(took, wasCut || errors.IsTarget(context.Cause(r.Context()), ErrStopped)))
 	}
 	r.endSpan(problem)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/telemetry/metricstest"
 	"deuxfleurs.fr/garage/tools/deploy"
 	"deuxfleurs.fr/garage/tools/systemtest/alerts"
 )
@@ -189,7 +190,7 @@ func TestDashboardAndAlertsAreEvaluatedOnScrapedMetrics(t *testing.T) {
 		return has("garage_s3_requests_total") && has("garage_chunk_node_operations_total") && has("garage_cluster_nodes")
 	}, patience, 200*time.Millisecond)
 
-	promised := table(t)
+	promised := metricstest.Table(t)
 	answered := 0
 	for expr, from := range expressions(t) {
 		var result struct{ Result []any }
@@ -208,7 +209,7 @@ func TestDashboardAndAlertsAreEvaluatedOnScrapedMetrics(t *testing.T) {
 			}
 			require.True(t, listed, "%s is about %s, which no program has", from, name)
 			remote := deploy.Kind() == deploy.Standalone && (strings.HasPrefix(name, "garage_grpc_client_") || strings.HasPrefix(name, "garage_chunk_cluster_"))
-			require.True(t, d.condition != "" || remote || len(d.labels) > 0, "%s is about %s, which was not scraped", from, name)
+			require.True(t, d.Condition != "" || remote || len(d.Labels) > 0, "%s is about %s, which was not scraped", from, name)
 		}
 	}
 	require.Greater(t, answered, 15, "the dashboard has something to show")

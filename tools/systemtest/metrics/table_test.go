@@ -5,8 +5,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,45 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/pkg/telemetry/metricstest"
 	"deuxfleurs.fr/garage/tools/deploy"
 )
-
-// described is a row of a table of metrics.
-type described struct {
-	kind      string
-	labels    []string
-	from      []string // programs; "all"
-	condition string   // with what only; empty: always
-	meaning   string
-}
-
-var row = regexp.MustCompile("^\\| `(garage_[a-z0-9_]+)` \\| ([a-z]+) \\| (.*?) \\| ([^|]+?)(?: \\(([^)]+)\\))? \\| (.+) \\|$")
-
-// table is what nomad/metrics.md promises.
-func table(t *testing.T) map[string]described {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root(t), "nomad", "metrics.md"))
-	require.NoError(t, err)
-	all := map[string]described{}
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "| `garage_") {
-			continue
-		}
-		m := row.FindStringSubmatch(strings.TrimSpace(line))
-		require.NotNil(t, m, "not a row of the table: %s", line)
-		require.NotContains(t, all, m[1], "it is there twice")
-		var labels []string
-		for label := range strings.SplitSeq(strings.ReplaceAll(m[3], "`", ""), ", ") {
-			if label != "" {
-				labels = append(labels, label)
-			}
-		}
-		slices.Sort(labels)
-		all[m[1]] = described{kind: m[2], labels: labels, from: strings.Split(m[4], ", "), condition: m[5], meaning: m[6]}
-	}
-	require.NotEmpty(t, all)
-	return all
-}
 
 // exposed is a metric as a program has it.
 type exposed struct {
@@ -140,7 +102,7 @@ func program(p *deploy.Process) string {
 
 func TestTheMetricsAreThoseOfTheTable(t *testing.T) {
 	load(t)
-	promised := table(t)
+	promised := metricstest.Table(t)
 	missing := func(programs ...string) []string {
 		var names []string
 		seen := map[string]exposed{}
@@ -153,22 +115,22 @@ func TestTheMetricsAreThoseOfTheTable(t *testing.T) {
 			for name, e := range scraped {
 				d, listed := promised[name]
 				require.True(t, listed, "%s of %s is not in nomad/metrics.md", name, p.Name)
-				require.Equal(t, d.kind, e.kind, name)
-				require.Equal(t, d.meaning, e.help, name)
+				require.Equal(t, d.Kind, e.kind, name)
+				require.Equal(t, d.Meaning, e.help, name)
 				if e.series {
-					require.Equal(t, d.labels, e.labels, "labels of %s", name)
+					require.Equal(t, d.Labels, e.labels, "labels of %s", name)
 				}
-				from := d.from[0] == "all" || deploy.Kind() == deploy.Standalone || slices.Contains(d.from, program(p))
-				require.True(t, from, "%s is in %s, and nomad/metrics.md has it in %v", name, p.Name, d.from)
+				from := d.From[0] == "all" || deploy.Kind() == deploy.Standalone || slices.Contains(d.From, program(p))
+				require.True(t, from, "%s is in %s, and nomad/metrics.md has it in %v", name, p.Name, d.From)
 			}
 		}
 		for name, d := range promised {
-			expected := d.condition == "" || d.condition == "access log" && slices.Contains(programs, "s3-gateway")
+			expected := d.Condition == "" || d.Condition == "access log" && slices.Contains(programs, "s3-gateway")
 			if deploy.Kind() == deploy.Standalone && (strings.HasPrefix(name, "garage_grpc_client_") || strings.HasPrefix(name, "garage_chunk_cluster_")) {
 				expected = false
 			}
 			for _, p := range programs {
-				if _, there := seen[name]; !there && expected && (d.from[0] == "all" || slices.Contains(d.from, p)) {
+				if _, there := seen[name]; !there && expected && (d.From[0] == "all" || slices.Contains(d.From, p)) {
 					names = append(names, name)
 				}
 			}

@@ -183,7 +183,8 @@ func TestTheListOfPartsHasWhatIsInThePrograms(t *testing.T) {
 		var list struct {
 			BOMFormat  string `json:"bomFormat"`
 			Components []struct {
-				Name, Version string
+				Type, Name, Version string
+				Licenses            []struct{ Expression string }
 			}
 			Dependencies []struct {
 				Ref       string
@@ -192,10 +193,19 @@ func TestTheListOfPartsHasWhatIsInThePrograms(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(text, &list))
 		require.Equal(t, "CycloneDX", list.BOMFormat)
+		licences, err := os.ReadFile(filepath.Join(unpack(t, platform), "THIRD-PARTY-LICENCES.txt"))
+		require.NoError(t, err)
 		versions := map[string]string{}
 		for _, c := range list.Components {
 			require.NotContains(t, []string{"", "(devel)"}, c.Version, c.Name)
 			versions[c.Name] = c.Version
+			if c.Type != "library" {
+				continue
+			}
+			require.Len(t, c.Licenses, 1, c.Name)
+			if !strings.HasPrefix(c.Name, "deuxfleurs.fr/garage/") {
+				require.Contains(t, string(licences), "\n"+c.Name+" "+c.Version+": "+c.Licenses[0].Expression+"\n")
+			}
 		}
 		for _, name := range []string{"std", "google.golang.org/grpc", "github.com/cockroachdb/pebble/v2", "github.com/scylladb/gocql", "s3-gateway"} {
 			if name != "github.com/scylladb/gocql" || platform != "linux-armv7" { // the driver of the database is not for 32 bits

@@ -37,6 +37,16 @@ func TestInstallingStartsNothingAndTheUnitsAreSound(t *testing.T) {
 	require.Empty(t, d.ok("dpkg", "--verify", "garage"))
 	require.NoDirExists(t, d.path("var/lib/garage"))
 
+	require.Equal(t, "Garage maintainers <garage@localhost>", d.ok("dpkg-query", "--show", "--showformat=${Maintainer}", "garage"))
+	copyright, err := os.ReadFile(d.path("usr/share/doc/garage/copyright"))
+	require.NoError(t, err)
+	require.Contains(t, string(copyright), "\nLicense: Apache-2.0\n")
+	require.Contains(t, string(copyright), "/usr/share/common-licenses/Apache-2.0")
+	licences, err := os.ReadFile(d.path("usr/share/doc/garage/THIRD-PARTY-LICENCES.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(licences), "\nstd "+strings.TrimPrefix(runtime.Version(), "go")+": BSD-3-Clause\n")
+	require.Contains(t, string(licences), "Neither the name of Google")
+
 	conffiles := d.ok("dpkg-query", "--show", "--showformat=${Conffiles}", "garage")
 	for _, service := range services {
 		name := "garage-" + service + ".service"

@@ -1911,7 +1911,9 @@ func (x *DenyBucketResponse) GetGrant() *Grant {
 }
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// nodes_only leaves out what only the metadata service knows: it is not asked.
+	NodesOnly     bool `protobuf:"varint,1,opt,name=nodes_only,json=nodesOnly,proto3" json:"nodes_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1946,6 +1948,68 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
+func (x *GetStatusRequest) GetNodesOnly() bool {
+	if x != nil {
+		return x.NodesOnly
+	}
+	return false
+}
+
+// Unreached is a part that gave no answer: what it would have told is missing.
+type Unreached struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// part is "metadata", "consul" or "rebalancer" (the active one).
+	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	// problem is why, what is missing, and what to do.
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreached) Reset() {
+	*x = Unreached{}
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreached) ProtoMessage() {}
+
+func (x *Unreached) ProtoReflect() protoreflect.Message {
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreached.ProtoReflect.Descriptor instead.
+func (*Unreached) Descriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Unreached) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Unreached) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is "s3-gateway", "metadata", "chunk-node" or "rebalancer".
@@ -1967,7 +2031,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2043,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2056,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Service) GetName() string {
@@ -2105,15 +2169,17 @@ type Node struct {
 	Tasks   []*NodeTask `protobuf:"bytes,34,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	Disks   []*Disk     `protobuf:"bytes,35,rep,name=disks,proto3" json:"disks,omitempty"`
 	// damaged is how many copies turned out bad or missing since the node's start, mended how many such were replaced by a good one.
-	Damaged       int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
-	Mended        int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
+	Damaged int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended  int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
+	// uncompared is that it has begun with an empty disk, and has not yet compared what it holds with all other owners since: it may lack any chunk.
+	Uncompared    bool `protobuf:"varint,38,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2191,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2204,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Node) GetId() string {
@@ -2400,6 +2466,13 @@ func (x *Node) GetMended() int64 {
 	return 0
 }
 
+func (x *Node) GetUncompared() bool {
+	if x != nil {
+		return x.Uncompared
+	}
+	return false
+}
+
 // Disk is one disk of a node.
 type Disk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2415,7 +2488,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2500,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2440,7 +2513,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Disk) GetPath() string {
@@ -2484,7 +2557,7 @@ type NodeTask struct {
 
 func (x *NodeTask) Reset() {
 	*x = NodeTask{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2569,7 @@ func (x *NodeTask) String() string {
 func (*NodeTask) ProtoMessage() {}
 
 func (x *NodeTask) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2582,7 @@ func (x *NodeTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTask.ProtoReflect.Descriptor instead.
 func (*NodeTask) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *NodeTask) GetStatus() *v1.TaskStatus {
@@ -2539,7 +2612,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2624,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2637,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Waiting) GetNode() string {
@@ -2607,14 +2680,16 @@ type GetStatusResponse struct {
 	OldestLayout uint64     `protobuf:"varint,12,opt,name=oldest_layout,json=oldestLayout,proto3" json:"oldest_layout,omitempty"`
 	Waiting      []*Waiting `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	// database is the machines of the database whose repair is recorded.
-	Database      []*DatabaseMachine `protobuf:"bytes,14,rep,name=database,proto3" json:"database,omitempty"`
+	Database []*DatabaseMachine `protobuf:"bytes,14,rep,name=database,proto3" json:"database,omitempty"`
+	// unreached are also in problem. Without metadata nothing is known of buckets, objects, bytes and uploads.
+	Unreached     []*Unreached `protobuf:"bytes,15,rep,name=unreached,proto3" json:"unreached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +2701,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +2714,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetStatusResponse) GetClusterId() string {
@@ -2740,6 +2815,13 @@ func (x *GetStatusResponse) GetDatabase() []*DatabaseMachine {
 	return nil
 }
 
+func (x *GetStatusResponse) GetUnreached() []*Unreached {
+	if x != nil {
+		return x.Unreached
+	}
+	return nil
+}
+
 // DatabaseMachine is a machine with a node of the metadata's database.
 type DatabaseMachine struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2752,7 +2834,7 @@ type DatabaseMachine struct {
 
 func (x *DatabaseMachine) Reset() {
 	*x = DatabaseMachine{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2846,7 @@ func (x *DatabaseMachine) String() string {
 func (*DatabaseMachine) ProtoMessage() {}
 
 func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2859,7 @@ func (x *DatabaseMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseMachine.ProtoReflect.Descriptor instead.
 func (*DatabaseMachine) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DatabaseMachine) GetMachine() string {
@@ -2810,7 +2892,7 @@ type LayoutNode struct {
 
 func (x *LayoutNode) Reset() {
 	*x = LayoutNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2904,7 @@ func (x *LayoutNode) String() string {
 func (*LayoutNode) ProtoMessage() {}
 
 func (x *LayoutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2917,7 @@ func (x *LayoutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNode.ProtoReflect.Descriptor instead.
 func (*LayoutNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LayoutNode) GetId() string {
@@ -2886,7 +2968,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +2980,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +2993,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Layout) GetNumber() uint64 {
@@ -2955,7 +3037,7 @@ type LayoutChange struct {
 
 func (x *LayoutChange) Reset() {
 	*x = LayoutChange{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3049,7 @@ func (x *LayoutChange) String() string {
 func (*LayoutChange) ProtoMessage() {}
 
 func (x *LayoutChange) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3062,7 @@ func (x *LayoutChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutChange.ProtoReflect.Descriptor instead.
 func (*LayoutChange) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LayoutChange) GetReplication() uint32 {
@@ -3012,7 +3094,7 @@ type GetLayoutRequest struct {
 
 func (x *GetLayoutRequest) Reset() {
 	*x = GetLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3106,7 @@ func (x *GetLayoutRequest) String() string {
 func (*GetLayoutRequest) ProtoMessage() {}
 
 func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3119,7 @@ func (x *GetLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 type GetLayoutResponse struct {
@@ -3065,7 +3147,7 @@ type GetLayoutResponse struct {
 
 func (x *GetLayoutResponse) Reset() {
 	*x = GetLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3159,7 @@ func (x *GetLayoutResponse) String() string {
 func (*GetLayoutResponse) ProtoMessage() {}
 
 func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3172,7 @@ func (x *GetLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLayoutResponse.ProtoReflect.Descriptor instead.
 func (*GetLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetLayoutResponse) GetCurrent() *Layout {
@@ -3178,7 +3260,7 @@ type RecoveredLayout struct {
 
 func (x *RecoveredLayout) Reset() {
 	*x = RecoveredLayout{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3190,7 +3272,7 @@ func (x *RecoveredLayout) String() string {
 func (*RecoveredLayout) ProtoMessage() {}
 
 func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3203,7 +3285,7 @@ func (x *RecoveredLayout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveredLayout.ProtoReflect.Descriptor instead.
 func (*RecoveredLayout) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RecoveredLayout) GetLayout() uint64 {
@@ -3247,7 +3329,7 @@ type LostNode struct {
 
 func (x *LostNode) Reset() {
 	*x = LostNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3341,7 @@ func (x *LostNode) String() string {
 func (*LostNode) ProtoMessage() {}
 
 func (x *LostNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3354,7 @@ func (x *LostNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostNode.ProtoReflect.Descriptor instead.
 func (*LostNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LostNode) GetNode() string {
@@ -3311,7 +3393,7 @@ type AssignNodeRequest struct {
 
 func (x *AssignNodeRequest) Reset() {
 	*x = AssignNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3323,7 +3405,7 @@ func (x *AssignNodeRequest) String() string {
 func (*AssignNodeRequest) ProtoMessage() {}
 
 func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3336,7 +3418,7 @@ func (x *AssignNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeRequest.ProtoReflect.Descriptor instead.
 func (*AssignNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AssignNodeRequest) GetNode() string {
@@ -3377,7 +3459,7 @@ type AssignNodeResponse struct {
 
 func (x *AssignNodeResponse) Reset() {
 	*x = AssignNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3471,7 @@ func (x *AssignNodeResponse) String() string {
 func (*AssignNodeResponse) ProtoMessage() {}
 
 func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3484,7 @@ func (x *AssignNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignNodeResponse.ProtoReflect.Descriptor instead.
 func (*AssignNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AssignNodeResponse) GetNode() *LayoutNode {
@@ -3428,7 +3510,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3522,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3535,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveNodeRequest) GetNode() string {
@@ -3473,7 +3555,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3567,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3580,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RemoveNodeResponse) GetId() string {
@@ -3524,7 +3606,7 @@ type SetReplicationRequest struct {
 
 func (x *SetReplicationRequest) Reset() {
 	*x = SetReplicationRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3618,7 @@ func (x *SetReplicationRequest) String() string {
 func (*SetReplicationRequest) ProtoMessage() {}
 
 func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3631,7 @@ func (x *SetReplicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationRequest.ProtoReflect.Descriptor instead.
 func (*SetReplicationRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetReplicationRequest) GetReplication() uint32 {
@@ -3568,7 +3650,7 @@ type SetReplicationResponse struct {
 
 func (x *SetReplicationResponse) Reset() {
 	*x = SetReplicationResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3662,7 @@ func (x *SetReplicationResponse) String() string {
 func (*SetReplicationResponse) ProtoMessage() {}
 
 func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3675,7 @@ func (x *SetReplicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetReplicationResponse.ProtoReflect.Descriptor instead.
 func (*SetReplicationResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetReplicationResponse) GetStaged() *LayoutChange {
@@ -3613,7 +3695,7 @@ type PlanLayoutRequest struct {
 
 func (x *PlanLayoutRequest) Reset() {
 	*x = PlanLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3707,7 @@ func (x *PlanLayoutRequest) String() string {
 func (*PlanLayoutRequest) ProtoMessage() {}
 
 func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3720,7 @@ func (x *PlanLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutRequest.ProtoReflect.Descriptor instead.
 func (*PlanLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PlanLayoutRequest) GetRate() int64 {
@@ -3674,7 +3756,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3768,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3781,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Share) GetName() string {
@@ -3807,7 +3889,7 @@ type PlanLayoutResponse struct {
 
 func (x *PlanLayoutResponse) Reset() {
 	*x = PlanLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3901,7 @@ func (x *PlanLayoutResponse) String() string {
 func (*PlanLayoutResponse) ProtoMessage() {}
 
 func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +3914,7 @@ func (x *PlanLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanLayoutResponse.ProtoReflect.Descriptor instead.
 func (*PlanLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PlanLayoutResponse) GetRevision() uint64 {
@@ -3945,7 +4027,7 @@ type ApplyLayoutRequest struct {
 
 func (x *ApplyLayoutRequest) Reset() {
 	*x = ApplyLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3957,7 +4039,7 @@ func (x *ApplyLayoutRequest) String() string {
 func (*ApplyLayoutRequest) ProtoMessage() {}
 
 func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3970,7 +4052,7 @@ func (x *ApplyLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ApplyLayoutRequest) GetRevision() uint64 {
@@ -3996,7 +4078,7 @@ type ApplyLayoutResponse struct {
 
 func (x *ApplyLayoutResponse) Reset() {
 	*x = ApplyLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4008,7 +4090,7 @@ func (x *ApplyLayoutResponse) String() string {
 func (*ApplyLayoutResponse) ProtoMessage() {}
 
 func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4021,7 +4103,7 @@ func (x *ApplyLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ApplyLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ApplyLayoutResponse) GetLayout() *Layout {
@@ -4039,7 +4121,7 @@ type DropLayoutRequest struct {
 
 func (x *DropLayoutRequest) Reset() {
 	*x = DropLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4051,7 +4133,7 @@ func (x *DropLayoutRequest) String() string {
 func (*DropLayoutRequest) ProtoMessage() {}
 
 func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4064,7 +4146,7 @@ func (x *DropLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutRequest.ProtoReflect.Descriptor instead.
 func (*DropLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 type DropLayoutResponse struct {
@@ -4077,7 +4159,7 @@ type DropLayoutResponse struct {
 
 func (x *DropLayoutResponse) Reset() {
 	*x = DropLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4089,7 +4171,7 @@ func (x *DropLayoutResponse) String() string {
 func (*DropLayoutResponse) ProtoMessage() {}
 
 func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4102,7 +4184,7 @@ func (x *DropLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropLayoutResponse.ProtoReflect.Descriptor instead.
 func (*DropLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DropLayoutResponse) GetDropped() *LayoutChange {
@@ -4124,7 +4206,7 @@ type DeclareLostRequest struct {
 
 func (x *DeclareLostRequest) Reset() {
 	*x = DeclareLostRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4136,7 +4218,7 @@ func (x *DeclareLostRequest) String() string {
 func (*DeclareLostRequest) ProtoMessage() {}
 
 func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4149,7 +4231,7 @@ func (x *DeclareLostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostRequest.ProtoReflect.Descriptor instead.
 func (*DeclareLostRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeclareLostRequest) GetNode() string {
@@ -4182,7 +4264,7 @@ type DeclareLostResponse struct {
 
 func (x *DeclareLostResponse) Reset() {
 	*x = DeclareLostResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4276,7 @@ func (x *DeclareLostResponse) String() string {
 func (*DeclareLostResponse) ProtoMessage() {}
 
 func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4289,7 @@ func (x *DeclareLostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclareLostResponse.ProtoReflect.Descriptor instead.
 func (*DeclareLostResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeclareLostResponse) GetId() string {
@@ -4258,7 +4340,7 @@ type CommandNodesRequest struct {
 
 func (x *CommandNodesRequest) Reset() {
 	*x = CommandNodesRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4270,7 +4352,7 @@ func (x *CommandNodesRequest) String() string {
 func (*CommandNodesRequest) ProtoMessage() {}
 
 func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4283,7 +4365,7 @@ func (x *CommandNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesRequest.ProtoReflect.Descriptor instead.
 func (*CommandNodesRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CommandNodesRequest) GetNodes() []string {
@@ -4341,7 +4423,7 @@ type Commanded struct {
 
 func (x *Commanded) Reset() {
 	*x = Commanded{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4353,7 +4435,7 @@ func (x *Commanded) String() string {
 func (*Commanded) ProtoMessage() {}
 
 func (x *Commanded) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4366,7 +4448,7 @@ func (x *Commanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commanded.ProtoReflect.Descriptor instead.
 func (*Commanded) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Commanded) GetNode() string {
@@ -4399,7 +4481,7 @@ type CommandNodesResponse struct {
 
 func (x *CommandNodesResponse) Reset() {
 	*x = CommandNodesResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4411,7 +4493,7 @@ func (x *CommandNodesResponse) String() string {
 func (*CommandNodesResponse) ProtoMessage() {}
 
 func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4424,7 +4506,7 @@ func (x *CommandNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandNodesResponse.ProtoReflect.Descriptor instead.
 func (*CommandNodesResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CommandNodesResponse) GetNodes() []*Commanded {
@@ -4445,7 +4527,7 @@ type ListDamagedRequest struct {
 
 func (x *ListDamagedRequest) Reset() {
 	*x = ListDamagedRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4539,7 @@ func (x *ListDamagedRequest) String() string {
 func (*ListDamagedRequest) ProtoMessage() {}
 
 func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4552,7 @@ func (x *ListDamagedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedRequest.ProtoReflect.Descriptor instead.
 func (*ListDamagedRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListDamagedRequest) GetAfter() string {
@@ -4507,7 +4589,7 @@ type DamagedObject struct {
 
 func (x *DamagedObject) Reset() {
 	*x = DamagedObject{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +4601,7 @@ func (x *DamagedObject) String() string {
 func (*DamagedObject) ProtoMessage() {}
 
 func (x *DamagedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +4614,7 @@ func (x *DamagedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedObject.ProtoReflect.Descriptor instead.
 func (*DamagedObject) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DamagedObject) GetAttempt() string {
@@ -4600,7 +4682,7 @@ type DamagedChunk struct {
 
 func (x *DamagedChunk) Reset() {
 	*x = DamagedChunk{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4612,7 +4694,7 @@ func (x *DamagedChunk) String() string {
 func (*DamagedChunk) ProtoMessage() {}
 
 func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4625,7 +4707,7 @@ func (x *DamagedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedChunk.ProtoReflect.Descriptor instead.
 func (*DamagedChunk) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DamagedChunk) GetHash() string {
@@ -4682,7 +4764,7 @@ type ListDamagedResponse struct {
 
 func (x *ListDamagedResponse) Reset() {
 	*x = ListDamagedResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4694,7 +4776,7 @@ func (x *ListDamagedResponse) String() string {
 func (*ListDamagedResponse) ProtoMessage() {}
 
 func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4707,7 +4789,7 @@ func (x *ListDamagedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDamagedResponse.ProtoReflect.Descriptor instead.
 func (*ListDamagedResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListDamagedResponse) GetChunks() []*DamagedChunk {
@@ -4741,7 +4823,7 @@ type StageLayoutRequest struct {
 
 func (x *StageLayoutRequest) Reset() {
 	*x = StageLayoutRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4753,7 +4835,7 @@ func (x *StageLayoutRequest) String() string {
 func (*StageLayoutRequest) ProtoMessage() {}
 
 func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4766,7 +4848,7 @@ func (x *StageLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutRequest.ProtoReflect.Descriptor instead.
 func (*StageLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StageLayoutRequest) GetNumber() uint64 {
@@ -4786,7 +4868,7 @@ type StageLayoutResponse struct {
 
 func (x *StageLayoutResponse) Reset() {
 	*x = StageLayoutResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4798,7 +4880,7 @@ func (x *StageLayoutResponse) String() string {
 func (*StageLayoutResponse) ProtoMessage() {}
 
 func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4811,7 +4893,7 @@ func (x *StageLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageLayoutResponse.ProtoReflect.Descriptor instead.
 func (*StageLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *StageLayoutResponse) GetStaged() *LayoutChange {
@@ -4843,7 +4925,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4855,7 +4937,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4868,7 +4950,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Event) GetId() string {
@@ -4946,7 +5028,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4958,7 +5040,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4971,7 +5053,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Audit) GetActor() string {
@@ -5029,7 +5111,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5041,7 +5123,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5054,7 +5136,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListEventsRequest) GetCursor() string {
@@ -5112,7 +5194,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5124,7 +5206,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5137,7 +5219,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -5179,7 +5261,7 @@ type ExplainAccessRequest struct {
 
 func (x *ExplainAccessRequest) Reset() {
 	*x = ExplainAccessRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5191,7 +5273,7 @@ func (x *ExplainAccessRequest) String() string {
 func (*ExplainAccessRequest) ProtoMessage() {}
 
 func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5204,7 +5286,7 @@ func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
 func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExplainAccessRequest) GetKey() string {
@@ -5255,7 +5337,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5349,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5362,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Reason) GetVerdict() Verdict {
@@ -5328,7 +5410,7 @@ type ExplainAccessResponse struct {
 
 func (x *ExplainAccessResponse) Reset() {
 	*x = ExplainAccessResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5422,7 @@ func (x *ExplainAccessResponse) String() string {
 func (*ExplainAccessResponse) ProtoMessage() {}
 
 func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5435,7 @@ func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
 func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ExplainAccessResponse) GetAllowed() bool {
@@ -5432,7 +5514,7 @@ type BucketUsageHistoryRequest struct {
 
 func (x *BucketUsageHistoryRequest) Reset() {
 	*x = BucketUsageHistoryRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5444,7 +5526,7 @@ func (x *BucketUsageHistoryRequest) String() string {
 func (*BucketUsageHistoryRequest) ProtoMessage() {}
 
 func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[75]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5457,7 +5539,7 @@ func (x *BucketUsageHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryRequest.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *BucketUsageHistoryRequest) GetBucket() string {
@@ -5501,7 +5583,7 @@ type UsagePoint struct {
 
 func (x *UsagePoint) Reset() {
 	*x = UsagePoint{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5513,7 +5595,7 @@ func (x *UsagePoint) String() string {
 func (*UsagePoint) ProtoMessage() {}
 
 func (x *UsagePoint) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[76]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5526,7 +5608,7 @@ func (x *UsagePoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsagePoint.ProtoReflect.Descriptor instead.
 func (*UsagePoint) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *UsagePoint) GetTime() *timestamppb.Timestamp {
@@ -5583,7 +5665,7 @@ type BucketUsageHistoryResponse struct {
 
 func (x *BucketUsageHistoryResponse) Reset() {
 	*x = BucketUsageHistoryResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5595,7 +5677,7 @@ func (x *BucketUsageHistoryResponse) String() string {
 func (*BucketUsageHistoryResponse) ProtoMessage() {}
 
 func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[77]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5608,7 +5690,7 @@ func (x *BucketUsageHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketUsageHistoryResponse.ProtoReflect.Descriptor instead.
 func (*BucketUsageHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *BucketUsageHistoryResponse) GetPoints() []*UsagePoint {
@@ -5628,14 +5710,16 @@ func (x *BucketUsageHistoryResponse) GetProblems() []string {
 type GetPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// revision, if not 0, is that of an answer before: if nothing has changed, the new one has nothing but it.
-	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// counts_only asks for by_copies and by_state without nodes and partitions.
+	CountsOnly    bool `protobuf:"varint,2,opt,name=counts_only,json=countsOnly,proto3" json:"counts_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPartitionsRequest) Reset() {
 	*x = GetPartitionsRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5647,7 +5731,7 @@ func (x *GetPartitionsRequest) String() string {
 func (*GetPartitionsRequest) ProtoMessage() {}
 
 func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[78]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5660,7 +5744,7 @@ func (x *GetPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetPartitionsRequest) GetRevision() uint64 {
@@ -5668,6 +5752,13 @@ func (x *GetPartitionsRequest) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *GetPartitionsRequest) GetCountsOnly() bool {
+	if x != nil {
+		return x.CountsOnly
+	}
+	return false
 }
 
 // Partition is one of the 4096 parts of all chunks: the first 12 bits of their hashes.
@@ -5679,7 +5770,7 @@ type Partition struct {
 	Former []uint32 `protobuf:"varint,2,rep,packed,name=former,proto3" json:"former,omitempty"`
 	// copies is how many nodes have a good copy of each chunk of the partition: the least, over the layouts in force, of its owners that
 	// are alive, whose disks for it work as far as they say, and that lack nothing of it as far as is known: they look for no copy of a chunk in it,
-	// and no node alive owes them one. A chunk is at the owners of an older layout until all owners in the current one have it, so
+	// no node alive owes them one, and they are not uncompared. A chunk is at the owners of an older layout until all owners in the current one have it, so
 	// the least is what each chunk has. Damage that no scrub or reader has found yet is not known.
 	Copies uint32         `protobuf:"varint,3,opt,name=copies,proto3" json:"copies,omitempty"`
 	State  PartitionState `protobuf:"varint,4,opt,name=state,proto3,enum=garage.admin.v1.PartitionState" json:"state,omitempty"`
@@ -5691,7 +5782,7 @@ type Partition struct {
 
 func (x *Partition) Reset() {
 	*x = Partition{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +5794,7 @@ func (x *Partition) String() string {
 func (*Partition) ProtoMessage() {}
 
 func (x *Partition) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[79]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +5807,7 @@ func (x *Partition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partition.ProtoReflect.Descriptor instead.
 func (*Partition) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Partition) GetOwners() []uint32 {
@@ -5767,7 +5858,7 @@ type PartitionNode struct {
 
 func (x *PartitionNode) Reset() {
 	*x = PartitionNode{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5779,7 +5870,7 @@ func (x *PartitionNode) String() string {
 func (*PartitionNode) ProtoMessage() {}
 
 func (x *PartitionNode) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[80]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5792,7 +5883,7 @@ func (x *PartitionNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionNode.ProtoReflect.Descriptor instead.
 func (*PartitionNode) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PartitionNode) GetId() string {
@@ -5828,7 +5919,7 @@ type GetPartitionsResponse struct {
 	// revision is another one whenever the answer is.
 	Revision uint64           `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Nodes    []*PartitionNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// partitions are all 4096, in their order, or none: nothing has changed, or there is no layout.
+	// partitions are all 4096, in their order, or none: nothing has changed, only counts were asked for, or there is no layout.
 	Partitions   []*Partition `protobuf:"bytes,3,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	Replication  uint32       `protobuf:"varint,4,opt,name=replication,proto3" json:"replication,omitempty"`
 	Layout       uint64       `protobuf:"varint,5,opt,name=layout,proto3" json:"layout,omitempty"`
@@ -5836,14 +5927,16 @@ type GetPartitionsResponse struct {
 	// by_copies says how many partitions have 0, 1, 2 … good copies.
 	ByCopies []uint32 `protobuf:"varint,7,rep,packed,name=by_copies,json=byCopies,proto3" json:"by_copies,omitempty"`
 	// problems are the nodes that could not be asked what they lack, and why; they count as lacking nothing.
-	Problems      []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []string `protobuf:"bytes,8,rep,name=problems,proto3" json:"problems,omitempty"`
+	// by_state says how many partitions are in each PartitionState: the index is its number.
+	ByState       []uint32 `protobuf:"varint,9,rep,packed,name=by_state,json=byState,proto3" json:"by_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPartitionsResponse) Reset() {
 	*x = GetPartitionsResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5855,7 +5948,7 @@ func (x *GetPartitionsResponse) String() string {
 func (*GetPartitionsResponse) ProtoMessage() {}
 
 func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[81]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5868,7 +5961,7 @@ func (x *GetPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetPartitionsResponse) GetRevision() uint64 {
@@ -5927,6 +6020,13 @@ func (x *GetPartitionsResponse) GetProblems() []string {
 	return nil
 }
 
+func (x *GetPartitionsResponse) GetByState() []uint32 {
+	if x != nil {
+		return x.ByState
+	}
+	return nil
+}
+
 type GetTrafficRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -5935,7 +6035,7 @@ type GetTrafficRequest struct {
 
 func (x *GetTrafficRequest) Reset() {
 	*x = GetTrafficRequest{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5947,7 +6047,7 @@ func (x *GetTrafficRequest) String() string {
 func (*GetTrafficRequest) ProtoMessage() {}
 
 func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[82]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5960,7 +6060,7 @@ func (x *GetTrafficRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficRequest.ProtoReflect.Descriptor instead.
 func (*GetTrafficRequest) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 // Counters count since a service was started.
@@ -5979,7 +6079,7 @@ type Counters struct {
 
 func (x *Counters) Reset() {
 	*x = Counters{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5991,7 +6091,7 @@ func (x *Counters) String() string {
 func (*Counters) ProtoMessage() {}
 
 func (x *Counters) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[83]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6004,7 +6104,7 @@ func (x *Counters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counters.ProtoReflect.Descriptor instead.
 func (*Counters) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Counters) GetRequests() int64 {
@@ -6056,7 +6156,7 @@ type Rates struct {
 
 func (x *Rates) Reset() {
 	*x = Rates{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6068,7 +6168,7 @@ func (x *Rates) String() string {
 func (*Rates) ProtoMessage() {}
 
 func (x *Rates) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[84]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6081,7 +6181,7 @@ func (x *Rates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rates.ProtoReflect.Descriptor instead.
 func (*Rates) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Rates) GetRequests() float64 {
@@ -6141,7 +6241,7 @@ type ServiceTraffic struct {
 
 func (x *ServiceTraffic) Reset() {
 	*x = ServiceTraffic{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6153,7 +6253,7 @@ func (x *ServiceTraffic) String() string {
 func (*ServiceTraffic) ProtoMessage() {}
 
 func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[85]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6166,7 +6266,7 @@ func (x *ServiceTraffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTraffic.ProtoReflect.Descriptor instead.
 func (*ServiceTraffic) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ServiceTraffic) GetName() string {
@@ -6244,7 +6344,7 @@ type GetTrafficResponse struct {
 
 func (x *GetTrafficResponse) Reset() {
 	*x = GetTrafficResponse{}
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6256,7 +6356,7 @@ func (x *GetTrafficResponse) String() string {
 func (*GetTrafficResponse) ProtoMessage() {}
 
 func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_garage_admin_v1_admin_proto_msgTypes[86]
+	mi := &file_garage_admin_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6269,7 +6369,7 @@ func (x *GetTrafficResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrafficResponse.ProtoReflect.Descriptor instead.
 func (*GetTrafficResponse) Descriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetTrafficResponse) GetServices() []*ServiceTraffic {
@@ -6393,8 +6493,13 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12\x14\n" +
 	"\x05group\x18\x05 \x01(\tR\x05group\"B\n" +
 	"\x12DenyBucketResponse\x12,\n" +
-	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"\x12\n" +
-	"\x10GetStatusRequest\"\xe4\x01\n" +
+	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"1\n" +
+	"\x10GetStatusRequest\x12\x1d\n" +
+	"\n" +
+	"nodes_only\x18\x01 \x01(\bR\tnodesOnly\"9\n" +
+	"\tUnreached\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\xe4\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
@@ -6404,7 +6509,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x04zone\x18\x06 \x01(\tR\x04zone\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x16\n" +
 	"\x06active\x18\b \x01(\bR\x06active\x12\x17\n" +
-	"\anode_id\x18\t \x01(\tR\x06nodeId\"\x9b\b\n" +
+	"\anode_id\x18\t \x01(\tR\x06nodeId\"\xbb\b\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
@@ -6448,7 +6553,10 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05tasks\x18\" \x03(\v2\x19.garage.admin.v1.NodeTaskR\x05tasks\x12+\n" +
 	"\x05disks\x18# \x03(\v2\x15.garage.admin.v1.DiskR\x05disks\x12\x18\n" +
 	"\adamaged\x18$ \x01(\x03R\adamaged\x12\x16\n" +
-	"\x06mended\x18% \x01(\x03R\x06mended\"b\n" +
+	"\x06mended\x18% \x01(\x03R\x06mended\x12\x1e\n" +
+	"\n" +
+	"uncompared\x18& \x01(\bR\n" +
+	"uncompared\"b\n" +
 	"\x04Disk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x12\n" +
@@ -6460,7 +6568,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aWaiting\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\x04R\x06layout\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xfe\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xb8\x04\n" +
 	"\x11GetStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x18\n" +
@@ -6477,7 +6585,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12#\n" +
 	"\roldest_layout\x18\f \x01(\x04R\foldestLayout\x122\n" +
 	"\awaiting\x18\r \x03(\v2\x18.garage.admin.v1.WaitingR\awaiting\x12<\n" +
-	"\bdatabase\x18\x0e \x03(\v2 .garage.admin.v1.DatabaseMachineR\bdatabase\"c\n" +
+	"\bdatabase\x18\x0e \x03(\v2 .garage.admin.v1.DatabaseMachineR\bdatabase\x128\n" +
+	"\tunreached\x18\x0f \x03(\v2\x1a.garage.admin.v1.UnreachedR\tunreached\"c\n" +
 	"\x0fDatabaseMachine\x12\x18\n" +
 	"\amachine\x18\x01 \x01(\tR\amachine\x126\n" +
 	"\brepaired\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\brepaired\"\x84\x01\n" +
@@ -6691,9 +6800,11 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"savedBytes\"m\n" +
 	"\x1aBucketUsageHistoryResponse\x123\n" +
 	"\x06points\x18\x01 \x03(\v2\x1b.garage.admin.v1.UsagePointR\x06points\x12\x1a\n" +
-	"\bproblems\x18\x02 \x03(\tR\bproblems\"2\n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"S\n" +
 	"\x14GetPartitionsRequest\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xa4\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1f\n" +
+	"\vcounts_only\x18\x02 \x01(\bR\n" +
+	"countsOnly\"\xa4\x01\n" +
 	"\tPartition\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x16\n" +
 	"\x06former\x18\x02 \x03(\rR\x06former\x12\x16\n" +
@@ -6704,7 +6815,7 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x18\n" +
 	"\amachine\x18\x03 \x01(\tR\amachine\x12\x14\n" +
-	"\x05alive\x18\x04 \x01(\bR\x05alive\"\xbd\x02\n" +
+	"\x05alive\x18\x04 \x01(\bR\x05alive\"\xd8\x02\n" +
 	"\x15GetPartitionsResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x124\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x1e.garage.admin.v1.PartitionNodeR\x05nodes\x12:\n" +
@@ -6715,7 +6826,8 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x06layout\x18\x05 \x01(\x04R\x06layout\x12#\n" +
 	"\roldest_layout\x18\x06 \x01(\x04R\foldestLayout\x12\x1b\n" +
 	"\tby_copies\x18\a \x03(\rR\bbyCopies\x12\x1a\n" +
-	"\bproblems\x18\b \x03(\tR\bproblems\"\x13\n" +
+	"\bproblems\x18\b \x03(\tR\bproblems\x12\x19\n" +
+	"\bby_state\x18\t \x03(\rR\abyState\"\x13\n" +
 	"\x11GetTrafficRequest\"\x9e\x01\n" +
 	"\bCounters\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
@@ -6839,7 +6951,7 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(NodeState)(0),                     // 0: garage.admin.v1.NodeState
 	(EventKind)(0),                     // 1: garage.admin.v1.EventKind
@@ -6876,76 +6988,77 @@ var file_garage_admin_v1_admin_proto_goTypes = []any{
 	(*DenyBucketRequest)(nil),          // 32: garage.admin.v1.DenyBucketRequest
 	(*DenyBucketResponse)(nil),         // 33: garage.admin.v1.DenyBucketResponse
 	(*GetStatusRequest)(nil),           // 34: garage.admin.v1.GetStatusRequest
-	(*Service)(nil),                    // 35: garage.admin.v1.Service
-	(*Node)(nil),                       // 36: garage.admin.v1.Node
-	(*Disk)(nil),                       // 37: garage.admin.v1.Disk
-	(*NodeTask)(nil),                   // 38: garage.admin.v1.NodeTask
-	(*Waiting)(nil),                    // 39: garage.admin.v1.Waiting
-	(*GetStatusResponse)(nil),          // 40: garage.admin.v1.GetStatusResponse
-	(*DatabaseMachine)(nil),            // 41: garage.admin.v1.DatabaseMachine
-	(*LayoutNode)(nil),                 // 42: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                     // 43: garage.admin.v1.Layout
-	(*LayoutChange)(nil),               // 44: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),           // 45: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),          // 46: garage.admin.v1.GetLayoutResponse
-	(*RecoveredLayout)(nil),            // 47: garage.admin.v1.RecoveredLayout
-	(*LostNode)(nil),                   // 48: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),          // 49: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),         // 50: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),          // 51: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 52: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),      // 53: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil),     // 54: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),          // 55: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                      // 56: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),         // 57: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),         // 58: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),        // 59: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),          // 60: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),         // 61: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),         // 62: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),        // 63: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),        // 64: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),                  // 65: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),       // 66: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),         // 67: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),              // 68: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),               // 69: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),        // 70: garage.admin.v1.ListDamagedResponse
-	(*StageLayoutRequest)(nil),         // 71: garage.admin.v1.StageLayoutRequest
-	(*StageLayoutResponse)(nil),        // 72: garage.admin.v1.StageLayoutResponse
-	(*Event)(nil),                      // 73: garage.admin.v1.Event
-	(*Audit)(nil),                      // 74: garage.admin.v1.Audit
-	(*ListEventsRequest)(nil),          // 75: garage.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 76: garage.admin.v1.ListEventsResponse
-	(*ExplainAccessRequest)(nil),       // 77: garage.admin.v1.ExplainAccessRequest
-	(*Reason)(nil),                     // 78: garage.admin.v1.Reason
-	(*ExplainAccessResponse)(nil),      // 79: garage.admin.v1.ExplainAccessResponse
-	(*BucketUsageHistoryRequest)(nil),  // 80: garage.admin.v1.BucketUsageHistoryRequest
-	(*UsagePoint)(nil),                 // 81: garage.admin.v1.UsagePoint
-	(*BucketUsageHistoryResponse)(nil), // 82: garage.admin.v1.BucketUsageHistoryResponse
-	(*GetPartitionsRequest)(nil),       // 83: garage.admin.v1.GetPartitionsRequest
-	(*Partition)(nil),                  // 84: garage.admin.v1.Partition
-	(*PartitionNode)(nil),              // 85: garage.admin.v1.PartitionNode
-	(*GetPartitionsResponse)(nil),      // 86: garage.admin.v1.GetPartitionsResponse
-	(*GetTrafficRequest)(nil),          // 87: garage.admin.v1.GetTrafficRequest
-	(*Counters)(nil),                   // 88: garage.admin.v1.Counters
-	(*Rates)(nil),                      // 89: garage.admin.v1.Rates
-	(*ServiceTraffic)(nil),             // 90: garage.admin.v1.ServiceTraffic
-	(*GetTrafficResponse)(nil),         // 91: garage.admin.v1.GetTrafficResponse
-	nil,                                // 92: garage.admin.v1.Event.DetailsEntry
-	(*timestamppb.Timestamp)(nil),      // 93: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),              // 94: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),        // 95: google.protobuf.Duration
-	(v1.Task)(0),                       // 96: garage.chunknode.v1.Task
-	(*DiagnoseRequest)(nil),            // 97: garage.admin.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),           // 98: garage.admin.v1.DiagnoseResponse
+	(*Unreached)(nil),                  // 35: garage.admin.v1.Unreached
+	(*Service)(nil),                    // 36: garage.admin.v1.Service
+	(*Node)(nil),                       // 37: garage.admin.v1.Node
+	(*Disk)(nil),                       // 38: garage.admin.v1.Disk
+	(*NodeTask)(nil),                   // 39: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                    // 40: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),          // 41: garage.admin.v1.GetStatusResponse
+	(*DatabaseMachine)(nil),            // 42: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),                 // 43: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                     // 44: garage.admin.v1.Layout
+	(*LayoutChange)(nil),               // 45: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),           // 46: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),          // 47: garage.admin.v1.GetLayoutResponse
+	(*RecoveredLayout)(nil),            // 48: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),                   // 49: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),          // 50: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),         // 51: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),          // 52: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 53: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),      // 54: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil),     // 55: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),          // 56: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                      // 57: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),         // 58: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),         // 59: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),        // 60: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),          // 61: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),         // 62: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),         // 63: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),        // 64: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),        // 65: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),                  // 66: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),       // 67: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),         // 68: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),              // 69: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),               // 70: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),        // 71: garage.admin.v1.ListDamagedResponse
+	(*StageLayoutRequest)(nil),         // 72: garage.admin.v1.StageLayoutRequest
+	(*StageLayoutResponse)(nil),        // 73: garage.admin.v1.StageLayoutResponse
+	(*Event)(nil),                      // 74: garage.admin.v1.Event
+	(*Audit)(nil),                      // 75: garage.admin.v1.Audit
+	(*ListEventsRequest)(nil),          // 76: garage.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 77: garage.admin.v1.ListEventsResponse
+	(*ExplainAccessRequest)(nil),       // 78: garage.admin.v1.ExplainAccessRequest
+	(*Reason)(nil),                     // 79: garage.admin.v1.Reason
+	(*ExplainAccessResponse)(nil),      // 80: garage.admin.v1.ExplainAccessResponse
+	(*BucketUsageHistoryRequest)(nil),  // 81: garage.admin.v1.BucketUsageHistoryRequest
+	(*UsagePoint)(nil),                 // 82: garage.admin.v1.UsagePoint
+	(*BucketUsageHistoryResponse)(nil), // 83: garage.admin.v1.BucketUsageHistoryResponse
+	(*GetPartitionsRequest)(nil),       // 84: garage.admin.v1.GetPartitionsRequest
+	(*Partition)(nil),                  // 85: garage.admin.v1.Partition
+	(*PartitionNode)(nil),              // 86: garage.admin.v1.PartitionNode
+	(*GetPartitionsResponse)(nil),      // 87: garage.admin.v1.GetPartitionsResponse
+	(*GetTrafficRequest)(nil),          // 88: garage.admin.v1.GetTrafficRequest
+	(*Counters)(nil),                   // 89: garage.admin.v1.Counters
+	(*Rates)(nil),                      // 90: garage.admin.v1.Rates
+	(*ServiceTraffic)(nil),             // 91: garage.admin.v1.ServiceTraffic
+	(*GetTrafficResponse)(nil),         // 92: garage.admin.v1.GetTrafficResponse
+	nil,                                // 93: garage.admin.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 94: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),              // 95: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),        // 96: google.protobuf.Duration
+	(v1.Task)(0),                       // 97: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 98: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 99: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	93,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	94,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
 	6,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
 	6,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	93,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	94,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
 	7,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
 	5,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
 	5,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
@@ -6961,133 +7074,134 @@ var file_garage_admin_v1_admin_proto_depIdxs = []int32{
 	6,   // 16: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
 	7,   // 17: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
 	0,   // 18: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	38,  // 19: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	37,  // 20: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
-	94,  // 21: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	95,  // 22: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
-	36,  // 23: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	35,  // 24: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	39,  // 25: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	41,  // 26: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	93,  // 27: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
-	42,  // 28: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	42,  // 29: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	43,  // 30: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	44,  // 31: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	36,  // 32: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	39,  // 33: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	48,  // 34: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	47,  // 35: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
-	93,  // 36: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
-	93,  // 37: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	42,  // 38: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	44,  // 39: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	44,  // 40: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	44,  // 41: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	43,  // 42: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	56,  // 43: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	56,  // 44: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	95,  // 45: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	43,  // 46: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	44,  // 47: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	96,  // 48: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	38,  // 49: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	65,  // 50: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	93,  // 51: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	68,  // 52: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	69,  // 53: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	44,  // 54: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	93,  // 55: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,   // 56: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
-	2,   // 57: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
-	92,  // 58: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
-	74,  // 59: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
-	1,   // 60: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
-	93,  // 61: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	2,   // 62: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
-	73,  // 63: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
-	3,   // 64: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
-	78,  // 65: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
-	6,   // 66: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
-	6,   // 67: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
-	93,  // 68: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
-	93,  // 69: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
-	93,  // 70: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
-	81,  // 71: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
-	4,   // 72: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
-	85,  // 73: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
-	84,  // 74: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
-	88,  // 75: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
-	89,  // 76: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
-	93,  // 77: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
-	90,  // 78: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
-	88,  // 79: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
-	89,  // 80: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
-	10,  // 81: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	12,  // 82: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	14,  // 83: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	16,  // 84: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	18,  // 85: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	20,  // 86: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	22,  // 87: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	24,  // 88: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	26,  // 89: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	28,  // 90: garage.admin.v1.AdminService.OpenBucket:input_type -> garage.admin.v1.OpenBucketRequest
-	30,  // 91: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	32,  // 92: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	34,  // 93: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	45,  // 94: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	49,  // 95: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	51,  // 96: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	53,  // 97: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	55,  // 98: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	58,  // 99: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	60,  // 100: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	62,  // 101: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	64,  // 102: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	67,  // 103: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	97,  // 104: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
-	71,  // 105: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
-	75,  // 106: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
-	77,  // 107: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
-	80,  // 108: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
-	83,  // 109: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
-	87,  // 110: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
-	11,  // 111: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	13,  // 112: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	15,  // 113: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	17,  // 114: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	19,  // 115: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	21,  // 116: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	23,  // 117: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	25,  // 118: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	27,  // 119: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	29,  // 120: garage.admin.v1.AdminService.OpenBucket:output_type -> garage.admin.v1.OpenBucketResponse
-	31,  // 121: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	33,  // 122: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	40,  // 123: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	46,  // 124: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	50,  // 125: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	52,  // 126: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	54,  // 127: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	57,  // 128: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	59,  // 129: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	61,  // 130: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	63,  // 131: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	66,  // 132: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	70,  // 133: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	98,  // 134: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
-	72,  // 135: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
-	76,  // 136: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
-	79,  // 137: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
-	82,  // 138: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
-	86,  // 139: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
-	91,  // 140: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
-	111, // [111:141] is the sub-list for method output_type
-	81,  // [81:111] is the sub-list for method input_type
-	81,  // [81:81] is the sub-list for extension type_name
-	81,  // [81:81] is the sub-list for extension extendee
-	0,   // [0:81] is the sub-list for field type_name
+	39,  // 19: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	38,  // 20: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
+	95,  // 21: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	96,  // 22: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	37,  // 23: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	36,  // 24: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	40,  // 25: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	42,  // 26: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	35,  // 27: garage.admin.v1.GetStatusResponse.unreached:type_name -> garage.admin.v1.Unreached
+	94,  // 28: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	43,  // 29: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	43,  // 30: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	44,  // 31: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	45,  // 32: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	37,  // 33: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	40,  // 34: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	49,  // 35: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	48,  // 36: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	94,  // 37: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	94,  // 38: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	43,  // 39: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	45,  // 40: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	45,  // 41: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	45,  // 42: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	44,  // 43: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	57,  // 44: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	57,  // 45: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	96,  // 46: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	44,  // 47: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	45,  // 48: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	97,  // 49: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	39,  // 50: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	66,  // 51: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	94,  // 52: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	69,  // 53: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	70,  // 54: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	45,  // 55: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	94,  // 56: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	1,   // 57: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
+	2,   // 58: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
+	93,  // 59: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
+	75,  // 60: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
+	1,   // 61: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
+	94,  // 62: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	2,   // 63: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
+	74,  // 64: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
+	3,   // 65: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
+	79,  // 66: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
+	6,   // 67: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
+	6,   // 68: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
+	94,  // 69: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	94,  // 70: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
+	94,  // 71: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
+	82,  // 72: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
+	4,   // 73: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
+	86,  // 74: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
+	85,  // 75: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
+	89,  // 76: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
+	90,  // 77: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
+	94,  // 78: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
+	91,  // 79: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
+	89,  // 80: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
+	90,  // 81: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
+	10,  // 82: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	12,  // 83: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	14,  // 84: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	16,  // 85: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	18,  // 86: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	20,  // 87: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	22,  // 88: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	24,  // 89: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	26,  // 90: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	28,  // 91: garage.admin.v1.AdminService.OpenBucket:input_type -> garage.admin.v1.OpenBucketRequest
+	30,  // 92: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	32,  // 93: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	34,  // 94: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	46,  // 95: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	50,  // 96: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	52,  // 97: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	54,  // 98: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	56,  // 99: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	59,  // 100: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	61,  // 101: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	63,  // 102: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	65,  // 103: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	68,  // 104: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	98,  // 105: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	72,  // 106: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	76,  // 107: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	78,  // 108: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	81,  // 109: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	84,  // 110: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	88,  // 111: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	11,  // 112: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	13,  // 113: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	15,  // 114: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	17,  // 115: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	19,  // 116: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	21,  // 117: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	23,  // 118: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	25,  // 119: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	27,  // 120: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	29,  // 121: garage.admin.v1.AdminService.OpenBucket:output_type -> garage.admin.v1.OpenBucketResponse
+	31,  // 122: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	33,  // 123: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	41,  // 124: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	47,  // 125: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	51,  // 126: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	53,  // 127: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	55,  // 128: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	58,  // 129: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	60,  // 130: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	62,  // 131: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	64,  // 132: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	67,  // 133: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	71,  // 134: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	99,  // 135: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	73,  // 136: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	77,  // 137: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	80,  // 138: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	83,  // 139: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	87,  // 140: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	92,  // 141: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	112, // [112:142] is the sub-list for method output_type
+	82,  // [82:112] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -7102,7 +7216,7 @@ func file_garage_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   88,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

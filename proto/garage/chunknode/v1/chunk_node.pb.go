@@ -1078,8 +1078,10 @@ type StatusResponse struct {
 	Trashed     int64                  `protobuf:"varint,20,opt,name=trashed,proto3" json:"trashed,omitempty"`
 	Tasks       []*TaskStatus          `protobuf:"bytes,21,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// damaged is how many copies turned out bad or missing since the program was started, mended how many such were replaced by a good one.
-	Damaged       int64 `protobuf:"varint,22,opt,name=damaged,proto3" json:"damaged,omitempty"`
-	Mended        int64 `protobuf:"varint,23,opt,name=mended,proto3" json:"mended,omitempty"`
+	Damaged int64 `protobuf:"varint,22,opt,name=damaged,proto3" json:"damaged,omitempty"`
+	Mended  int64 `protobuf:"varint,23,opt,name=mended,proto3" json:"mended,omitempty"`
+	// uncompared is that the node has begun with an empty disk, and has not yet compared what it holds with all other owners since.
+	Uncompared    bool `protobuf:"varint,24,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1273,6 +1275,13 @@ func (x *StatusResponse) GetMended() int64 {
 		return x.Mended
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetUncompared() bool {
+	if x != nil {
+		return x.Uncompared
+	}
+	return false
 }
 
 type DiskStatus struct {
@@ -2552,7 +2561,7 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2!.garage.chunknode.v1.RepairHeaderR\x06header\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\x10\n" +
 	"\x0eRepairResponse\"\x0f\n" +
-	"\rStatusRequest\"\xa7\x05\n" +
+	"\rStatusRequest\"\xc7\x05\n" +
 	"\x0eStatusResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x1d\n" +
@@ -2578,7 +2587,10 @@ const file_garage_chunknode_v1_chunk_node_proto_rawDesc = "" +
 	"\atrashed\x18\x14 \x01(\x03R\atrashed\x125\n" +
 	"\x05tasks\x18\x15 \x03(\v2\x1f.garage.chunknode.v1.TaskStatusR\x05tasks\x12\x18\n" +
 	"\adamaged\x18\x16 \x01(\x03R\adamaged\x12\x16\n" +
-	"\x06mended\x18\x17 \x01(\x03R\x06mended\"h\n" +
+	"\x06mended\x18\x17 \x01(\x03R\x06mended\x12\x1e\n" +
+	"\n" +
+	"uncompared\x18\x18 \x01(\bR\n" +
+	"uncompared\"h\n" +
 	"\n" +
 	"DiskStatus\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1a\n" +

@@ -100,6 +100,7 @@ func TestEachCheckFindsWhatIsWrong(t *testing.T) {
 			f.Damaged = []*adminv1.DamagedChunk{{Lost: true, Objects: []*adminv1.DamagedObject{{Bucket: "photos", Key: "cat.jpg"}}}}
 		}},
 		{"damage", Warning, "of at least 1 chunks a node lacks its good copy", "garage repair", func(f *Facts) { f.Damaged = []*adminv1.DamagedChunk{{}} }},
+		{"damage", Warning, "still comparing with other nodes", "take no other node away", func(f *Facts) { node(f).Uncompared = true }},
 		{"damage", Warning, "2 chunks were found damaged", "smartctl", func(f *Facts) { node(f).Quarantined = 2 }},
 
 		{"layout", Error, "no layout is in force", "garage layout assign", func(f *Facts) { f.Status.Layout = 0 }},
@@ -110,6 +111,10 @@ func TestEachCheckFindsWhatIsWrong(t *testing.T) {
 		{"layout", Warning, "chunk-node home-node: it is 90 % full, and the others together are 40 %", "garage layout assign", func(f *Facts) { node(f).Free = 10 * giB }},
 		{"layout", Error, "its rebalance cannot go on: the disk is full", "reason", func(f *Facts) { task(f, chunknodev1.TaskState_TASK_STATE_STUCK) }},
 		{"layout", Warning, "its rebalance was stopped", "garage rebalance start", func(f *Facts) { task(f, chunknodev1.TaskState_TASK_STATE_STOPPED) }},
+		{"layout", Warning, "its long collection was stopped", "garage collect start --long", func(f *Facts) {
+			task(f, chunknodev1.TaskState_TASK_STATE_STOPPED)
+			node(f).Tasks[0].Status.Task = chunknodev1.Task_TASK_LONG_COLLECTION
+		}},
 		{"layout", Note, "layout 3 waits for it: it hands over", "makes progress", func(f *Facts) {
 			f.Status.Waiting = []*adminv1.Waiting{{Node: "home-node", Layout: 3, Reason: "it hands over"}}
 		}},

@@ -102,6 +102,12 @@ func uneven(f *Facts, found add) {
 	}
 }
 
+// startOf is the command that has a task go on.
+var startOf = map[chunknodev1.Task]string{
+	chunknodev1.Task_TASK_REBALANCE: "rebalance start", chunknodev1.Task_TASK_REPAIR: "repair start", chunknodev1.Task_TASK_SCRUB: "scrub start",
+	chunknodev1.Task_TASK_COLLECTION: "collect start", chunknodev1.Task_TASK_LONG_COLLECTION: "collect start --long",
+}
+
 // transition looks whether what the layout wants is under way.
 func transition(f *Facts, found add) {
 	states := map[string]*adminv1.Node{}
@@ -113,7 +119,7 @@ func transition(f *Facts, found add) {
 				found(Error, "chunk-node "+n.GetId(), "the reason says what is in its way; garage status shows whether it goes on", "its %s cannot go on: %s", task, orUnknown(t.GetStatus().GetNote()))
 			}
 			if t.GetStatus().GetState() == chunknodev1.TaskState_TASK_STATE_STOPPED {
-				found(Warning, "chunk-node "+n.GetId(), "let it go on when it should: garage "+task+" start", "its %s was stopped", task)
+				found(Warning, "chunk-node "+n.GetId(), "let it go on when it should: garage "+startOf[t.GetStatus().GetTask()], "its %s was stopped", task)
 			}
 		}
 	}

@@ -47,6 +47,10 @@ func damage(f *Facts, found add) {
 		found(Warning, "", "wait until nodes that are away are back, or begin now: garage repair", "of at least %d chunks a node lacks its good copy, and looks for one", sought)
 	}
 	for _, n := range f.Status.GetNodes() {
+		if n.GetUncompared() {
+			found(Warning, "chunk-node "+n.GetId(), "take no other node away, and wait: garage repair status --watch",
+				"it began with an empty disk, and is still comparing with other nodes which copies it lacks")
+		}
 		if n.GetQuarantined() > 0 {
 			found(Warning, "chunk-node "+n.GetId(), "look at its disks (smartctl) and its memory; the copies are fetched again by themselves", "%d chunks were found damaged on its disks and set aside", n.GetQuarantined())
 		}

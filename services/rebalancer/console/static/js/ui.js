@@ -159,6 +159,7 @@ export function stateOf(n) {
   const known = nodeStates[n.state] || (n.alive ? ['good', 'healthy'] : ['danger', 'away']);
   if (known[1] === 'healthy' && n.readOnly) return ['attention', 'read-only'];
   if (known[1] === 'healthy' && n.problem) return ['attention', 'problem'];
+  if (known[1] === 'healthy' && n.uncompared) return ['attention', 'comparing'];
   return known;
 }
 
