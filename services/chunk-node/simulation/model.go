@@ -62,11 +62,29 @@ func (m *model) newRef() (chunk.Ref, chunk.Hash, []byte) {
 
 func (m *model) set(ref chunk.Ref, to refState) { m.refs[ref.Offset].state = to }
 
-func (m *model) acknowledge(ref chunk.Ref) { m.set(ref, living); m.w.Counts.Written++ }
-func (m *model) abandon(ref chunk.Ref)     { m.set(ref, removing) }
-func (m *model) remove(ref chunk.Ref)      { m.set(ref, removing) }
-func (m *model) standIn(ref chunk.Ref)     { m.refs[ref.Offset].stoodIn = true; m.w.Counts.StandIns++ }
-func (m *model) removed(ref chunk.Ref)     { m.set(ref, gone); m.w.Counts.Removed++ }
+func (m *model) acknowledge(ref chunk.Ref) {
+	m.set(ref, living)
+	m.w.Counts.Written++
+	m.answered()
+}
+func (m *model) abandon(ref chunk.Ref) { m.set(ref, removing) }
+func (m *model) remove(ref chunk.Ref)  { m.set(ref, removing) }
+func (m *model) standIn(ref chunk.Ref) { m.refs[ref.Offset].stoodIn = true; m.w.Counts.StandIns++ }
+func (m *model) removed(ref chunk.Ref) {
+	m.set(ref, gone)
+	m.w.Counts.Removed++
+	m.answered()
+}
+
+// blackoutAfter is how many answers there are to a blackout right after one.
+const blackoutAfter = 250
+
+// answered is told when a client may rely on something. That is the worst moment for the power to go.
+func (m *model) answered() {
+	if m.w.chance(blackoutAfter) {
+		m.w.after(0, m.w.operator.blackout)
+	}
+}
 
 // needs reports whether the chunk of a reference must be there now.
 func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == living }
@@ -118,8 +136,8 @@ func (m *model) needed() map[chunk.Hash][]chunk.Ref {
 // copies are the nodes that have a good copy that a crash leaves, of those that which says.
 func (m *model) copies(h chunk.Hash, which func(*node) bool) (n int) {
 	for _, at := range m.w.nodes {
-		r := at.durable.chunks[h]
-		if which(at) && r != nil && r.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
+		r := at.contents.chunks[h]
+		if which(at) && r != nil && at.contents.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
 			n++
 		}
 	}
@@ -171,27 +189,30 @@ func (m *model) unfinished() string {
 	}
 	needed := m.needed()
 	for _, n := range m.w.order {
-		if len(n.durable.debts) > 0 {
-			return fmt.Sprintf("node %d owes %d references", n.id[0], len(n.durable.debts))
+		if len(n.contents.debts) > 0 {
+			return fmt.Sprintf("node %d owes %d references", n.id[0], len(n.contents.debts))
 		}
 		for _, h := range m.hashes {
 			refs, owns := needed[h], owner(a, h)(n)
-			r := n.durable.chunks[h]
+			r := n.contents.chunks[h]
 			switch {
 			case len(refs) == 0 || !owns:
 				if r != nil && r.Known() {
 					return fmt.Sprintf("node %d still has %x; an owner: %v, needed: %v; all have %s", n.id[0], h[:2], owns, len(refs) > 0, m.everywhere(h))
 				}
-			case r == nil || !r.good(h):
+			case r == nil || !n.contents.good(h):
 				return fmt.Sprintf("node %d owns %x and has no good copy", n.id[0], h[:2])
 			case !slices.Equal(refs, r.live()):
 				return fmt.Sprintf("node %d has %x with the references %v and not %v", n.id[0], h[:2], r.live(), refs)
 			}
 		}
-		for h, r := range n.durable.chunks {
+		for h, r := range n.contents.chunks {
 			if m.data[h] == nil && r.Place != state.Nowhere {
 				return fmt.Sprintf("node %d has a chunk %x that nobody wrote", n.id[0], h[:2])
 			}
+		}
+		if all := n.contents.strays(); len(all) > 0 {
+			return fmt.Sprintf("node %d has a file of %x, and no entry says so", n.id[0], all[0][:2])
 		}
 	}
 	return ""
@@ -200,7 +221,7 @@ func (m *model) unfinished() string {
 // everywhere describes what each node knows of a chunk.
 func (m *model) everywhere(h chunk.Hash) (all string) {
 	for _, n := range m.w.order {
-		r := n.durable.chunks[h]
+		r := n.contents.chunks[h]
 		if r == nil {
 			continue
 		}

@@ -147,6 +147,37 @@ func (o *operator) run() {
 	}
 }
 
+// crash stops a node for a while.
+func (o *operator) crash(n *node) {
+	if n.up && !o.w.stopping {
+		o.w.Counts.Crashes++
+		n.crash(o.w.chance(2))
+		o.w.after(o.away(), func() {
+			if !n.up {
+				n.boot()
+			}
+		})
+	}
+}
+
+// blackout takes the power of all machines at once.
+func (o *operator) blackout() {
+	if o.w.stopping {
+		return
+	}
+	o.w.Counts.Blackouts++
+	for _, n := range o.w.order {
+		if n.up {
+			n.crash(true)
+			o.w.after(o.w.between(time.Millisecond, 2*time.Minute), func() {
+				if !n.up {
+					n.boot()
+				}
+			})
+		}
+	}
+}
+
 // disaster lets something happen. It is no process: what it stops may be at anything.
 func (o *operator) disaster() {
 	if o.w.stopping {
@@ -155,15 +186,7 @@ func (o *operator) disaster() {
 	n := o.w.order[o.w.random.IntN(len(o.w.order))]
 	switch roll := o.w.random.IntN(20); {
 	case roll < 8:
-		if n.up {
-			o.w.Counts.Crashes++
-			n.crash()
-			o.w.after(o.away(), func() {
-				if !n.up {
-					n.boot()
-				}
-			})
-		}
+		o.crash(n)
 	case roll < 12:
 		m := o.w.order[o.w.random.IntN(len(o.w.order))]
 		links := [][2]chunk.NodeID{{n.id, m.id}, {m.id, n.id}}[:1+o.w.random.IntN(2)]
@@ -200,8 +223,7 @@ const faultPause = 5 * time.Minute
 // rot damages a copy, or takes it away.
 func (o *operator) rot(n *node) {
 	all := slices.DeleteFunc(slices.Clone(o.w.model.hashes), func(h chunk.Hash) bool {
-		r := n.durable.chunks[h]
-		return r == nil || r.data == nil
+		return n.contents.copyOf(h) == nil
 	})
 	if len(all) == 0 || o.w.now.Sub(o.spared) < faultPause {
 		return
@@ -210,16 +232,7 @@ func (o *operator) rot(n *node) {
 	if !o.w.model.spared(n, &h) {
 		return
 	}
-	lose := o.w.chance(2)
-	for _, c := range []*contents{n.durable, n.disk.now} {
-		if r := c.chunks[h]; r != nil && r.data != nil {
-			if r.data = slices.Clone(r.data); lose {
-				r.data = nil
-			} else {
-				r.data[0] ^= 1
-			}
-		}
-	}
+	n.contents.damage(h, o.w.chance(2))
 	o.spared = o.w.now
 	o.w.Counts.Rotten++
 	o.w.note("node %d: the copy of %x goes bad", n.id[0], h[:2])
@@ -233,9 +246,9 @@ func (o *operator) wipe(n *node) {
 	o.spared = o.w.now
 	o.w.Counts.Wiped++
 	if n.up {
-		n.crash()
+		n.crash(false)
 	}
 	o.w.note("node %d has an empty disk", n.id[0])
-	n.durable = newContents(n.durable.incarnation + 1)
+	n.contents = newContents()
 	n.boot()
 }

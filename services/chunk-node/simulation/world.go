@@ -38,6 +38,11 @@ type Broken struct {
 	Tombstones bool // a removed reference is taken again
 	Trash      bool // what a long collection removes is not kept
 	Gate       bool // requests of any layout are let in
+	Sync       bool // what is answered is not synced
+	Folder     bool // a file is put in place, and its folder is not synced
+	Bytes      bool // a file is put in place before its bytes are synced
+	Check      bool // files and entries are not compared after a crash
+	Verify     bool // a scrub takes every copy for good
 }
 
 // Counts are how often things happened.
@@ -45,6 +50,7 @@ type Counts struct {
 	Written, Removed, Read, StandIns int
 	Layouts, Retired, Dropped        int
 	Crashes, Wiped, Rotten, Leftover int
+	Blackouts, Torn, Adopted         int
 	Forgotten, Mistaken, HadBack     int
 }
 
@@ -100,7 +106,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
 	w.model = model{w: w, data: make(map[chunk.Hash][]byte)}
 	for i := range 4 + w.random.IntN(3) {
-		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), durable: newContents(1)}
+		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), contents: newContents()}
 		n.clock = simulatedClock{w.scheduler, w.between(-time.Minute, time.Minute)}
 		w.network.nodes[n.id] = n
 		w.order = append(w.order, n)
@@ -208,6 +214,7 @@ func (c *Counts) all() map[string]*int {
 	return map[string]*int{
 		"written": &c.Written, "removed": &c.Removed, "read": &c.Read, "stand-ins": &c.StandIns, "layouts": &c.Layouts, "retired": &c.Retired,
 		"dropped": &c.Dropped, "crashes": &c.Crashes, "wiped": &c.Wiped, "rotten": &c.Rotten,
+		"blackouts": &c.Blackouts, "torn": &c.Torn, "adopted": &c.Adopted,
 	}
 }
 
