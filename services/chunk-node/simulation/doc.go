@@ -18,6 +18,14 @@
 // finds it, which asks the model (metadata.go) and may remove nothing else. In some runs the model is wrong for a while about references that
 // live, for no longer than these stay in the trash: they are had back, and all is well in the end.
 //
+// A crash leaves what was acknowledged. Of what was being written it leaves nothing, a part or all, as the order of package disk allows
+// (contents.go, disk.go): a file without entry, an entry whose file was moved away, an entry that is gone and its file is not; and a power cut
+// brings back files whose removal nobody synced. Now and then the power of all goes at once, just after something was acknowledged.
+//
+// Folders are copied, and a second process is started on the copy, or on the original when the copy has taken its place (copies.go). Consul's part
+// is simulated as package consul plays it: others reach the process that holds the ID, or the one before for as long as they have not heard, and one that
+// does not hold it works on its own folder at most. What a folder misses that comes back is a disk's loss.
+//
 // The operator's disasters stay within what is promised: no fault takes the last good copy that an owner holds.
 //
 // Start reading at World and Run.

@@ -96,7 +96,7 @@ func (o *operator) change() {
 	}
 	switch out := slices.DeleteFunc(slices.Clone(o.w.order), func(n *node) bool { return slices.Contains(o.members, n) }); {
 	case len(out) > 0 && o.w.chance(2):
-		o.members = append(o.members, out[o.w.random.IntN(len(out))])
+		o.members = append(slices.Clone(o.members), out[o.w.random.IntN(len(out))])
 	case len(o.members) > o.copies && o.w.chance(3):
 		i := o.w.random.IntN(len(o.members))
 		o.members = slices.Delete(slices.Clone(o.members), i, i+1)
@@ -152,11 +152,7 @@ func (o *operator) crash(n *node) {
 	if n.up && !o.w.stopping {
 		o.w.Counts.Crashes++
 		n.crash(o.w.chance(2))
-		o.w.after(o.away(), func() {
-			if !n.up {
-				n.boot()
-			}
-		})
+		o.w.after(o.away(), func() { o.start(n) })
 	}
 }
 
@@ -169,11 +165,7 @@ func (o *operator) blackout() {
 	for _, n := range o.w.order {
 		if n.up {
 			n.crash(true)
-			o.w.after(o.w.between(time.Millisecond, 2*time.Minute), func() {
-				if !n.up {
-					n.boot()
-				}
-			})
+			o.w.after(o.w.between(time.Millisecond, 2*time.Minute), func() { o.start(n) })
 		}
 	}
 }
@@ -184,7 +176,7 @@ func (o *operator) disaster() {
 		return
 	}
 	n := o.w.order[o.w.random.IntN(len(o.w.order))]
-	switch roll := o.w.random.IntN(20); {
+	switch roll := o.w.random.IntN(22); {
 	case roll < 8:
 		o.crash(n)
 	case roll < 12:
@@ -203,6 +195,8 @@ func (o *operator) disaster() {
 		o.rot(n)
 	case roll < 17:
 		o.wipe(n)
+	case roll < 19:
+		o.copy(n)
 	default:
 		o.w.rough = !o.w.rough
 	}
@@ -238,9 +232,14 @@ func (o *operator) rot(n *node) {
 	o.w.note("node %d: the copy of %x goes bad", n.id[0], h[:2])
 }
 
+// mayLose reports whether a node may lose its disk now.
+func (o *operator) mayLose(n *node) bool {
+	return o.w.now.Sub(o.spared) >= faultPause && o.copies >= 2 && o.w.model.spared(n, nil)
+}
+
 // wipe gives a node an empty disk.
 func (o *operator) wipe(n *node) {
-	if o.w.now.Sub(o.spared) < faultPause || o.copies < 2 || !o.w.model.spared(n, nil) {
+	if !o.mayLose(n) {
 		return
 	}
 	o.spared = o.w.now

@@ -115,6 +115,7 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		{"puts a file in place whose bytes are not synced", Broken{Bytes: true}, false, false},
 		{"compares no files with entries after a crash", Broken{Check: true}, false, false},
 		{"takes a bad copy for good", Broken{Verify: true}, false, false},
+		{"serves though another process holds its ID", Broken{Claim: true}, true, false},
 	} {
 		if c.rare && *breaking < rareSeeds {
 			continue
