@@ -93,10 +93,10 @@ func (c *contents) intact(h chunk.Hash) bool {
 	return data != nil && len(data) == int(c.chunks[h].Stored)
 }
 
-// damage changes the bytes of a copy, or takes them away.
+// damage changes a bit of a copy, or takes it away.
 func (c *contents) damage(h chunk.Hash, lose bool) {
-	data := bytes.Clone(c.copyOf(h))
-	if data[0] ^= 1; lose {
+	data := flipped(c.copyOf(h))
+	if lose {
 		data = nil
 	}
 	if c.chunks[h].Place == state.InFile {
@@ -106,6 +106,18 @@ func (c *contents) damage(h chunk.Hash, lose bool) {
 	r := c.record(h)
 	r.data = data
 	c.chunks[h] = r
+}
+
+// rotten reports whether damage changed a bit of the copy.
+func (c *contents) rotten(h chunk.Hash) bool {
+	data := c.copyOf(h)
+	return len(data) > 0 && sound(flipped(data), h)
+}
+
+func flipped(data []byte) []byte {
+	data = bytes.Clone(data)
+	data[0] ^= 1
+	return data
 }
 
 // hashes are the chunks of some kind, in order.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
+	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
 // A folder of a node is copied now and then, and a second process started on the copy, or on the original once the copy has its place. Consul
@@ -62,10 +63,31 @@ func (o *operator) copy(n *node) {
 	c := &node{w: o.w, id: n.id, zone: n.zone, clock: simulatedClock{o.w.scheduler, o.w.between(-time.Minute, time.Minute)}, contents: n.contents.clone()}
 	if n.up {
 		n.disk.interrupt(c.contents)
+		o.tear(c.contents)
 	}
 	o.w.note("node %d: its folder is copied", n.id[0])
 	o.w.spare = append(o.w.spare, c)
 	o.w.after(o.away(), func() { o.start(c) })
+}
+
+// tear makes contents those of a copy that was made while the folder was in use, or not to its end: files are missing or have no end, or came
+// after the index was copied.
+func (o *operator) tear(c *contents) {
+	for _, h := range c.hashes(func(r *record) bool { return r.Place == state.InFile }) {
+		data := c.files[h]
+		if data == nil {
+			continue
+		}
+		switch roll := o.w.random.IntN(20); {
+		case roll < 2:
+			delete(c.files, h)
+		case roll < 4:
+			c.files[h] = data[:o.w.random.IntN(len(data))]
+		}
+		if o.w.chance(10) {
+			delete(c.chunks, h)
+		}
+	}
 }
 
 // start starts a process that is not running.

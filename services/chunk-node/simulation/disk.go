@@ -175,10 +175,10 @@ func (r *decision) take(next state.Chunk, e state.Effects, ref chunk.Ref, offere
 	return e.Outcome
 }
 
-// offer is the copy that a node makes of bytes: in the index or in a file.
-func (d *disk) offer(h chunk.Hash, data []byte) state.Copy {
+// offer is the copy that a node makes of bytes: in the index or in a file, as the operator set the threshold last.
+func (d *disk) offer(data []byte) state.Copy {
 	c := state.Copy{Place: state.InFile, Length: uint32(len(data)), Stored: uint32(len(data))}
-	if (h[1]^d.n.id[0])%4 == 0 {
+	if d.n.w.chance(4) {
 		c.Place = state.InIndex
 	}
 	return c
@@ -227,13 +227,13 @@ func (d *disk) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref c
 func (d *disk) PutFor(_ context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (outcome chunk.Outcome, err error) {
 	offered := data.Bytes()
 	d.change(h, func(r *decision) {
-		next, e := r.Put(d.ref(r, ref), d.offer(h, offered), d.intact(h), d.clock())
+		next, e := r.Put(d.ref(r, ref), d.offer(offered), d.intact(h), d.clock())
 		outcome = r.take(next, e, ref, offered)
 		if outcome == chunk.Stored && owner != (chunk.NodeID{}) {
 			r.debts = append(r.debts, d.owe(debt{h, ref, owner}))
 		}
 	})
-	return outcome, nil
+	return outcome, d.vouch(h, outcome)
 }
 
 // PutRef implements chunk.Store.
@@ -242,7 +242,16 @@ func (d *disk) PutRef(_ context.Context, h chunk.Hash, ref chunk.Ref) (outcome c
 		next, e := r.PutRef(d.ref(r, ref), d.intact(h), d.clock())
 		outcome = r.take(next, e, ref, nil)
 	})
-	return outcome, nil
+	return outcome, d.vouch(h, outcome)
+}
+
+// vouch fails the run if the node has just said that it has a chunk and has no good copy, unless the bytes went bad and nobody has looked at them
+// since. It returns nil.
+func (d *disk) vouch(h chunk.Hash, outcome chunk.Outcome) error {
+	if outcome == chunk.Stored && !d.good(h) && !d.rotten(h) {
+		d.n.w.fail("node %d says that it has %x, and has no good copy", d.n.id[0], h[:2])
+	}
+	return nil
 }
 
 // Delete implements chunk.Store.
@@ -320,7 +329,7 @@ func (d *disk) Repair(_ context.Context, h chunk.Hash, data *buffer.Buffer) erro
 	}
 	offered := data.Bytes()
 	d.change(h, func(r *decision) {
-		next, e := r.Chunk.Repair(len(r.live()) > 0, d.offer(h, offered), d.clock())
+		next, e := r.Chunk.Repair(len(r.live()) > 0, d.offer(offered), d.clock())
 		r.take(next, e, chunk.Ref{}, offered)
 	})
 	return nil
@@ -358,7 +367,7 @@ func (d *disk) check() {
 			f := state.File{Exists: data != nil}
 			if r.Examine(f.Exists) {
 				f.Copy = state.Copy{Place: state.InFile, Length: uint32(len(data)), Stored: uint32(len(data))}
-				f.Sound = sound(data, h)
+				f.Sound = sound(data, h) || d.n.w.Broken.Found
 			}
 			next, e := r.Found(f, len(r.live()) > 0, d.clock())
 			if r.take(next, e, chunk.Ref{}, nil); e.Discard {

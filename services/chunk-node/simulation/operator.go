@@ -217,7 +217,7 @@ const faultPause = 5 * time.Minute
 // rot damages a copy, or takes it away.
 func (o *operator) rot(n *node) {
 	all := slices.DeleteFunc(slices.Clone(o.w.model.hashes), func(h chunk.Hash) bool {
-		return n.contents.copyOf(h) == nil
+		return len(n.contents.copyOf(h)) == 0 || n.up && n.disk.busy[h]
 	})
 	if len(all) == 0 || o.w.now.Sub(o.spared) < faultPause {
 		return

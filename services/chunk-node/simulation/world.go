@@ -45,6 +45,7 @@ type Broken struct {
 	Folder     bool // a file is put in place, and its folder is not synced
 	Bytes      bool // a file is put in place before its bytes are synced
 	Check      bool // files and entries are not compared after a crash
+	Found      bool // files without entry are taken up unread
 	Verify     bool // a scrub takes every copy for good
 	Claim      bool // a second process of a node serves though it does not hold its ID
 }
