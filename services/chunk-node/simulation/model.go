@@ -171,15 +171,26 @@ func (m *model) retired(a *layout.Active) {
 	}
 }
 
-// spared reports whether every chunk that is needed keeps a good copy at an owner when n loses its own.
+// spared reports whether every chunk that is needed, or only one, keeps a good copy at an owner when n loses its own; and, when n loses all it has,
+// whether each reference that lives is there with such a copy, too.
 func (m *model) spared(n *node, only *chunk.Hash) bool {
-	for h := range m.needed() {
-		if only != nil && h != *only {
+	for h, refs := range m.needed() {
+		owns := owner(m.w.active, h)
+		others := func(o *node) bool { return o != n && owns(o) }
+		if only != nil {
+			if h == *only && m.copies(h, others) == 0 {
+				return false
+			}
 			continue
 		}
-		owns := owner(m.w.active, h)
-		if m.copies(h, func(o *node) bool { return o != n && owns(o) }) == 0 {
-			return false
+		for _, ref := range refs {
+			has := func(o *node) bool {
+				r := o.contents.chunks[h]
+				return others(o) && r != nil && r.refs[ref] == state.Live
+			}
+			if m.copies(h, has) == 0 {
+				return false
+			}
 		}
 	}
 	return true
