@@ -12,7 +12,7 @@ import (
 
 var (
 	oneSeed  = flag.Uint64("seed", 0, "run this seed alone, and log all that happens")
-	seeds    = flag.Uint64("seeds", 100, "how many seeds to run")
+	seeds    = flag.Uint64("seeds", 80, "how many seeds to run")
 	breaking = flag.Uint64("breaking", 20, "how many seeds may be needed to find a broken rule")
 	first    = flag.Uint64("first", 1, "the first of them")
 )
