@@ -10,89 +10,30 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
-	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/services/chunk-node/heal"
 	"deuxfleurs.fr/garage/services/chunk-node/state"
 )
 
-// contents are what a disk holds.
-type contents struct {
-	incarnation uint64
-	chunks      map[chunk.Hash]*record
-	debts       map[debt]time.Time
-	notes       map[string][]byte
-	layouts     *layout.Active
-}
-
-// record is what a disk knows of a chunk.
-type record struct {
-	state.Chunk
-	data []byte // of the copy; nil, or not the chunk's bytes: it was damaged
-	refs map[chunk.Ref]state.Ref
-	at   map[chunk.Ref]time.Duration // of those that are in the trash
-}
-
-type debt struct {
-	hash  chunk.Hash
-	ref   chunk.Ref
-	owner chunk.NodeID
-}
-
-func newContents(incarnation uint64) *contents {
-	return &contents{incarnation: incarnation, chunks: make(map[chunk.Hash]*record), debts: make(map[debt]time.Time), notes: make(map[string][]byte)}
-}
-
-func (r *record) clone() *record {
-	c := *r
-	c.refs, c.at = maps.Clone(r.refs), maps.Clone(r.at)
-	return &c
-}
-
-// clone is what is there after a crash, if r is what was durable.
-func (c *contents) clone() *contents {
-	n := &contents{c.incarnation, make(map[chunk.Hash]*record, len(c.chunks)), maps.Clone(c.debts), maps.Clone(c.notes), c.layouts}
-	for h, r := range c.chunks {
-		n.chunks[h] = r.clone()
-	}
-	return n
-}
-
-func (r *record) known() bool { return r.Known() }
-
-func (r *record) referenced() bool { return r.Known() && r.Unreferenced.IsZero() }
-
-// live are the live references, in order.
-func (r *record) live() []chunk.Ref { return r.of(state.Live) }
-
-// of are the references in a state, in order.
-func (r *record) of(state state.Ref) (refs []chunk.Ref) {
-	for ref, s := range r.refs {
-		if s == state {
-			refs = append(refs, ref)
-		}
-	}
-	slices.SortFunc(refs, chunk.Ref.Compare)
-	return refs
-}
-
-// good reports whether the copy is there and has the right bytes.
-func (r *record) good(h chunk.Hash) bool {
-	return r.Place != state.Nowhere && r.data != nil && chunk.HashOf(buffer.FromBytes(r.data)) == h
-}
-
-// disk is heal.Local over contents that are lost unless they were synced. All decisions are those of package state. One
-// decision about a chunk is durable before the next one is taken, as with the writers of package disk.
+// disk is heal.Local over contents. All decisions are those of package state, and what is written is written in the order and with the syncs of
+// package disk: a file is synced before it is put in place, its folder before the index, and a file goes after its entry. What is in a
+// state that no crash leaves is not seen by anybody. One decision about a chunk is carried out before the next one is taken.
 type disk struct {
-	n       *node
-	now     *contents // what the node sees
-	durable *contents // what a crash leaves
-	busy    map[chunk.Hash]bool
+	n *node
+	*contents
+	busy   map[chunk.Hash]bool
+	writes []*write // under way, in the order in which they began
+}
+
+// write is under way: a crash leaves its first steps, or none, or all.
+type write struct {
+	hash  chunk.Hash // zero: it is not about a chunk
+	steps []step
 }
 
 var _ heal.Local = (*disk)(nil)
 
-func openDisk(n *node, durable *contents) *disk {
-	return &disk{n: n, now: durable.clone(), durable: durable, busy: make(map[chunk.Hash]bool)}
+func openDisk(n *node) *disk {
+	return &disk{n: n, contents: n.contents, busy: make(map[chunk.Hash]bool)}
 }
 
 // read takes the time of reading; at times the disk has much else to do.
@@ -104,37 +45,104 @@ func (d *disk) read() {
 	d.n.w.pause(d.n.w.between(0, most))
 }
 
-func (d *disk) sync() { d.n.w.pause(d.n.w.between(time.Millisecond, 20*time.Millisecond)) }
+// crashAmid is how many writes of several steps there are to a crash amid one.
+const crashAmid = 200
 
-// change decides about a chunk and makes it durable.
-func (d *disk) change(h chunk.Hash, decide func(r *record)) {
+// write carries out the steps and takes the time of the syncs.
+func (d *disk) write(h chunk.Hash, steps ...step) {
+	if d.n.w.Broken.Sync {
+		for i := range steps {
+			steps[i].lazy = true
+		}
+		d.carryOut(&write{h, steps}, len(steps), d.contents)
+		return
+	}
+	w := &write{h, steps}
+	d.writes = append(d.writes, w)
+	if len(steps) > 1 && d.n.w.chance(crashAmid) {
+		d.n.w.after(0, func() { d.n.w.operator.crash(d.n) })
+	}
+	d.n.w.pause(d.n.w.between(time.Millisecond, 20*time.Millisecond))
+	d.writes = slices.DeleteFunc(d.writes, func(o *write) bool { return o == w })
+	d.carryOut(w, len(steps), d.contents)
+}
+
+// carryOut does the first steps of a write to contents.
+func (d *disk) carryOut(w *write, steps int, to *contents) {
+	had := w.hash != (chunk.Hash{}) && to.good(w.hash)
+	for _, s := range w.steps[:steps] {
+		to.apply(s, d.n.w.now)
+	}
+	if had && to == d.contents && !to.good(w.hash) {
+		d.n.w.model.lost(d.n, w.hash)
+	}
+}
+
+// interrupt leaves, in contents that are those of the disk or a copy, what was written by now: a part of each write that is under way.
+func (d *disk) interrupt(to *contents) {
+	for _, w := range d.writes {
+		steps := d.n.w.random.IntN(len(w.steps) + 1)
+		if steps > 0 && steps < len(w.steps) {
+			d.n.w.Counts.Torn++
+		}
+		d.carryOut(w, steps, to)
+	}
+}
+
+// decision is what is decided about a chunk, and what becomes of its file.
+type decision struct {
+	*record
+	put    []byte // it is put in place before the entry says so
+	aside  bool   // it is moved away before the entry says so
+	remove bool   // it is removed after the entry says so
+	debts  []step // written with the entry
+}
+
+// change decides about a chunk and carries that out.
+func (d *disk) change(h chunk.Hash, decide func(r *decision)) {
 	for d.busy[h] {
 		d.n.w.pause(time.Millisecond)
 	}
 	d.busy[h] = true
 	defer delete(d.busy, h)
 	d.read()
-	r := d.now.chunks[h]
-	if r == nil {
-		r = &record{refs: make(map[chunk.Ref]state.Ref), at: make(map[chunk.Ref]time.Duration)}
-		d.now.chunks[h] = r
-	}
-	before := r.good(h)
+	r := &decision{record: d.record(h)}
 	decide(r)
-	d.sync()
-	if len(r.refs) == 0 && !r.Known() {
-		delete(d.now.chunks, h)
-		delete(d.durable.chunks, h)
-	} else {
-		d.durable.chunks[h] = r.clone()
+	var steps []step
+	if r.put != nil {
+		steps = append(steps, d.place(h, r.put))
 	}
-	if before && !r.good(h) {
-		d.n.w.model.lost(d.n, h)
+	if r.aside {
+		steps = append(steps, file(h, nil))
 	}
+	steps = append(steps, index(h, r.record, r.debts...))
+	if r.remove {
+		steps = append(steps, removal(h))
+	}
+	d.write(h, steps...)
+}
+
+// place puts a file in place.
+func (d *disk) place(h chunk.Hash, data []byte) step {
+	s := file(h, data)
+	switch {
+	case d.n.w.Broken.Folder:
+		s.lazy = true
+	case d.n.w.Broken.Bytes:
+		torn := slices.Clone(data[:d.n.w.random.IntN(len(data))])
+		if d.n.w.chance(2) { // it has its size, and zeros
+			torn = append(torn, make([]byte, len(data)-len(torn))...)
+		}
+		s = step{file: h, lazy: true, do: func(c *contents) func() {
+			c.setFile(h, data)
+			return func() { c.setFile(h, torn) }
+		}}
+	}
+	return s
 }
 
 // take notes the effects of a decision.
-func (r *record) take(next state.Chunk, e state.Effects, ref chunk.Ref, offered []byte) chunk.Outcome {
+func (r *decision) take(next state.Chunk, e state.Effects, ref chunk.Ref, offered []byte) chunk.Outcome {
 	if e.Recall {
 		delete(r.refs, ref)
 	}
@@ -150,26 +158,36 @@ func (r *record) take(next state.Chunk, e state.Effects, ref chunk.Ref, offered 
 	if e.Unrefer {
 		maps.DeleteFunc(r.refs, func(_ chunk.Ref, s state.Ref) bool { return s == state.Live })
 	}
-	if e.Install {
-		r.data = offered
+	if e.Forget && r.Place == state.InFile {
+		r.remove = true
 	}
 	if e.Changed {
 		r.Chunk = next
 	}
-	if r.Place == state.Nowhere {
+	if r.Place != state.InIndex {
 		r.data = nil
+	}
+	if e.Install && r.Place == state.InFile {
+		r.put = offered
+	} else if e.Install {
+		r.data = offered
 	}
 	return e.Outcome
 }
 
-func (d *disk) copyOf(data []byte) state.Copy {
-	return state.Copy{Place: state.InFile, Length: uint32(len(data)), Stored: uint32(len(data))}
+// offer is the copy that a node makes of bytes: in the index or in a file, as the operator set the threshold last.
+func (d *disk) offer(data []byte) state.Copy {
+	c := state.Copy{Place: state.InFile, Length: uint32(len(data)), Stored: uint32(len(data))}
+	if d.n.w.chance(4) {
+		c.Place = state.InIndex
+	}
+	return c
 }
 
 func (d *disk) clock() time.Time { return d.n.clock.Now() }
 
 // ref is what is known of a reference.
-func (d *disk) ref(r *record, ref chunk.Ref) state.Ref {
+func (d *disk) ref(r *decision, ref chunk.Ref) state.Ref {
 	if known := r.refs[ref]; known != state.Removed || !d.n.w.Broken.Tombstones {
 		return known
 	}
@@ -179,20 +197,21 @@ func (d *disk) ref(r *record, ref chunk.Ref) state.Ref {
 // Get implements chunk.Store.
 func (d *disk) Get(_ context.Context, h chunk.Hash) (*buffer.Buffer, error) {
 	d.read()
-	r := d.now.chunks[h]
+	r := d.chunks[h]
 	switch {
 	case r == nil || !r.Known():
 		return nil, errors.E(errors.NotFound, errors.Chunk, h.String(), "not stored here")
-	case r.good(h):
-		return buffer.FromBytes(bytes.Clone(r.data)), nil
+	case d.good(h):
+		return buffer.FromBytes(bytes.Clone(d.copyOf(h))), nil
 	}
 	d.suspect(h)
 	return nil, errors.E(errors.Corrupted, errors.Chunk, h.String(), "there is no good copy here")
 }
 
 func (d *disk) suspect(h chunk.Hash) {
-	d.change(h, func(r *record) {
-		if !r.good(h) {
+	d.change(h, func(r *decision) {
+		if r.Place != state.Nowhere && !d.good(h) {
+			r.aside = r.Place == state.InFile && d.files[h] != nil
 			next, e := r.Lost(d.clock())
 			r.take(next, e, chunk.Ref{}, nil)
 		}
@@ -207,28 +226,37 @@ func (d *disk) Put(ctx context.Context, h chunk.Hash, data *buffer.Buffer, ref c
 // PutFor implements chunk.Node.
 func (d *disk) PutFor(_ context.Context, h chunk.Hash, data *buffer.Buffer, ref chunk.Ref, owner chunk.NodeID) (outcome chunk.Outcome, err error) {
 	offered := data.Bytes()
-	d.change(h, func(r *record) {
-		next, e := r.Put(d.ref(r, ref), d.copyOf(offered), r.data != nil, d.clock())
+	d.change(h, func(r *decision) {
+		next, e := r.Put(d.ref(r, ref), d.offer(offered), d.intact(h), d.clock())
 		outcome = r.take(next, e, ref, offered)
 		if outcome == chunk.Stored && owner != (chunk.NodeID{}) {
-			d.owe(debt{h, ref, owner})
+			r.debts = append(r.debts, d.owe(debt{h, ref, owner}))
 		}
 	})
-	return outcome, nil
+	return outcome, d.vouch(h, outcome)
 }
 
 // PutRef implements chunk.Store.
 func (d *disk) PutRef(_ context.Context, h chunk.Hash, ref chunk.Ref) (outcome chunk.Outcome, err error) {
-	d.change(h, func(r *record) {
-		next, e := r.PutRef(d.ref(r, ref), r.data != nil, d.clock())
+	d.change(h, func(r *decision) {
+		next, e := r.PutRef(d.ref(r, ref), d.intact(h), d.clock())
 		outcome = r.take(next, e, ref, nil)
 	})
-	return outcome, nil
+	return outcome, d.vouch(h, outcome)
+}
+
+// vouch fails the run if the node has just said that it has a chunk and has no good copy, unless the bytes went bad and nobody has looked at them
+// since. It returns nil.
+func (d *disk) vouch(h chunk.Hash, outcome chunk.Outcome) error {
+	if outcome == chunk.Stored && !d.good(h) && !d.rotten(h) {
+		d.n.w.fail("node %d says that it has %x, and has no good copy", d.n.id[0], h[:2])
+	}
+	return nil
 }
 
 // Delete implements chunk.Store.
 func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		others := slices.ContainsFunc(r.live(), func(o chunk.Ref) bool { return o != ref })
 		next, e := r.Chunk.Delete(r.refs[ref], others, d.clock())
 		r.take(next, e, ref, nil)
@@ -238,7 +266,7 @@ func (d *disk) Delete(_ context.Context, h chunk.Hash, ref chunk.Ref) error {
 
 // Trash implements heal.Local.
 func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref, at time.Duration) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		for _, ref := range refs {
 			if r.refs[ref] == state.Live {
 				d.n.w.model.trashed(d.n, ref)
@@ -257,7 +285,7 @@ func (d *disk) Trash(_ context.Context, h chunk.Hash, refs []chunk.Ref, at time.
 
 // Untrash implements heal.Local.
 func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		for _, ref := range refs {
 			next, e := r.Chunk.Untrash(r.refs[ref], d.clock())
 			if r.take(next, e, ref, nil); e.AddRef {
@@ -270,7 +298,7 @@ func (d *disk) Untrash(_ context.Context, h chunk.Hash, refs []chunk.Ref) error 
 
 // Purge implements heal.Local.
 func (d *disk) Purge(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		for _, ref := range refs {
 			next, e := r.Chunk.Purge(r.refs[ref])
 			r.take(next, e, ref, nil)
@@ -279,29 +307,29 @@ func (d *disk) Purge(_ context.Context, h chunk.Hash, refs []chunk.Ref) error {
 	return nil
 }
 
-// owe notes a debt as durably as what is decided with it.
-func (d *disk) owe(o debt) {
-	if _, owed := d.now.debts[o]; !owed {
-		d.now.debts[o] = d.clock()
+// owe notes a debt, unless it is owed already.
+func (d *disk) owe(o debt) step {
+	since := d.debts[o]
+	if since.IsZero() {
+		since = d.clock()
 	}
-	d.durable.debts[o] = d.now.debts[o]
+	return owing(o, since)
 }
 
 // Owe implements chunk.Node.
 func (d *disk) Owe(_ context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	d.sync()
-	d.owe(debt{h, ref, owner})
+	d.write(chunk.Hash{}, d.owe(debt{h, ref, owner}))
 	return nil
 }
 
 // Repair implements chunk.Node.
 func (d *disk) Repair(_ context.Context, h chunk.Hash, data *buffer.Buffer) error {
-	if d.now.chunks[h] != nil && !d.now.chunks[h].good(h) {
+	if r := d.chunks[h]; r != nil && r.Known() && !d.good(h) {
 		d.suspect(h)
 	}
 	offered := data.Bytes()
-	d.change(h, func(r *record) {
-		next, e := r.Chunk.Repair(len(r.live()) > 0, d.copyOf(offered), d.clock())
+	d.change(h, func(r *decision) {
+		next, e := r.Chunk.Repair(len(r.live()) > 0, d.offer(offered), d.clock())
 		r.take(next, e, chunk.Ref{}, offered)
 	})
 	return nil
@@ -309,8 +337,8 @@ func (d *disk) Repair(_ context.Context, h chunk.Hash, data *buffer.Buffer) erro
 
 // Status implements chunk.Node.
 func (d *disk) Status(context.Context) (chunk.NodeStatus, error) {
-	st := chunk.NodeStatus{ID: d.n.id, Owed: int64(len(d.now.debts))}
-	for _, r := range d.now.chunks {
+	st := chunk.NodeStatus{ID: d.n.id, Owed: int64(len(d.debts))}
+	for _, r := range d.chunks {
 		if r.Known() && r.Unreferenced.IsZero() {
 			st.Chunks++
 		}
@@ -324,20 +352,35 @@ func (d *disk) Status(context.Context) (chunk.NodeStatus, error) {
 // collect removes what had no reference for the grace period.
 func (d *disk) collect() {
 	for _, h := range d.hashes(func(r *record) bool { return r.Known() && !r.Unreferenced.IsZero() }) {
-		d.change(h, func(r *record) {
+		d.change(h, func(r *decision) {
 			next, e := r.Collect(rules, len(r.live()) > 0, d.clock())
 			r.take(next, e, chunk.Ref{}, nil)
 		})
 	}
 }
 
-// hashes are the chunks of some kind, in order.
-func (d *disk) hashes(of func(*record) bool) (all []chunk.Hash) {
-	for h, r := range d.now.chunks {
-		if of(r) {
-			all = append(all, h)
+// check compares files and entries, as a node does after a stop that was not in order.
+func (d *disk) check() {
+	for _, h := range d.strays() {
+		d.change(h, func(r *decision) {
+			data := d.files[h]
+			f := state.File{Exists: data != nil}
+			if r.Examine(f.Exists) {
+				f.Copy = state.Copy{Place: state.InFile, Length: uint32(len(data)), Stored: uint32(len(data))}
+				f.Sound = sound(data, h) || d.n.w.Broken.Found
+			}
+			next, e := r.Found(f, len(r.live()) > 0, d.clock())
+			if r.take(next, e, chunk.Ref{}, nil); e.Discard {
+				r.remove = true
+			} else if f.Sound {
+				r.put = data // its folder is synced
+				d.n.w.Counts.Adopted++
+			}
+		})
+	}
+	for _, h := range d.hashes(func(r *record) bool { return r.Place == state.InFile }) {
+		if !d.intact(h) {
+			d.suspect(h)
 		}
 	}
-	slices.SortFunc(all, func(a, b chunk.Hash) int { return bytes.Compare(a[:], b[:]) })
-	return all
 }

@@ -25,7 +25,7 @@ func (d *disk) PartitionSums(_ context.Context, partitions []chunk.Partition) ([
 		if summers[p] == nil {
 			summers[p] = new(chunk.Summer)
 		}
-		for _, ref := range d.now.chunks[h].live() {
+		for _, ref := range d.chunks[h].live() {
 			summers[p].Add(h, ref)
 		}
 	}
@@ -46,7 +46,7 @@ func (d *disk) BucketSums(_ context.Context, p chunk.Partition) (*[chunk.Buckets
 		if h.Partition() != p {
 			continue
 		}
-		for _, ref := range d.now.chunks[h].live() {
+		for _, ref := range d.chunks[h].live() {
 			sums.Add(h, ref)
 		}
 	}
@@ -58,7 +58,7 @@ func (d *disk) Entries(_ context.Context, p chunk.Partition, bucket uint8, after
 	d.read()
 	for _, h := range d.hashes((*record).referenced) {
 		if h.Partition() == p && h.Bucket() == bucket && bytes.Compare(h[:], after[:]) > 0 && len(all) < limit {
-			all = append(all, d.now.chunks[h].entry(h))
+			all = append(all, d.chunks[h].entry(h))
 		}
 	}
 	return all, nil
@@ -91,7 +91,7 @@ func (d *disk) Hashes(_ context.Context, p chunk.Partition, after chunk.Hash, li
 func (d *disk) Trashed(_ context.Context, p chunk.Partition, after heal.Trashed, limit int) (all []heal.Trashed, err error) {
 	d.read()
 	for _, h := range d.hashes(func(*record) bool { return true }) {
-		r := d.now.chunks[h]
+		r := d.chunks[h]
 		for _, ref := range r.of(state.InTrash) {
 			above := cmp.Or(bytes.Compare(h[:], after.Hash[:]), ref.Compare(after.Ref)) > 0
 			if h.Partition() == p && above && len(all) < limit {
@@ -105,14 +105,14 @@ func (d *disk) Trashed(_ context.Context, p chunk.Partition, after heal.Trashed,
 // InTrash implements heal.Local.
 func (d *disk) InTrash(_ context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
 	d.read()
-	r := d.now.chunks[h]
+	r := d.chunks[h]
 	return r != nil && r.refs[ref] == state.InTrash, nil
 }
 
 // Chunk implements heal.Local.
 func (d *disk) Chunk(_ context.Context, h chunk.Hash) (chunk.Entry, error) {
 	d.read()
-	r := d.now.chunks[h]
+	r := d.chunks[h]
 	if r == nil || !r.Known() {
 		return chunk.Entry{}, errors.E(errors.NotFound, errors.Chunk, h.String(), "not stored here")
 	}
@@ -121,7 +121,7 @@ func (d *disk) Chunk(_ context.Context, h chunk.Hash) (chunk.Entry, error) {
 
 // Drop implements heal.Local.
 func (d *disk) Drop(_ context.Context, h chunk.Hash, refs []chunk.Ref, still func() bool) (dropped bool, err error) {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		var next state.Chunk
 		var e state.Effects
 		next, e, dropped = r.Chunk.Drop(slices.Equal(refs, r.live()) && (still() || d.n.w.Broken.Still), d.clock())
@@ -135,7 +135,7 @@ func (d *disk) Drop(_ context.Context, h chunk.Hash, refs []chunk.Ref, still fun
 
 // Creditors implements heal.Local.
 func (d *disk) Creditors(context.Context) (all []chunk.NodeID, err error) {
-	for o := range d.now.debts {
+	for o := range d.debts {
 		all = append(all, o.owner)
 	}
 	slices.SortFunc(all, func(a, b chunk.NodeID) int { return bytes.Compare(a[:], b[:]) })
@@ -146,7 +146,7 @@ func (d *disk) Creditors(context.Context) (all []chunk.NodeID, err error) {
 func (d *disk) Debts(_ context.Context, owner chunk.NodeID, after heal.Debt, limit int) (all []heal.Debt, err error) {
 	d.read()
 	order := func(a, b heal.Debt) int { return cmp.Or(bytes.Compare(a.Hash[:], b.Hash[:]), a.Ref.Compare(b.Ref)) }
-	for o, since := range d.now.debts {
+	for o, since := range d.debts {
 		if one := (heal.Debt{Hash: o.hash, Ref: o.ref, Since: since}); o.owner == owner && (after == heal.Debt{} || order(one, after) > 0) {
 			all = append(all, one)
 		}
@@ -157,17 +157,15 @@ func (d *disk) Debts(_ context.Context, owner chunk.NodeID, after heal.Debt, lim
 
 // Paid implements heal.Local.
 func (d *disk) Paid(_ context.Context, h chunk.Hash, ref chunk.Ref, owner chunk.NodeID) error {
-	d.sync()
-	delete(d.now.debts, debt{h, ref, owner})
-	delete(d.durable.debts, debt{h, ref, owner})
+	d.write(chunk.Hash{}, owing(debt{h, ref, owner}, time.Time{}))
 	return nil
 }
 
 // Want implements heal.Local.
 func (d *disk) Want(_ context.Context, h chunk.Hash, length uint32, refs []chunk.Ref) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		for _, ref := range refs {
-			next, e := r.Chunk.Want(d.ref(r, ref), r.data != nil, length, d.clock())
+			next, e := r.Chunk.Want(d.ref(r, ref), d.intact(h), length, d.clock())
 			r.take(next, e, ref, nil)
 		}
 	})
@@ -180,9 +178,9 @@ func (d *disk) Wanted(_ context.Context, now time.Time, limit int) (all []chunk.
 	due := d.hashes(func(r *record) bool {
 		return r.Sought() && (!r.Search.Due.After(now) || r.Search.Due.After(now.Add(heal.LatestTry)))
 	})
-	slices.SortStableFunc(due, func(a, b chunk.Hash) int { return d.now.chunks[a].Search.Due.Compare(d.now.chunks[b].Search.Due) })
+	slices.SortStableFunc(due, func(a, b chunk.Hash) int { return d.chunks[a].Search.Due.Compare(d.chunks[b].Search.Due) })
 	for _, h := range due[:min(len(due), limit)] {
-		r := d.now.chunks[h]
+		r := d.chunks[h]
 		all = append(all, chunk.Damage{Hash: h, Refs: r.live(), Since: r.Search.Since, Tries: int(r.Search.Tries), Problem: r.Search.Problem})
 	}
 	return all, nil
@@ -190,7 +188,7 @@ func (d *disk) Wanted(_ context.Context, now time.Time, limit int) (all []chunk.
 
 // Tried implements heal.Local.
 func (d *disk) Tried(_ context.Context, h chunk.Hash, problem string, next time.Time) error {
-	d.change(h, func(r *record) {
+	d.change(h, func(r *decision) {
 		c, e := r.Chunk.Tried(problem, next)
 		r.take(c, e, chunk.Ref{}, nil)
 	})
@@ -200,13 +198,13 @@ func (d *disk) Tried(_ context.Context, h chunk.Hash, problem string, next time.
 // Verify implements heal.Local.
 func (d *disk) Verify(_ context.Context, h chunk.Hash) (read int64, good bool, err error) {
 	d.read()
-	r := d.now.chunks[h]
+	r := d.chunks[h]
 	switch {
 	case r == nil || !r.Known():
 		return 0, false, errors.E(errors.NotFound, errors.Chunk, h.String(), "not stored here")
 	case r.Place == state.Nowhere:
 		return 0, false, nil
-	case !r.good(h):
+	case !d.good(h) && !d.n.w.Broken.Verify:
 		d.suspect(h)
 		return int64(r.Stored), false, nil
 	}
@@ -215,7 +213,7 @@ func (d *disk) Verify(_ context.Context, h chunk.Hash) (read int64, good bool, e
 
 // Note implements heal.Local.
 func (d *disk) Note(_ context.Context, name string) ([]byte, error) {
-	return bytes.Clone(d.now.notes[name]), nil
+	return bytes.Clone(d.notes[name]), nil
 }
 
 // commands keep what a node's tasks were commanded, in no time: their lock is held meanwhile, and whoever waited for it would have the turn.
@@ -223,18 +221,12 @@ type commands struct{ *disk }
 
 // SetNote implements tasks.Notes.
 func (c commands) SetNote(_ context.Context, name string, value []byte) error {
-	c.setNote(name, value)
+	c.apply(noting(name, bytes.Clone(value)), c.n.w.now)
 	return nil
 }
 
 // SetNote implements heal.Local.
 func (d *disk) SetNote(_ context.Context, name string, value []byte) error {
-	d.sync()
-	d.setNote(name, value)
+	d.write(chunk.Hash{}, noting(name, bytes.Clone(value)))
 	return nil
-}
-
-func (d *disk) setNote(name string, value []byte) {
-	d.now.notes[name] = bytes.Clone(value)
-	d.durable.notes[name] = d.now.notes[name]
 }

@@ -62,17 +62,36 @@ func (m *model) newRef() (chunk.Ref, chunk.Hash, []byte) {
 
 func (m *model) set(ref chunk.Ref, to refState) { m.refs[ref.Offset].state = to }
 
-func (m *model) acknowledge(ref chunk.Ref) { m.set(ref, living); m.w.Counts.Written++ }
-func (m *model) abandon(ref chunk.Ref)     { m.set(ref, removing) }
-func (m *model) remove(ref chunk.Ref)      { m.set(ref, removing) }
-func (m *model) standIn(ref chunk.Ref)     { m.refs[ref.Offset].stoodIn = true; m.w.Counts.StandIns++ }
-func (m *model) removed(ref chunk.Ref)     { m.set(ref, gone); m.w.Counts.Removed++ }
+func (m *model) acknowledge(ref chunk.Ref) {
+	m.set(ref, living)
+	m.w.Counts.Written++
+	m.answered()
+}
+func (m *model) abandon(ref chunk.Ref) { m.set(ref, removing) }
+func (m *model) remove(ref chunk.Ref)  { m.set(ref, removing) }
+func (m *model) standIn(ref chunk.Ref) { m.refs[ref.Offset].stoodIn = true; m.w.Counts.StandIns++ }
+func (m *model) removed(ref chunk.Ref) {
+	m.set(ref, gone)
+	m.w.Counts.Removed++
+	m.answered()
+}
+
+// blackoutAfter is how many answers there are to a blackout right after one.
+const blackoutAfter = 250
+
+// answered is told when a client may rely on something. That is the worst moment for the power to go.
+func (m *model) answered() {
+	if m.w.chance(blackoutAfter) {
+		m.w.after(0, m.w.operator.blackout)
+	}
+}
 
 // needs reports whether the chunk of a reference must be there now.
 func (m *model) needs(ref chunk.Ref) bool { return m.refs[ref.Offset].state == living }
 
 // trashed is told when a long collection removes a reference. It may be left at a node, though it was removed everywhere, only if
-// a node that stood in for an owner handed it over to those who own the chunk by then: these need not know that it was removed.
+// a node that stood in for an owner handed it over to those who own the chunk by then, or one on a copied folder, from which it was not
+// removed, did: these need not know that it was removed.
 func (m *model) trashed(n *node, ref chunk.Ref) {
 	m.w.note("node %d: long collection removes %v", n.id[0], ref.Offset)
 	if m.refs[ref.Offset].forgotten > 0 { // as it was told to; who hands it over later may not know that it is removed
@@ -80,7 +99,7 @@ func (m *model) trashed(n *node, ref chunk.Ref) {
 		return
 	}
 	m.w.Counts.Leftover++
-	if r := m.refs[ref.Offset]; r.state != gone || !r.stoodIn {
+	if r := m.refs[ref.Offset]; r.state != gone || !r.stoodIn && m.w.Counts.Seconds+m.w.Counts.Replaced == 0 {
 		m.w.fail("node %d: long collection removes %v, which is in state %d and stood in %v", n.id[0], ref.Offset, r.state, r.stoodIn)
 	}
 }
@@ -118,8 +137,8 @@ func (m *model) needed() map[chunk.Hash][]chunk.Ref {
 // copies are the nodes that have a good copy that a crash leaves, of those that which says.
 func (m *model) copies(h chunk.Hash, which func(*node) bool) (n int) {
 	for _, at := range m.w.nodes {
-		r := at.durable.chunks[h]
-		if which(at) && r != nil && r.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
+		r := at.contents.chunks[h]
+		if which(at) && r != nil && at.contents.good(h) && (len(r.live()) > 0 || slices.ContainsFunc(r.of(state.InTrash), m.needs)) {
 			n++
 		}
 	}
@@ -133,6 +152,9 @@ func owner(a *layout.Active, h chunk.Hash) func(*node) bool {
 
 // lost is told when a node lets a good copy go.
 func (m *model) lost(n *node, h chunk.Hash) {
+	if !n.holds() {
+		return
+	}
 	if _, needed := m.needed()[h]; needed && m.copies(h, func(o *node) bool { return o != n }) == 0 {
 		m.w.fail("node %d let the last good copy of %x go", n.id[0], h[:2])
 	}
@@ -149,15 +171,26 @@ func (m *model) retired(a *layout.Active) {
 	}
 }
 
-// spared reports whether every chunk that is needed keeps a good copy at an owner when n loses its own.
+// spared reports whether every chunk that is needed, or only one, keeps a good copy at an owner when n loses its own; and, when n loses all it has,
+// whether each reference that lives is there with such a copy, too.
 func (m *model) spared(n *node, only *chunk.Hash) bool {
-	for h := range m.needed() {
-		if only != nil && h != *only {
+	for h, refs := range m.needed() {
+		owns := owner(m.w.active, h)
+		others := func(o *node) bool { return o != n && owns(o) }
+		if only != nil {
+			if h == *only && m.copies(h, others) == 0 {
+				return false
+			}
 			continue
 		}
-		owns := owner(m.w.active, h)
-		if m.copies(h, func(o *node) bool { return o != n && owns(o) }) == 0 {
-			return false
+		for _, ref := range refs {
+			has := func(o *node) bool {
+				r := o.contents.chunks[h]
+				return others(o) && r != nil && r.refs[ref] == state.Live
+			}
+			if m.copies(h, has) == 0 {
+				return false
+			}
 		}
 	}
 	return true
@@ -171,27 +204,30 @@ func (m *model) unfinished() string {
 	}
 	needed := m.needed()
 	for _, n := range m.w.order {
-		if len(n.durable.debts) > 0 {
-			return fmt.Sprintf("node %d owes %d references", n.id[0], len(n.durable.debts))
+		if len(n.contents.debts) > 0 {
+			return fmt.Sprintf("node %d owes %d references", n.id[0], len(n.contents.debts))
 		}
 		for _, h := range m.hashes {
 			refs, owns := needed[h], owner(a, h)(n)
-			r := n.durable.chunks[h]
+			r := n.contents.chunks[h]
 			switch {
 			case len(refs) == 0 || !owns:
 				if r != nil && r.Known() {
 					return fmt.Sprintf("node %d still has %x; an owner: %v, needed: %v; all have %s", n.id[0], h[:2], owns, len(refs) > 0, m.everywhere(h))
 				}
-			case r == nil || !r.good(h):
+			case r == nil || !n.contents.good(h):
 				return fmt.Sprintf("node %d owns %x and has no good copy", n.id[0], h[:2])
 			case !slices.Equal(refs, r.live()):
 				return fmt.Sprintf("node %d has %x with the references %v and not %v", n.id[0], h[:2], r.live(), refs)
 			}
 		}
-		for h, r := range n.durable.chunks {
+		for h, r := range n.contents.chunks {
 			if m.data[h] == nil && r.Place != state.Nowhere {
 				return fmt.Sprintf("node %d has a chunk %x that nobody wrote", n.id[0], h[:2])
 			}
+		}
+		if all := n.contents.strays(); len(all) > 0 {
+			return fmt.Sprintf("node %d has a file of %x, and no entry says so", n.id[0], all[0][:2])
 		}
 	}
 	return ""
@@ -200,7 +236,7 @@ func (m *model) unfinished() string {
 // everywhere describes what each node knows of a chunk.
 func (m *model) everywhere(h chunk.Hash) (all string) {
 	for _, n := range m.w.order {
-		r := n.durable.chunks[h]
+		r := n.contents.chunks[h]
 		if r == nil {
 			continue
 		}

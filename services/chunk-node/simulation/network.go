@@ -13,10 +13,11 @@ const callTimeout = 10 * time.Second
 // network carries requests between machines: nodes, clients and the operator.
 type network struct {
 	*scheduler
-	nodes   map[chunk.NodeID]*node
-	rough   bool                     // messages are lost, late and come twice
-	cut     map[[2]chunk.NodeID]bool // links that carry nothing, each way for itself
-	reached int                      // requests that arrived
+	nodes   map[chunk.NodeID]*node            // those that Consul knows
+	reach   func(from, to chunk.NodeID) *node // who is there for one who asks; nil: nobody
+	rough   bool                              // messages are lost, late and come twice
+	cut     map[[2]chunk.NodeID]bool          // links that carry nothing, each way for itself
+	reached int                               // requests that arrived
 }
 
 // answer is what a request brought.
@@ -68,7 +69,7 @@ func (n *network) request(from, to chunk.NodeID, handle func(*node) (any, error)
 		return
 	}
 	n.after(d, func() {
-		at := n.nodes[to]
+		at := n.reach(from, to)
 		reply := func(a answer) {
 			if d, lost := n.delay(to, from); !lost {
 				n.after(d, func() { answered(a) })

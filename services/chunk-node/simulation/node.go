@@ -28,13 +28,13 @@ const (
 	longTrash    = 10 * time.Minute
 )
 
-// node is a chunk-node: its disk outlives its process.
+// node is a chunk-node: its contents outlive its process.
 type node struct {
-	w       *World
-	id      chunk.NodeID
-	zone    string
-	clock   simulatedClock
-	durable *contents
+	w        *World
+	id       chunk.NodeID
+	zone     string
+	clock    simulatedClock
+	contents *contents
 
 	// Of the process.
 	up        bool
@@ -63,19 +63,23 @@ func (n *node) boot() {
 	n.w.note("node %d starts", n.id[0])
 	ctx, end := context.WithCancel(context.Background())
 	n.up, n.changed, n.end = true, n.w.now, end
-	n.disk, n.engine, n.runner, n.under = openDisk(n, n.durable), nil, nil, make(map[uint64]int)
+	n.disk, n.engine, n.runner, n.under = openDisk(n), nil, nil, make(map[uint64]int)
 	n.start(func() { n.run(ctx) })
 }
 
-// crash stops it at whatever it is doing.
-func (n *node) crash() {
-	n.w.note("node %d crashes", n.id[0])
+// crash stops it at whatever it is doing; with power, that of its machine goes too.
+func (n *node) crash(power bool) {
+	n.w.note("node %d crashes, power cut: %v", n.id[0], power)
 	n.up, n.changed = false, n.w.now
 	n.end()
 	for _, p := range n.processes {
 		n.w.kill(p)
 	}
 	n.processes = nil
+	n.disk.interrupt(n.contents)
+	if power {
+		n.contents.cut(n.w.now, n.w.random.IntN)
+	}
 }
 
 func (n *node) run(ctx context.Context) {
@@ -94,6 +98,9 @@ func (n *node) run(ctx context.Context) {
 		return
 	}
 	n.runner = runner
+	if !n.w.Broken.Check {
+		n.disk.check()
+	}
 	for _, task := range []chunk.Task{chunk.Rebalance, chunk.Repair, chunk.Scrub, chunk.LongCollection} {
 		n.start(func() {
 			for {
@@ -116,7 +123,7 @@ func (n *node) run(ctx context.Context) {
 }
 
 // layouts are those that the node has adopted.
-func (n *node) layouts() *layout.Active { return n.disk.durable.layouts }
+func (n *node) layouts() *layout.Active { return n.contents.layouts }
 
 func (n *node) number() uint64 {
 	if a := n.layouts(); a != nil {
@@ -127,11 +134,8 @@ func (n *node) number() uint64 {
 
 // adopt makes newer layouts the node's, durably.
 func (n *node) adopt(a *layout.Active) error {
-	n.disk.sync()
-	if a.Newer(n.layouts()) {
-		n.w.note("node %d adopts layouts %d to %d", n.id[0], a.Oldest(), a.Number())
-		n.disk.durable.layouts = a
-	}
+	n.w.note("node %d adopts layouts %d to %d", n.id[0], a.Oldest(), a.Number())
+	n.disk.write(chunk.Hash{}, adopting(a))
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (o *operator) change() {
 	}
 	switch out := slices.DeleteFunc(slices.Clone(o.w.order), func(n *node) bool { return slices.Contains(o.members, n) }); {
 	case len(out) > 0 && o.w.chance(2):
-		o.members = append(o.members, out[o.w.random.IntN(len(out))])
+		o.members = append(slices.Clone(o.members), out[o.w.random.IntN(len(out))])
 	case len(o.members) > o.copies && o.w.chance(3):
 		i := o.w.random.IntN(len(o.members))
 		o.members = slices.Delete(slices.Clone(o.members), i, i+1)
@@ -147,23 +147,38 @@ func (o *operator) run() {
 	}
 }
 
+// crash stops a node for a while.
+func (o *operator) crash(n *node) {
+	if n.up && !o.w.stopping {
+		o.w.Counts.Crashes++
+		n.crash(o.w.chance(2))
+		o.w.after(o.away(), func() { o.start(n) })
+	}
+}
+
+// blackout takes the power of all machines at once.
+func (o *operator) blackout() {
+	if o.w.stopping {
+		return
+	}
+	o.w.Counts.Blackouts++
+	for _, n := range o.w.order {
+		if n.up {
+			n.crash(true)
+			o.w.after(o.w.between(time.Millisecond, 2*time.Minute), func() { o.start(n) })
+		}
+	}
+}
+
 // disaster lets something happen. It is no process: what it stops may be at anything.
 func (o *operator) disaster() {
 	if o.w.stopping {
 		return
 	}
 	n := o.w.order[o.w.random.IntN(len(o.w.order))]
-	switch roll := o.w.random.IntN(20); {
+	switch roll := o.w.random.IntN(22); {
 	case roll < 8:
-		if n.up {
-			o.w.Counts.Crashes++
-			n.crash()
-			o.w.after(o.away(), func() {
-				if !n.up {
-					n.boot()
-				}
-			})
-		}
+		o.crash(n)
 	case roll < 12:
 		m := o.w.order[o.w.random.IntN(len(o.w.order))]
 		links := [][2]chunk.NodeID{{n.id, m.id}, {m.id, n.id}}[:1+o.w.random.IntN(2)]
@@ -180,6 +195,8 @@ func (o *operator) disaster() {
 		o.rot(n)
 	case roll < 17:
 		o.wipe(n)
+	case roll < 19:
+		o.copy(n)
 	default:
 		o.w.rough = !o.w.rough
 	}
@@ -200,8 +217,7 @@ const faultPause = 5 * time.Minute
 // rot damages a copy, or takes it away.
 func (o *operator) rot(n *node) {
 	all := slices.DeleteFunc(slices.Clone(o.w.model.hashes), func(h chunk.Hash) bool {
-		r := n.durable.chunks[h]
-		return r == nil || r.data == nil
+		return len(n.contents.copyOf(h)) == 0 || n.up && n.disk.busy[h]
 	})
 	if len(all) == 0 || o.w.now.Sub(o.spared) < faultPause {
 		return
@@ -210,32 +226,28 @@ func (o *operator) rot(n *node) {
 	if !o.w.model.spared(n, &h) {
 		return
 	}
-	lose := o.w.chance(2)
-	for _, c := range []*contents{n.durable, n.disk.now} {
-		if r := c.chunks[h]; r != nil && r.data != nil {
-			if r.data = slices.Clone(r.data); lose {
-				r.data = nil
-			} else {
-				r.data[0] ^= 1
-			}
-		}
-	}
+	n.contents.damage(h, o.w.chance(2))
 	o.spared = o.w.now
 	o.w.Counts.Rotten++
 	o.w.note("node %d: the copy of %x goes bad", n.id[0], h[:2])
 }
 
+// mayLose reports whether a node may lose its disk now.
+func (o *operator) mayLose(n *node) bool {
+	return o.w.now.Sub(o.spared) >= faultPause && o.copies >= 2 && o.w.model.spared(n, nil)
+}
+
 // wipe gives a node an empty disk.
 func (o *operator) wipe(n *node) {
-	if o.w.now.Sub(o.spared) < faultPause || o.copies < 2 || !o.w.model.spared(n, nil) {
+	if !o.mayLose(n) {
 		return
 	}
 	o.spared = o.w.now
 	o.w.Counts.Wiped++
 	if n.up {
-		n.crash()
+		n.crash(false)
 	}
 	o.w.note("node %d has an empty disk", n.id[0])
-	n.durable = newContents(n.durable.incarnation + 1)
+	n.contents = newContents()
 	n.boot()
 }

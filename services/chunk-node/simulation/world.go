@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -20,6 +21,8 @@ type World struct {
 
 	model    model
 	order    []*node // all nodes there are, of the layout or not
+	spare    []*node // what runs, or ran, on folders with the ID of one of them
+	former   map[chunk.NodeID]*former
 	clients  []*client
 	operator *operator
 	active   *layout.Active // the layouts in force, as Consul knows them
@@ -38,6 +41,13 @@ type Broken struct {
 	Tombstones bool // a removed reference is taken again
 	Trash      bool // what a long collection removes is not kept
 	Gate       bool // requests of any layout are let in
+	Sync       bool // what is answered is not synced
+	Folder     bool // a file is put in place, and its folder is not synced
+	Bytes      bool // a file is put in place before its bytes are synced
+	Check      bool // files and entries are not compared after a crash
+	Found      bool // files without entry are taken up unread
+	Verify     bool // a scrub takes every copy for good
+	Claim      bool // a second process of a node serves though it does not hold its ID
 }
 
 // Counts are how often things happened.
@@ -45,6 +55,8 @@ type Counts struct {
 	Written, Removed, Read, StandIns int
 	Layouts, Retired, Dropped        int
 	Crashes, Wiped, Rotten, Leftover int
+	Blackouts, Torn, Adopted         int // power cuts everywhere, writes that a crash left in part, files that were taken up after one
+	Seconds, Replaced, Lingered      int // processes that do not hold their ID; folders that took the place of others, and of some in use
 	Forgotten, Mistaken, HadBack     int
 }
 
@@ -97,16 +109,17 @@ func newWorld(seed uint64, o Options) *World {
 	w := &World{Broken: o.Broken, wrong: o.Forgets}
 	w.scheduler = newScheduler(seed)
 	w.log = o.Log
-	w.network.nodes, w.cut = make(map[chunk.NodeID]*node), make(map[[2]chunk.NodeID]bool)
+	w.former = make(map[chunk.NodeID]*former)
+	w.network.nodes, w.network.reach, w.cut = make(map[chunk.NodeID]*node), w.reach, make(map[[2]chunk.NodeID]bool)
 	w.model = model{w: w, data: make(map[chunk.Hash][]byte)}
 	for i := range 4 + w.random.IntN(3) {
-		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), durable: newContents(1)}
+		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), contents: newContents()}
 		n.clock = simulatedClock{w.scheduler, w.between(-time.Minute, time.Minute)}
 		w.network.nodes[n.id] = n
 		w.order = append(w.order, n)
 		n.boot()
 	}
-	w.operator = &operator{w: w, id: chunk.NodeID{0, 0, 1}, members: w.order[:3+w.random.IntN(len(w.order)-2)], copies: 2 + w.random.IntN(2)}
+	w.operator = &operator{w: w, id: chunk.NodeID{0, 0, 1}, members: slices.Clone(w.order[:3+w.random.IntN(len(w.order)-2)]), copies: 2 + w.random.IntN(2)}
 	w.operator.publish()
 	w.scheduler.start(w.operator.run)
 	w.after(w.between(0, time.Minute), w.operator.disaster)
@@ -127,6 +140,12 @@ func (w *World) calm() {
 	w.note("all is whole again")
 	w.stopping, w.rough = true, false
 	clear(w.cut)
+	for _, n := range w.spare {
+		w.end(n.id)
+		if n.up {
+			n.crash(false)
+		}
+	}
 	for _, n := range w.order {
 		if !n.up {
 			n.boot()
@@ -208,6 +227,8 @@ func (c *Counts) all() map[string]*int {
 	return map[string]*int{
 		"written": &c.Written, "removed": &c.Removed, "read": &c.Read, "stand-ins": &c.StandIns, "layouts": &c.Layouts, "retired": &c.Retired,
 		"dropped": &c.Dropped, "crashes": &c.Crashes, "wiped": &c.Wiped, "rotten": &c.Rotten,
+		"blackouts": &c.Blackouts, "torn": &c.Torn, "adopted": &c.Adopted,
+		"seconds": &c.Seconds, "replaced": &c.Replaced, "lingered": &c.Lingered,
 	}
 }
 
