@@ -1,0 +1,52 @@
+package heal
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"deuxfleurs.fr/garage/pkg/clock"
+)
+
+func TestOneChunkAtATimeIsMovedWhileClientsRead(t *testing.T) {
+	const movers, takes = 4, 10 * time.Millisecond
+	for _, busy := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &Engine{deps: Deps{Clock: clock.System{}, Busy: func() bool { return busy }}, turn: make(chan struct{}, 1)}
+			began := time.Now()
+			var mu sync.Mutex
+			var moving, most int
+			count := func(n int) {
+				mu.Lock()
+				defer mu.Unlock()
+				moving += n
+				most = max(most, moving)
+			}
+			var work sync.WaitGroup
+			for range movers {
+				work.Go(func() {
+					err := e.yield(t.Context(), func() error {
+						count(1)
+						time.Sleep(takes)
+						count(-1)
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			work.Wait()
+			if busy {
+				require.Equal(t, 1, most)
+				require.Equal(t, 4*movers*takes, time.Since(began))
+			} else {
+				require.Equal(t, movers, most)
+				require.Equal(t, takes, time.Since(began))
+			}
+		})
+	}
+}
