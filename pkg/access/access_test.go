@@ -36,7 +36,7 @@ func TestADecisionIsExplained(t *testing.T) {
 		{"any right", &key, "HeadBucket", bucket("photos", meta.Grant{Grantee: "GK1", Rights: identity.Owner}), true, Reason{Allows, FromOperation, "read or write or owner is there"}},
 		{"a bucket that is not there", &key, "GetObject", nil, false, Reason{Refuses, FromBucket, "there is no bucket photos"}},
 		{"a closed bucket", &ann, "PutObject", bucket("photos", meta.Grant{Grantee: identity.Person("ann"), Rights: identity.All}, meta.Grant{Grantee: identity.Closed, Rights: identity.All}), false,
-			Reason{Refuses, FromBucket, "the bucket photos is closed to all clients: a migration fills it, and opens it when that is done"}},
+			Reason{Refuses, FromBucket, "the bucket photos is closed to all clients: a migration fills it, and opens it when that is done; where the standalone is lost, garage bucket open does"}},
 		{"somebody who does not sign", nil, "GetObject", bucket("photos"), false, Reason{Refuses, FromPublic, "nobody has signed: there is no public access"}},
 		{"making a bucket", &key, "CreateBucket", nil, true, Reason{Allows, FromIdentity, "may create buckets"}},
 		{"making one without permission", &ann, "CreateBucket", nil, false, Reason{Refuses, FromIdentity, "may not create buckets"}},

@@ -42,7 +42,7 @@ func (c *collection) rightMetadata(ctx context.Context) error {
 	case err != nil:
 		return errors.Annotate(err, "asking the metadata of which cluster it is")
 	case info.ClusterID != c.deps.ClusterID:
-		return errors.Newf(errors.Conflict, "the metadata is of the cluster %v, and this node of %v: set metadata-address, or cluster.id, right",
+		return errors.Newf(errors.Conflict, "the metadata is of the cluster %v, and this node of %v: set metadata-address, or cluster-id, right",
 			info.ClusterID, c.deps.ClusterID)
 	}
 	return nil

@@ -114,7 +114,7 @@ func (s *restorer) begin(ctx context.Context, c *content) error {
 	}
 	if info.ClusterID != c.ClusterID {
 		return errors.Newf(errors.Invalid, "the snapshot is of the cluster %v, and this is %v: chunks of another cluster are not here. "+
-			"A new metadata service belongs to the cluster that cluster.id says", c.ClusterID, info.ClusterID)
+			"A new metadata service belongs to the cluster that cluster-id says", c.ClusterID, info.ClusterID)
 	}
 	there, err := call(ctx, func(ctx context.Context) (meta.BucketPage, error) {
 		return s.Store.ListBuckets(ctx, meta.ListBuckets{Limit: len(c.buckets) + 2})
