@@ -359,10 +359,10 @@ func TestWhereNoOtherNodeHoldsAnythingNothingIsLacking(t *testing.T) {
 	empty, full, unplaced, away := node(), node(), node(), node()
 	full.Chunks, unplaced.Partitions, away.Alive = 1, 0, false
 	all := []*adminv1.Node{empty, unplaced, full, away}
-	sure(all)
+	clearUncompared(all)
 	require.Equal(t, []bool{true, false, false, false}, []bool{empty.Uncompared, unplaced.Uncompared, full.Uncompared, away.Uncompared})
 	begun := []*adminv1.Node{node(), node(), node()}
-	sure(begun)
+	clearUncompared(begun)
 	for _, n := range begun {
 		require.False(t, n.Uncompared, "a cluster that has just begun")
 	}
@@ -441,7 +441,7 @@ func TestStatusShowsTheRestWhereNoMetadataServiceAnswers(t *testing.T) {
 	require.EqualValues(t, 12, answer.GetNodes()[0].GetChunks())
 	require.EqualValues(t, 1, answer.GetLayout())
 	require.Len(t, answer.GetUnreached(), 1)
-	require.Equal(t, "metadata", answer.GetUnreached()[0].GetPart())
+	require.Equal(t, adminv1.StatusPart_STATUS_PART_METADATA, answer.GetUnreached()[0].GetPart())
 	require.Contains(t, answer.GetUnreached()[0].GetProblem(), "is one running, and does its database answer? (")
 	require.Equal(t, answer.GetUnreached()[0].GetProblem(), answer.GetProblem())
 

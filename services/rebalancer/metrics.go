@@ -79,7 +79,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(layoutDesc, float64(status.GetLayout()))
 	gauge(oldestDesc, float64(status.GetOldestLayout()))
-	if !missed(status, partMetadata) { // else it is not known, and not 0
+	if !missed(status, adminv1.StatusPart_STATUS_PART_METADATA) { // else it is not known, and not 0
 		gauge(bucketsDesc, float64(status.GetBuckets()))
 		gauge(objectsDesc, float64(status.GetObjects()))
 		gauge(bytesDesc, float64(status.GetBytes()))

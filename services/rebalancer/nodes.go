@@ -109,13 +109,13 @@ func messages(views []*nodeView, now time.Time) []*adminv1.Node {
 	for i, v := range views {
 		all[i] = v.message(now)
 	}
-	sure(all)
+	clearUncompared(all)
 	return all
 }
 
-// sure takes back that nodes may lack chunks (Node.uncompared) where there is nothing that they could lack: they own no partition, or no other
+// clearUncompared takes back that nodes may lack chunks (Node.uncompared) where there is nothing that they could lack: they own no partition, or no other
 // node holds a chunk, as in a cluster that has just begun. What a node lacks that is away is not asked.
-func sure(nodes []*adminv1.Node) {
+func clearUncompared(nodes []*adminv1.Node) {
 	for _, n := range nodes {
 		n.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetPartitions() > 0 &&
 			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool { return o != n && o.GetChunks() > 0 })

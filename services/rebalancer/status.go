@@ -42,22 +42,15 @@ func (s *Service) askAll(ctx context.Context, r *adminv1.GetStatusRequest) *admi
 	return answer
 }
 
-// The parts that may not answer.
-const (
-	partMetadata   = "metadata"
-	partConsul     = "consul"
-	partRebalancer = "rebalancer"
-)
-
 // miss says in an answer that a part gave none, and returns that.
-func miss(answer *adminv1.GetStatusResponse, part, format string, args ...any) string {
+func miss(answer *adminv1.GetStatusResponse, part adminv1.StatusPart, format string, args ...any) string {
 	problem := fmt.Sprintf(format, args...)
 	answer.Unreached = append(answer.Unreached, &adminv1.Unreached{Part: part, Problem: problem})
 	return problem
 }
 
 // missed reports whether a part gave no answer.
-func missed(answer *adminv1.GetStatusResponse, part string) bool {
+func missed(answer *adminv1.GetStatusResponse, part adminv1.StatusPart) bool {
 	return slices.ContainsFunc(answer.GetUnreached(), func(u *adminv1.Unreached) bool { return u.GetPart() == part })
 }
 
@@ -68,7 +61,7 @@ func (s *Service) askMetadata(ctx context.Context, r *adminv1.GetStatusRequest, 
 	}
 	info, err := s.deps.Store.Info(ctx)
 	if err != nil {
-		return miss(answer, partMetadata, "no metadata service tells how many buckets, objects and uploads there are, and clients are not served without one: is one running, and does its database answer? (%v)", err)
+		return miss(answer, adminv1.StatusPart_STATUS_PART_METADATA, "no metadata service tells how many buckets, objects and uploads there are, and clients are not served without one: is one running, and does its database answer? (%v)", err)
 	}
 	answer.Buckets, answer.Objects, answer.Bytes, answer.Uploads = info.Buckets, info.Usage.Objects, info.Usage.Bytes, info.Usage.Uploads
 	return ""
@@ -98,7 +91,7 @@ func (s *Service) ask(asked context.Context) ([]*adminv1.Node, []*adminv1.Servic
 		})
 	}
 	asking.Wait()
-	sure(answer)
+	clearUncompared(answer)
 	return answer, services
 }
 

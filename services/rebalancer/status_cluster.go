@@ -16,11 +16,11 @@ func (s *Service) clusterStatus(ctx context.Context, t *term, r *adminv1.GetStat
 	answer.Services = s.services()
 	var problems []string
 	if !s.deps.Consul.Up() {
-		problems = append(problems, miss(answer, partConsul, "Consul does not answer, and what it said last is shown: start its servers again, and look at the agent on this machine"))
+		problems = append(problems, miss(answer, adminv1.StatusPart_STATUS_PART_CONSUL, "Consul does not answer, and what it said last is shown: start its servers again, and look at the agent on this machine"))
 	}
 	if t == nil {
 		_, err := s.here()
-		problems = append(problems, miss(answer, partRebalancer, "what nodes report is missing, because the active rebalancer gives no answer (%v)", err))
+		problems = append(problems, miss(answer, adminv1.StatusPart_STATUS_PART_REBALANCER, "what nodes report is missing, because the active rebalancer gives no answer (%v)", err))
 	}
 	snapshot, err := s.cluster.lastSnapshot(ctx)
 	if err != nil {

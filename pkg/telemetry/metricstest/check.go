@@ -74,7 +74,7 @@ func describe(t testing.TB, c prometheus.Collector) map[string]Metric {
 	for _, d := range drain(c.Describe) {
 		m := descRow.FindStringSubmatch(d.String())
 		require.NotNil(t, m, "%v", d)
-		is := Metric{Meaning: m[2], Kind: kindOf(c)}
+		is := Metric{Meaning: m[2], Kind: kindOf(t, c)}
 		for _, l := range constName.FindAllStringSubmatch(m[3], -1) {
 			is.Labels = append(is.Labels, l[1])
 		}
@@ -88,7 +88,8 @@ func describe(t testing.TB, c prometheus.Collector) map[string]Metric {
 }
 
 // kindOf is the kind of a collector's metrics.
-func kindOf(c prometheus.Collector) string {
+func kindOf(t testing.TB, c prometheus.Collector) string {
+	t.Helper()
 	switch c := c.(type) {
 	case *prometheus.CounterVec:
 		return "counter"
@@ -98,9 +99,7 @@ func kindOf(c prometheus.Collector) string {
 		return "histogram"
 	case prometheus.Metric: // it has one series
 		var is dto.Metric
-		if err := c.Write(&is); err != nil {
-			return err.Error()
-		}
+		require.NoError(t, c.Write(&is))
 		switch {
 		case is.Counter != nil:
 			return "counter"

@@ -74,7 +74,8 @@ type nodeJSON struct {
 	Foreign int64  `json:"foreign"` // chunks that belong to others
 	Wanted  int64  `json:"wanted"`  // chunks without a good copy
 	Trashed int64  `json:"trashed"` // bytes
-	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks.
+	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks; false where that is away,
+	// owns no partition, or no other holds a chunk.
 	Uncompared bool       `json:"uncompared"`
 	Tasks      []taskJSON `json:"tasks"`
 	trafficJSON
@@ -183,8 +184,8 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 		Replication: s.GetReplication(), Nodes: []nodeJSON{}, Services: []serviceJSON{}, Unreached: []unreachedJSON{},
 		storedJSON: &storedJSON{Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(), Uploads: s.GetUploads()}}
 	for _, u := range s.GetUnreached() {
-		v.Unreached = append(v.Unreached, unreachedJSON{u.GetPart(), u.GetProblem()})
-		if u.GetPart() == "metadata" {
+		v.Unreached = append(v.Unreached, unreachedJSON{lowerEnum(u.GetPart().String(), "STATUS_PART_"), u.GetProblem()})
+		if u.GetPart() == adminv1.StatusPart_STATUS_PART_METADATA {
 			v.storedJSON = nil
 		}
 	}

@@ -26,6 +26,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// StatusPart is what an answer about the whole cluster is made of.
+type StatusPart int32
+
+const (
+	StatusPart_STATUS_PART_UNSPECIFIED StatusPart = 0
+	StatusPart_STATUS_PART_METADATA    StatusPart = 1
+	StatusPart_STATUS_PART_CONSUL      StatusPart = 2
+	// REBALANCER is the active one.
+	StatusPart_STATUS_PART_REBALANCER StatusPart = 3
+)
+
+// Enum value maps for StatusPart.
+var (
+	StatusPart_name = map[int32]string{
+		0: "STATUS_PART_UNSPECIFIED",
+		1: "STATUS_PART_METADATA",
+		2: "STATUS_PART_CONSUL",
+		3: "STATUS_PART_REBALANCER",
+	}
+	StatusPart_value = map[string]int32{
+		"STATUS_PART_UNSPECIFIED": 0,
+		"STATUS_PART_METADATA":    1,
+		"STATUS_PART_CONSUL":      2,
+		"STATUS_PART_REBALANCER":  3,
+	}
+)
+
+func (x StatusPart) Enum() *StatusPart {
+	p := new(StatusPart)
+	*p = x
+	return p
+}
+
+func (x StatusPart) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StatusPart) Descriptor() protoreflect.EnumDescriptor {
+	return file_garage_admin_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (StatusPart) Type() protoreflect.EnumType {
+	return &file_garage_admin_v1_admin_proto_enumTypes[0]
+}
+
+func (x StatusPart) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StatusPart.Descriptor instead.
+func (StatusPart) EnumDescriptor() ([]byte, []int) {
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 // NodeState is where a node stands between the layout and what is alive.
 type NodeState int32
 
@@ -82,11 +136,11 @@ func (x NodeState) String() string {
 }
 
 func (NodeState) Descriptor() protoreflect.EnumDescriptor {
-	return file_garage_admin_v1_admin_proto_enumTypes[0].Descriptor()
+	return file_garage_admin_v1_admin_proto_enumTypes[1].Descriptor()
 }
 
 func (NodeState) Type() protoreflect.EnumType {
-	return &file_garage_admin_v1_admin_proto_enumTypes[0]
+	return &file_garage_admin_v1_admin_proto_enumTypes[1]
 }
 
 func (x NodeState) Number() protoreflect.EnumNumber {
@@ -95,7 +149,7 @@ func (x NodeState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NodeState.Descriptor instead.
 func (NodeState) EnumDescriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
 // EventKind is what an event is about.
@@ -170,11 +224,11 @@ func (x EventKind) String() string {
 }
 
 func (EventKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_garage_admin_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_garage_admin_v1_admin_proto_enumTypes[2].Descriptor()
 }
 
 func (EventKind) Type() protoreflect.EnumType {
-	return &file_garage_admin_v1_admin_proto_enumTypes[1]
+	return &file_garage_admin_v1_admin_proto_enumTypes[2]
 }
 
 func (x EventKind) Number() protoreflect.EnumNumber {
@@ -183,7 +237,7 @@ func (x EventKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EventKind.Descriptor instead.
 func (EventKind) EnumDescriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 // Severity is how much an event should worry the operator.
@@ -226,11 +280,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_garage_admin_v1_admin_proto_enumTypes[2].Descriptor()
+	return file_garage_admin_v1_admin_proto_enumTypes[3].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_garage_admin_v1_admin_proto_enumTypes[2]
+	return &file_garage_admin_v1_admin_proto_enumTypes[3]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -239,7 +293,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 // Verdict is what a reason says.
@@ -280,11 +334,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_garage_admin_v1_admin_proto_enumTypes[3].Descriptor()
+	return file_garage_admin_v1_admin_proto_enumTypes[4].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_garage_admin_v1_admin_proto_enumTypes[3]
+	return &file_garage_admin_v1_admin_proto_enumTypes[4]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -293,7 +347,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 // PartitionState is how a partition is, the worst that applies.
@@ -340,11 +394,11 @@ func (x PartitionState) String() string {
 }
 
 func (PartitionState) Descriptor() protoreflect.EnumDescriptor {
-	return file_garage_admin_v1_admin_proto_enumTypes[4].Descriptor()
+	return file_garage_admin_v1_admin_proto_enumTypes[5].Descriptor()
 }
 
 func (PartitionState) Type() protoreflect.EnumType {
-	return &file_garage_admin_v1_admin_proto_enumTypes[4]
+	return &file_garage_admin_v1_admin_proto_enumTypes[5]
 }
 
 func (x PartitionState) Number() protoreflect.EnumNumber {
@@ -353,7 +407,7 @@ func (x PartitionState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PartitionState.Descriptor instead.
 func (PartitionState) EnumDescriptor() ([]byte, []int) {
-	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 type Key struct {
@@ -1958,8 +2012,7 @@ func (x *GetStatusRequest) GetNodesOnly() bool {
 // Unreached is a part that gave no answer: what it would have told is missing.
 type Unreached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// part is "metadata", "consul" or "rebalancer" (the active one).
-	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	Part  StatusPart             `protobuf:"varint,1,opt,name=part,proto3,enum=garage.admin.v1.StatusPart" json:"part,omitempty"`
 	// problem is why, what is missing, and what to do.
 	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1996,11 +2049,11 @@ func (*Unreached) Descriptor() ([]byte, []int) {
 	return file_garage_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
-func (x *Unreached) GetPart() string {
+func (x *Unreached) GetPart() StatusPart {
 	if x != nil {
 		return x.Part
 	}
-	return ""
+	return StatusPart_STATUS_PART_UNSPECIFIED
 }
 
 func (x *Unreached) GetProblem() string {
@@ -2172,6 +2225,7 @@ type Node struct {
 	Damaged int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
 	Mended  int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
 	// uncompared is that it has begun with an empty disk, and has not yet compared what it holds with all other owners since: it may lack any chunk.
+	// It is not said of a node that is away or owns no partition, nor where no other node holds a chunk.
 	Uncompared    bool `protobuf:"varint,38,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6496,9 +6550,9 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x05grant\x18\x01 \x01(\v2\x16.garage.admin.v1.GrantR\x05grant\"1\n" +
 	"\x10GetStatusRequest\x12\x1d\n" +
 	"\n" +
-	"nodes_only\x18\x01 \x01(\bR\tnodesOnly\"9\n" +
-	"\tUnreached\x12\x12\n" +
-	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
+	"nodes_only\x18\x01 \x01(\bR\tnodesOnly\"V\n" +
+	"\tUnreached\x12/\n" +
+	"\x04part\x18\x01 \x01(\x0e2\x1b.garage.admin.v1.StatusPartR\x04part\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\"\xe4\x01\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -6856,7 +6910,13 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x12GetTrafficResponse\x12;\n" +
 	"\bservices\x18\x01 \x03(\v2\x1f.garage.admin.v1.ServiceTrafficR\bservices\x125\n" +
 	"\bcounters\x18\x02 \x01(\v2\x19.garage.admin.v1.CountersR\bcounters\x12,\n" +
-	"\x05rates\x18\x03 \x01(\v2\x16.garage.admin.v1.RatesR\x05rates*\xc7\x01\n" +
+	"\x05rates\x18\x03 \x01(\v2\x16.garage.admin.v1.RatesR\x05rates*w\n" +
+	"\n" +
+	"StatusPart\x12\x1b\n" +
+	"\x17STATUS_PART_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14STATUS_PART_METADATA\x10\x01\x12\x16\n" +
+	"\x12STATUS_PART_CONSUL\x10\x02\x12\x1a\n" +
+	"\x16STATUS_PART_REBALANCER\x10\x03*\xc7\x01\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12NODE_STATE_HEALTHY\x10\x01\x12\x16\n" +
@@ -6950,258 +7010,260 @@ func file_garage_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_garage_admin_v1_admin_proto_rawDescData
 }
 
-var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_garage_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_garage_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_garage_admin_v1_admin_proto_goTypes = []any{
-	(NodeState)(0),                     // 0: garage.admin.v1.NodeState
-	(EventKind)(0),                     // 1: garage.admin.v1.EventKind
-	(Severity)(0),                      // 2: garage.admin.v1.Severity
-	(Verdict)(0),                       // 3: garage.admin.v1.Verdict
-	(PartitionState)(0),                // 4: garage.admin.v1.PartitionState
-	(*Key)(nil),                        // 5: garage.admin.v1.Key
-	(*Rights)(nil),                     // 6: garage.admin.v1.Rights
-	(*Grant)(nil),                      // 7: garage.admin.v1.Grant
-	(*BucketGrant)(nil),                // 8: garage.admin.v1.BucketGrant
-	(*Bucket)(nil),                     // 9: garage.admin.v1.Bucket
-	(*CreateKeyRequest)(nil),           // 10: garage.admin.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),          // 11: garage.admin.v1.CreateKeyResponse
-	(*ImportKeyRequest)(nil),           // 12: garage.admin.v1.ImportKeyRequest
-	(*ImportKeyResponse)(nil),          // 13: garage.admin.v1.ImportKeyResponse
-	(*ListKeysRequest)(nil),            // 14: garage.admin.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 15: garage.admin.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),              // 16: garage.admin.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),             // 17: garage.admin.v1.GetKeyResponse
-	(*DeleteKeyRequest)(nil),           // 18: garage.admin.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),          // 19: garage.admin.v1.DeleteKeyResponse
-	(*CreateBucketRequest)(nil),        // 20: garage.admin.v1.CreateBucketRequest
-	(*CreateBucketResponse)(nil),       // 21: garage.admin.v1.CreateBucketResponse
-	(*ListBucketsRequest)(nil),         // 22: garage.admin.v1.ListBucketsRequest
-	(*ListBucketsResponse)(nil),        // 23: garage.admin.v1.ListBucketsResponse
-	(*GetBucketRequest)(nil),           // 24: garage.admin.v1.GetBucketRequest
-	(*GetBucketResponse)(nil),          // 25: garage.admin.v1.GetBucketResponse
-	(*DeleteBucketRequest)(nil),        // 26: garage.admin.v1.DeleteBucketRequest
-	(*DeleteBucketResponse)(nil),       // 27: garage.admin.v1.DeleteBucketResponse
-	(*OpenBucketRequest)(nil),          // 28: garage.admin.v1.OpenBucketRequest
-	(*OpenBucketResponse)(nil),         // 29: garage.admin.v1.OpenBucketResponse
-	(*AllowBucketRequest)(nil),         // 30: garage.admin.v1.AllowBucketRequest
-	(*AllowBucketResponse)(nil),        // 31: garage.admin.v1.AllowBucketResponse
-	(*DenyBucketRequest)(nil),          // 32: garage.admin.v1.DenyBucketRequest
-	(*DenyBucketResponse)(nil),         // 33: garage.admin.v1.DenyBucketResponse
-	(*GetStatusRequest)(nil),           // 34: garage.admin.v1.GetStatusRequest
-	(*Unreached)(nil),                  // 35: garage.admin.v1.Unreached
-	(*Service)(nil),                    // 36: garage.admin.v1.Service
-	(*Node)(nil),                       // 37: garage.admin.v1.Node
-	(*Disk)(nil),                       // 38: garage.admin.v1.Disk
-	(*NodeTask)(nil),                   // 39: garage.admin.v1.NodeTask
-	(*Waiting)(nil),                    // 40: garage.admin.v1.Waiting
-	(*GetStatusResponse)(nil),          // 41: garage.admin.v1.GetStatusResponse
-	(*DatabaseMachine)(nil),            // 42: garage.admin.v1.DatabaseMachine
-	(*LayoutNode)(nil),                 // 43: garage.admin.v1.LayoutNode
-	(*Layout)(nil),                     // 44: garage.admin.v1.Layout
-	(*LayoutChange)(nil),               // 45: garage.admin.v1.LayoutChange
-	(*GetLayoutRequest)(nil),           // 46: garage.admin.v1.GetLayoutRequest
-	(*GetLayoutResponse)(nil),          // 47: garage.admin.v1.GetLayoutResponse
-	(*RecoveredLayout)(nil),            // 48: garage.admin.v1.RecoveredLayout
-	(*LostNode)(nil),                   // 49: garage.admin.v1.LostNode
-	(*AssignNodeRequest)(nil),          // 50: garage.admin.v1.AssignNodeRequest
-	(*AssignNodeResponse)(nil),         // 51: garage.admin.v1.AssignNodeResponse
-	(*RemoveNodeRequest)(nil),          // 52: garage.admin.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 53: garage.admin.v1.RemoveNodeResponse
-	(*SetReplicationRequest)(nil),      // 54: garage.admin.v1.SetReplicationRequest
-	(*SetReplicationResponse)(nil),     // 55: garage.admin.v1.SetReplicationResponse
-	(*PlanLayoutRequest)(nil),          // 56: garage.admin.v1.PlanLayoutRequest
-	(*Share)(nil),                      // 57: garage.admin.v1.Share
-	(*PlanLayoutResponse)(nil),         // 58: garage.admin.v1.PlanLayoutResponse
-	(*ApplyLayoutRequest)(nil),         // 59: garage.admin.v1.ApplyLayoutRequest
-	(*ApplyLayoutResponse)(nil),        // 60: garage.admin.v1.ApplyLayoutResponse
-	(*DropLayoutRequest)(nil),          // 61: garage.admin.v1.DropLayoutRequest
-	(*DropLayoutResponse)(nil),         // 62: garage.admin.v1.DropLayoutResponse
-	(*DeclareLostRequest)(nil),         // 63: garage.admin.v1.DeclareLostRequest
-	(*DeclareLostResponse)(nil),        // 64: garage.admin.v1.DeclareLostResponse
-	(*CommandNodesRequest)(nil),        // 65: garage.admin.v1.CommandNodesRequest
-	(*Commanded)(nil),                  // 66: garage.admin.v1.Commanded
-	(*CommandNodesResponse)(nil),       // 67: garage.admin.v1.CommandNodesResponse
-	(*ListDamagedRequest)(nil),         // 68: garage.admin.v1.ListDamagedRequest
-	(*DamagedObject)(nil),              // 69: garage.admin.v1.DamagedObject
-	(*DamagedChunk)(nil),               // 70: garage.admin.v1.DamagedChunk
-	(*ListDamagedResponse)(nil),        // 71: garage.admin.v1.ListDamagedResponse
-	(*StageLayoutRequest)(nil),         // 72: garage.admin.v1.StageLayoutRequest
-	(*StageLayoutResponse)(nil),        // 73: garage.admin.v1.StageLayoutResponse
-	(*Event)(nil),                      // 74: garage.admin.v1.Event
-	(*Audit)(nil),                      // 75: garage.admin.v1.Audit
-	(*ListEventsRequest)(nil),          // 76: garage.admin.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),         // 77: garage.admin.v1.ListEventsResponse
-	(*ExplainAccessRequest)(nil),       // 78: garage.admin.v1.ExplainAccessRequest
-	(*Reason)(nil),                     // 79: garage.admin.v1.Reason
-	(*ExplainAccessResponse)(nil),      // 80: garage.admin.v1.ExplainAccessResponse
-	(*BucketUsageHistoryRequest)(nil),  // 81: garage.admin.v1.BucketUsageHistoryRequest
-	(*UsagePoint)(nil),                 // 82: garage.admin.v1.UsagePoint
-	(*BucketUsageHistoryResponse)(nil), // 83: garage.admin.v1.BucketUsageHistoryResponse
-	(*GetPartitionsRequest)(nil),       // 84: garage.admin.v1.GetPartitionsRequest
-	(*Partition)(nil),                  // 85: garage.admin.v1.Partition
-	(*PartitionNode)(nil),              // 86: garage.admin.v1.PartitionNode
-	(*GetPartitionsResponse)(nil),      // 87: garage.admin.v1.GetPartitionsResponse
-	(*GetTrafficRequest)(nil),          // 88: garage.admin.v1.GetTrafficRequest
-	(*Counters)(nil),                   // 89: garage.admin.v1.Counters
-	(*Rates)(nil),                      // 90: garage.admin.v1.Rates
-	(*ServiceTraffic)(nil),             // 91: garage.admin.v1.ServiceTraffic
-	(*GetTrafficResponse)(nil),         // 92: garage.admin.v1.GetTrafficResponse
-	nil,                                // 93: garage.admin.v1.Event.DetailsEntry
-	(*timestamppb.Timestamp)(nil),      // 94: google.protobuf.Timestamp
-	(*v1.TaskStatus)(nil),              // 95: garage.chunknode.v1.TaskStatus
-	(*durationpb.Duration)(nil),        // 96: google.protobuf.Duration
-	(v1.Task)(0),                       // 97: garage.chunknode.v1.Task
-	(*DiagnoseRequest)(nil),            // 98: garage.admin.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),           // 99: garage.admin.v1.DiagnoseResponse
+	(StatusPart)(0),                    // 0: garage.admin.v1.StatusPart
+	(NodeState)(0),                     // 1: garage.admin.v1.NodeState
+	(EventKind)(0),                     // 2: garage.admin.v1.EventKind
+	(Severity)(0),                      // 3: garage.admin.v1.Severity
+	(Verdict)(0),                       // 4: garage.admin.v1.Verdict
+	(PartitionState)(0),                // 5: garage.admin.v1.PartitionState
+	(*Key)(nil),                        // 6: garage.admin.v1.Key
+	(*Rights)(nil),                     // 7: garage.admin.v1.Rights
+	(*Grant)(nil),                      // 8: garage.admin.v1.Grant
+	(*BucketGrant)(nil),                // 9: garage.admin.v1.BucketGrant
+	(*Bucket)(nil),                     // 10: garage.admin.v1.Bucket
+	(*CreateKeyRequest)(nil),           // 11: garage.admin.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),          // 12: garage.admin.v1.CreateKeyResponse
+	(*ImportKeyRequest)(nil),           // 13: garage.admin.v1.ImportKeyRequest
+	(*ImportKeyResponse)(nil),          // 14: garage.admin.v1.ImportKeyResponse
+	(*ListKeysRequest)(nil),            // 15: garage.admin.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 16: garage.admin.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),              // 17: garage.admin.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),             // 18: garage.admin.v1.GetKeyResponse
+	(*DeleteKeyRequest)(nil),           // 19: garage.admin.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),          // 20: garage.admin.v1.DeleteKeyResponse
+	(*CreateBucketRequest)(nil),        // 21: garage.admin.v1.CreateBucketRequest
+	(*CreateBucketResponse)(nil),       // 22: garage.admin.v1.CreateBucketResponse
+	(*ListBucketsRequest)(nil),         // 23: garage.admin.v1.ListBucketsRequest
+	(*ListBucketsResponse)(nil),        // 24: garage.admin.v1.ListBucketsResponse
+	(*GetBucketRequest)(nil),           // 25: garage.admin.v1.GetBucketRequest
+	(*GetBucketResponse)(nil),          // 26: garage.admin.v1.GetBucketResponse
+	(*DeleteBucketRequest)(nil),        // 27: garage.admin.v1.DeleteBucketRequest
+	(*DeleteBucketResponse)(nil),       // 28: garage.admin.v1.DeleteBucketResponse
+	(*OpenBucketRequest)(nil),          // 29: garage.admin.v1.OpenBucketRequest
+	(*OpenBucketResponse)(nil),         // 30: garage.admin.v1.OpenBucketResponse
+	(*AllowBucketRequest)(nil),         // 31: garage.admin.v1.AllowBucketRequest
+	(*AllowBucketResponse)(nil),        // 32: garage.admin.v1.AllowBucketResponse
+	(*DenyBucketRequest)(nil),          // 33: garage.admin.v1.DenyBucketRequest
+	(*DenyBucketResponse)(nil),         // 34: garage.admin.v1.DenyBucketResponse
+	(*GetStatusRequest)(nil),           // 35: garage.admin.v1.GetStatusRequest
+	(*Unreached)(nil),                  // 36: garage.admin.v1.Unreached
+	(*Service)(nil),                    // 37: garage.admin.v1.Service
+	(*Node)(nil),                       // 38: garage.admin.v1.Node
+	(*Disk)(nil),                       // 39: garage.admin.v1.Disk
+	(*NodeTask)(nil),                   // 40: garage.admin.v1.NodeTask
+	(*Waiting)(nil),                    // 41: garage.admin.v1.Waiting
+	(*GetStatusResponse)(nil),          // 42: garage.admin.v1.GetStatusResponse
+	(*DatabaseMachine)(nil),            // 43: garage.admin.v1.DatabaseMachine
+	(*LayoutNode)(nil),                 // 44: garage.admin.v1.LayoutNode
+	(*Layout)(nil),                     // 45: garage.admin.v1.Layout
+	(*LayoutChange)(nil),               // 46: garage.admin.v1.LayoutChange
+	(*GetLayoutRequest)(nil),           // 47: garage.admin.v1.GetLayoutRequest
+	(*GetLayoutResponse)(nil),          // 48: garage.admin.v1.GetLayoutResponse
+	(*RecoveredLayout)(nil),            // 49: garage.admin.v1.RecoveredLayout
+	(*LostNode)(nil),                   // 50: garage.admin.v1.LostNode
+	(*AssignNodeRequest)(nil),          // 51: garage.admin.v1.AssignNodeRequest
+	(*AssignNodeResponse)(nil),         // 52: garage.admin.v1.AssignNodeResponse
+	(*RemoveNodeRequest)(nil),          // 53: garage.admin.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 54: garage.admin.v1.RemoveNodeResponse
+	(*SetReplicationRequest)(nil),      // 55: garage.admin.v1.SetReplicationRequest
+	(*SetReplicationResponse)(nil),     // 56: garage.admin.v1.SetReplicationResponse
+	(*PlanLayoutRequest)(nil),          // 57: garage.admin.v1.PlanLayoutRequest
+	(*Share)(nil),                      // 58: garage.admin.v1.Share
+	(*PlanLayoutResponse)(nil),         // 59: garage.admin.v1.PlanLayoutResponse
+	(*ApplyLayoutRequest)(nil),         // 60: garage.admin.v1.ApplyLayoutRequest
+	(*ApplyLayoutResponse)(nil),        // 61: garage.admin.v1.ApplyLayoutResponse
+	(*DropLayoutRequest)(nil),          // 62: garage.admin.v1.DropLayoutRequest
+	(*DropLayoutResponse)(nil),         // 63: garage.admin.v1.DropLayoutResponse
+	(*DeclareLostRequest)(nil),         // 64: garage.admin.v1.DeclareLostRequest
+	(*DeclareLostResponse)(nil),        // 65: garage.admin.v1.DeclareLostResponse
+	(*CommandNodesRequest)(nil),        // 66: garage.admin.v1.CommandNodesRequest
+	(*Commanded)(nil),                  // 67: garage.admin.v1.Commanded
+	(*CommandNodesResponse)(nil),       // 68: garage.admin.v1.CommandNodesResponse
+	(*ListDamagedRequest)(nil),         // 69: garage.admin.v1.ListDamagedRequest
+	(*DamagedObject)(nil),              // 70: garage.admin.v1.DamagedObject
+	(*DamagedChunk)(nil),               // 71: garage.admin.v1.DamagedChunk
+	(*ListDamagedResponse)(nil),        // 72: garage.admin.v1.ListDamagedResponse
+	(*StageLayoutRequest)(nil),         // 73: garage.admin.v1.StageLayoutRequest
+	(*StageLayoutResponse)(nil),        // 74: garage.admin.v1.StageLayoutResponse
+	(*Event)(nil),                      // 75: garage.admin.v1.Event
+	(*Audit)(nil),                      // 76: garage.admin.v1.Audit
+	(*ListEventsRequest)(nil),          // 77: garage.admin.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 78: garage.admin.v1.ListEventsResponse
+	(*ExplainAccessRequest)(nil),       // 79: garage.admin.v1.ExplainAccessRequest
+	(*Reason)(nil),                     // 80: garage.admin.v1.Reason
+	(*ExplainAccessResponse)(nil),      // 81: garage.admin.v1.ExplainAccessResponse
+	(*BucketUsageHistoryRequest)(nil),  // 82: garage.admin.v1.BucketUsageHistoryRequest
+	(*UsagePoint)(nil),                 // 83: garage.admin.v1.UsagePoint
+	(*BucketUsageHistoryResponse)(nil), // 84: garage.admin.v1.BucketUsageHistoryResponse
+	(*GetPartitionsRequest)(nil),       // 85: garage.admin.v1.GetPartitionsRequest
+	(*Partition)(nil),                  // 86: garage.admin.v1.Partition
+	(*PartitionNode)(nil),              // 87: garage.admin.v1.PartitionNode
+	(*GetPartitionsResponse)(nil),      // 88: garage.admin.v1.GetPartitionsResponse
+	(*GetTrafficRequest)(nil),          // 89: garage.admin.v1.GetTrafficRequest
+	(*Counters)(nil),                   // 90: garage.admin.v1.Counters
+	(*Rates)(nil),                      // 91: garage.admin.v1.Rates
+	(*ServiceTraffic)(nil),             // 92: garage.admin.v1.ServiceTraffic
+	(*GetTrafficResponse)(nil),         // 93: garage.admin.v1.GetTrafficResponse
+	nil,                                // 94: garage.admin.v1.Event.DetailsEntry
+	(*timestamppb.Timestamp)(nil),      // 95: google.protobuf.Timestamp
+	(*v1.TaskStatus)(nil),              // 96: garage.chunknode.v1.TaskStatus
+	(*durationpb.Duration)(nil),        // 97: google.protobuf.Duration
+	(v1.Task)(0),                       // 98: garage.chunknode.v1.Task
+	(*DiagnoseRequest)(nil),            // 99: garage.admin.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),           // 100: garage.admin.v1.DiagnoseResponse
 }
 var file_garage_admin_v1_admin_proto_depIdxs = []int32{
-	94,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
-	6,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
-	6,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
-	94,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
-	7,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
-	5,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
-	5,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
-	5,   // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
-	5,   // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
-	8,   // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
-	9,   // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	9,   // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
-	9,   // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	9,   // 13: garage.admin.v1.OpenBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
-	6,   // 14: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	7,   // 15: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	6,   // 16: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
-	7,   // 17: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
-	0,   // 18: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
-	39,  // 19: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
-	38,  // 20: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
-	95,  // 21: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
-	96,  // 22: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
-	37,  // 23: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
-	36,  // 24: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
-	40,  // 25: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
-	42,  // 26: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
-	35,  // 27: garage.admin.v1.GetStatusResponse.unreached:type_name -> garage.admin.v1.Unreached
-	94,  // 28: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
-	43,  // 29: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
-	43,  // 30: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
-	44,  // 31: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
-	45,  // 32: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	37,  // 33: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
-	40,  // 34: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
-	49,  // 35: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
-	48,  // 36: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
-	94,  // 37: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
-	94,  // 38: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
-	43,  // 39: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
-	45,  // 40: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	45,  // 41: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	45,  // 42: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	44,  // 43: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
-	57,  // 44: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
-	57,  // 45: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
-	96,  // 46: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
-	44,  // 47: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
-	45,  // 48: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
-	97,  // 49: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
-	39,  // 50: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
-	66,  // 51: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
-	94,  // 52: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
-	69,  // 53: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
-	70,  // 54: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
-	45,  // 55: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
-	94,  // 56: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	1,   // 57: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
-	2,   // 58: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
-	93,  // 59: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
-	75,  // 60: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
-	1,   // 61: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
-	94,  // 62: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	2,   // 63: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
-	74,  // 64: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
-	3,   // 65: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
-	79,  // 66: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
-	6,   // 67: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
-	6,   // 68: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
-	94,  // 69: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
-	94,  // 70: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
-	94,  // 71: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
-	82,  // 72: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
-	4,   // 73: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
-	86,  // 74: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
-	85,  // 75: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
-	89,  // 76: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
-	90,  // 77: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
-	94,  // 78: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
-	91,  // 79: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
-	89,  // 80: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
-	90,  // 81: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
-	10,  // 82: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
-	12,  // 83: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
-	14,  // 84: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
-	16,  // 85: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
-	18,  // 86: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
-	20,  // 87: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
-	22,  // 88: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
-	24,  // 89: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
-	26,  // 90: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
-	28,  // 91: garage.admin.v1.AdminService.OpenBucket:input_type -> garage.admin.v1.OpenBucketRequest
-	30,  // 92: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
-	32,  // 93: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
-	34,  // 94: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
-	46,  // 95: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
-	50,  // 96: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
-	52,  // 97: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
-	54,  // 98: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
-	56,  // 99: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
-	59,  // 100: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
-	61,  // 101: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
-	63,  // 102: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
-	65,  // 103: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
-	68,  // 104: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
-	98,  // 105: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
-	72,  // 106: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
-	76,  // 107: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
-	78,  // 108: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
-	81,  // 109: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
-	84,  // 110: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
-	88,  // 111: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
-	11,  // 112: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
-	13,  // 113: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
-	15,  // 114: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
-	17,  // 115: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
-	19,  // 116: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
-	21,  // 117: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
-	23,  // 118: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
-	25,  // 119: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
-	27,  // 120: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
-	29,  // 121: garage.admin.v1.AdminService.OpenBucket:output_type -> garage.admin.v1.OpenBucketResponse
-	31,  // 122: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
-	33,  // 123: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
-	41,  // 124: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
-	47,  // 125: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
-	51,  // 126: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
-	53,  // 127: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
-	55,  // 128: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
-	58,  // 129: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
-	60,  // 130: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
-	62,  // 131: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
-	64,  // 132: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
-	67,  // 133: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
-	71,  // 134: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
-	99,  // 135: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
-	73,  // 136: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
-	77,  // 137: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
-	80,  // 138: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
-	83,  // 139: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
-	87,  // 140: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
-	92,  // 141: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
-	112, // [112:142] is the sub-list for method output_type
-	82,  // [82:112] is the sub-list for method input_type
-	82,  // [82:82] is the sub-list for extension type_name
-	82,  // [82:82] is the sub-list for extension extendee
-	0,   // [0:82] is the sub-list for field type_name
+	95,  // 0: garage.admin.v1.Key.created:type_name -> google.protobuf.Timestamp
+	7,   // 1: garage.admin.v1.Grant.rights:type_name -> garage.admin.v1.Rights
+	7,   // 2: garage.admin.v1.BucketGrant.rights:type_name -> garage.admin.v1.Rights
+	95,  // 3: garage.admin.v1.Bucket.created:type_name -> google.protobuf.Timestamp
+	8,   // 4: garage.admin.v1.Bucket.grants:type_name -> garage.admin.v1.Grant
+	6,   // 5: garage.admin.v1.CreateKeyResponse.key:type_name -> garage.admin.v1.Key
+	6,   // 6: garage.admin.v1.ImportKeyResponse.key:type_name -> garage.admin.v1.Key
+	6,   // 7: garage.admin.v1.ListKeysResponse.keys:type_name -> garage.admin.v1.Key
+	6,   // 8: garage.admin.v1.GetKeyResponse.key:type_name -> garage.admin.v1.Key
+	9,   // 9: garage.admin.v1.GetKeyResponse.buckets:type_name -> garage.admin.v1.BucketGrant
+	10,  // 10: garage.admin.v1.CreateBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	10,  // 11: garage.admin.v1.ListBucketsResponse.buckets:type_name -> garage.admin.v1.Bucket
+	10,  // 12: garage.admin.v1.GetBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	10,  // 13: garage.admin.v1.OpenBucketResponse.bucket:type_name -> garage.admin.v1.Bucket
+	7,   // 14: garage.admin.v1.AllowBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	8,   // 15: garage.admin.v1.AllowBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	7,   // 16: garage.admin.v1.DenyBucketRequest.rights:type_name -> garage.admin.v1.Rights
+	8,   // 17: garage.admin.v1.DenyBucketResponse.grant:type_name -> garage.admin.v1.Grant
+	0,   // 18: garage.admin.v1.Unreached.part:type_name -> garage.admin.v1.StatusPart
+	1,   // 19: garage.admin.v1.Node.state:type_name -> garage.admin.v1.NodeState
+	40,  // 20: garage.admin.v1.Node.tasks:type_name -> garage.admin.v1.NodeTask
+	39,  // 21: garage.admin.v1.Node.disks:type_name -> garage.admin.v1.Disk
+	96,  // 22: garage.admin.v1.NodeTask.status:type_name -> garage.chunknode.v1.TaskStatus
+	97,  // 23: garage.admin.v1.NodeTask.left:type_name -> google.protobuf.Duration
+	38,  // 24: garage.admin.v1.GetStatusResponse.nodes:type_name -> garage.admin.v1.Node
+	37,  // 25: garage.admin.v1.GetStatusResponse.services:type_name -> garage.admin.v1.Service
+	41,  // 26: garage.admin.v1.GetStatusResponse.waiting:type_name -> garage.admin.v1.Waiting
+	43,  // 27: garage.admin.v1.GetStatusResponse.database:type_name -> garage.admin.v1.DatabaseMachine
+	36,  // 28: garage.admin.v1.GetStatusResponse.unreached:type_name -> garage.admin.v1.Unreached
+	95,  // 29: garage.admin.v1.DatabaseMachine.repaired:type_name -> google.protobuf.Timestamp
+	44,  // 30: garage.admin.v1.Layout.nodes:type_name -> garage.admin.v1.LayoutNode
+	44,  // 31: garage.admin.v1.LayoutChange.assign:type_name -> garage.admin.v1.LayoutNode
+	45,  // 32: garage.admin.v1.GetLayoutResponse.current:type_name -> garage.admin.v1.Layout
+	46,  // 33: garage.admin.v1.GetLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	38,  // 34: garage.admin.v1.GetLayoutResponse.nodes:type_name -> garage.admin.v1.Node
+	41,  // 35: garage.admin.v1.GetLayoutResponse.waiting:type_name -> garage.admin.v1.Waiting
+	50,  // 36: garage.admin.v1.GetLayoutResponse.lost:type_name -> garage.admin.v1.LostNode
+	49,  // 37: garage.admin.v1.GetLayoutResponse.recovered:type_name -> garage.admin.v1.RecoveredLayout
+	95,  // 38: garage.admin.v1.RecoveredLayout.at:type_name -> google.protobuf.Timestamp
+	95,  // 39: garage.admin.v1.LostNode.at:type_name -> google.protobuf.Timestamp
+	44,  // 40: garage.admin.v1.AssignNodeResponse.node:type_name -> garage.admin.v1.LayoutNode
+	46,  // 41: garage.admin.v1.AssignNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	46,  // 42: garage.admin.v1.RemoveNodeResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	46,  // 43: garage.admin.v1.SetReplicationResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	45,  // 44: garage.admin.v1.PlanLayoutResponse.after:type_name -> garage.admin.v1.Layout
+	58,  // 45: garage.admin.v1.PlanLayoutResponse.nodes:type_name -> garage.admin.v1.Share
+	58,  // 46: garage.admin.v1.PlanLayoutResponse.zones:type_name -> garage.admin.v1.Share
+	97,  // 47: garage.admin.v1.PlanLayoutResponse.duration:type_name -> google.protobuf.Duration
+	45,  // 48: garage.admin.v1.ApplyLayoutResponse.layout:type_name -> garage.admin.v1.Layout
+	46,  // 49: garage.admin.v1.DropLayoutResponse.dropped:type_name -> garage.admin.v1.LayoutChange
+	98,  // 50: garage.admin.v1.CommandNodesRequest.task:type_name -> garage.chunknode.v1.Task
+	40,  // 51: garage.admin.v1.Commanded.task:type_name -> garage.admin.v1.NodeTask
+	67,  // 52: garage.admin.v1.CommandNodesResponse.nodes:type_name -> garage.admin.v1.Commanded
+	95,  // 53: garage.admin.v1.DamagedChunk.since:type_name -> google.protobuf.Timestamp
+	70,  // 54: garage.admin.v1.DamagedChunk.objects:type_name -> garage.admin.v1.DamagedObject
+	71,  // 55: garage.admin.v1.ListDamagedResponse.chunks:type_name -> garage.admin.v1.DamagedChunk
+	46,  // 56: garage.admin.v1.StageLayoutResponse.staged:type_name -> garage.admin.v1.LayoutChange
+	95,  // 57: garage.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	2,   // 58: garage.admin.v1.Event.kind:type_name -> garage.admin.v1.EventKind
+	3,   // 59: garage.admin.v1.Event.severity:type_name -> garage.admin.v1.Severity
+	94,  // 60: garage.admin.v1.Event.details:type_name -> garage.admin.v1.Event.DetailsEntry
+	76,  // 61: garage.admin.v1.Event.audit:type_name -> garage.admin.v1.Audit
+	2,   // 62: garage.admin.v1.ListEventsRequest.kinds:type_name -> garage.admin.v1.EventKind
+	95,  // 63: garage.admin.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	3,   // 64: garage.admin.v1.ListEventsRequest.least:type_name -> garage.admin.v1.Severity
+	75,  // 65: garage.admin.v1.ListEventsResponse.events:type_name -> garage.admin.v1.Event
+	4,   // 66: garage.admin.v1.Reason.verdict:type_name -> garage.admin.v1.Verdict
+	80,  // 67: garage.admin.v1.ExplainAccessResponse.reasons:type_name -> garage.admin.v1.Reason
+	7,   // 68: garage.admin.v1.ExplainAccessResponse.needed:type_name -> garage.admin.v1.Rights
+	7,   // 69: garage.admin.v1.ExplainAccessResponse.has:type_name -> garage.admin.v1.Rights
+	95,  // 70: garage.admin.v1.BucketUsageHistoryRequest.since:type_name -> google.protobuf.Timestamp
+	95,  // 71: garage.admin.v1.BucketUsageHistoryRequest.until:type_name -> google.protobuf.Timestamp
+	95,  // 72: garage.admin.v1.UsagePoint.time:type_name -> google.protobuf.Timestamp
+	83,  // 73: garage.admin.v1.BucketUsageHistoryResponse.points:type_name -> garage.admin.v1.UsagePoint
+	5,   // 74: garage.admin.v1.Partition.state:type_name -> garage.admin.v1.PartitionState
+	87,  // 75: garage.admin.v1.GetPartitionsResponse.nodes:type_name -> garage.admin.v1.PartitionNode
+	86,  // 76: garage.admin.v1.GetPartitionsResponse.partitions:type_name -> garage.admin.v1.Partition
+	90,  // 77: garage.admin.v1.ServiceTraffic.counters:type_name -> garage.admin.v1.Counters
+	91,  // 78: garage.admin.v1.ServiceTraffic.rates:type_name -> garage.admin.v1.Rates
+	95,  // 79: garage.admin.v1.ServiceTraffic.at:type_name -> google.protobuf.Timestamp
+	92,  // 80: garage.admin.v1.GetTrafficResponse.services:type_name -> garage.admin.v1.ServiceTraffic
+	90,  // 81: garage.admin.v1.GetTrafficResponse.counters:type_name -> garage.admin.v1.Counters
+	91,  // 82: garage.admin.v1.GetTrafficResponse.rates:type_name -> garage.admin.v1.Rates
+	11,  // 83: garage.admin.v1.AdminService.CreateKey:input_type -> garage.admin.v1.CreateKeyRequest
+	13,  // 84: garage.admin.v1.AdminService.ImportKey:input_type -> garage.admin.v1.ImportKeyRequest
+	15,  // 85: garage.admin.v1.AdminService.ListKeys:input_type -> garage.admin.v1.ListKeysRequest
+	17,  // 86: garage.admin.v1.AdminService.GetKey:input_type -> garage.admin.v1.GetKeyRequest
+	19,  // 87: garage.admin.v1.AdminService.DeleteKey:input_type -> garage.admin.v1.DeleteKeyRequest
+	21,  // 88: garage.admin.v1.AdminService.CreateBucket:input_type -> garage.admin.v1.CreateBucketRequest
+	23,  // 89: garage.admin.v1.AdminService.ListBuckets:input_type -> garage.admin.v1.ListBucketsRequest
+	25,  // 90: garage.admin.v1.AdminService.GetBucket:input_type -> garage.admin.v1.GetBucketRequest
+	27,  // 91: garage.admin.v1.AdminService.DeleteBucket:input_type -> garage.admin.v1.DeleteBucketRequest
+	29,  // 92: garage.admin.v1.AdminService.OpenBucket:input_type -> garage.admin.v1.OpenBucketRequest
+	31,  // 93: garage.admin.v1.AdminService.AllowBucket:input_type -> garage.admin.v1.AllowBucketRequest
+	33,  // 94: garage.admin.v1.AdminService.DenyBucket:input_type -> garage.admin.v1.DenyBucketRequest
+	35,  // 95: garage.admin.v1.AdminService.GetStatus:input_type -> garage.admin.v1.GetStatusRequest
+	47,  // 96: garage.admin.v1.AdminService.GetLayout:input_type -> garage.admin.v1.GetLayoutRequest
+	51,  // 97: garage.admin.v1.AdminService.AssignNode:input_type -> garage.admin.v1.AssignNodeRequest
+	53,  // 98: garage.admin.v1.AdminService.RemoveNode:input_type -> garage.admin.v1.RemoveNodeRequest
+	55,  // 99: garage.admin.v1.AdminService.SetReplication:input_type -> garage.admin.v1.SetReplicationRequest
+	57,  // 100: garage.admin.v1.AdminService.PlanLayout:input_type -> garage.admin.v1.PlanLayoutRequest
+	60,  // 101: garage.admin.v1.AdminService.ApplyLayout:input_type -> garage.admin.v1.ApplyLayoutRequest
+	62,  // 102: garage.admin.v1.AdminService.DropLayout:input_type -> garage.admin.v1.DropLayoutRequest
+	64,  // 103: garage.admin.v1.AdminService.DeclareLost:input_type -> garage.admin.v1.DeclareLostRequest
+	66,  // 104: garage.admin.v1.AdminService.CommandNodes:input_type -> garage.admin.v1.CommandNodesRequest
+	69,  // 105: garage.admin.v1.AdminService.ListDamaged:input_type -> garage.admin.v1.ListDamagedRequest
+	99,  // 106: garage.admin.v1.AdminService.Diagnose:input_type -> garage.admin.v1.DiagnoseRequest
+	73,  // 107: garage.admin.v1.AdminService.StageLayout:input_type -> garage.admin.v1.StageLayoutRequest
+	77,  // 108: garage.admin.v1.AdminService.ListEvents:input_type -> garage.admin.v1.ListEventsRequest
+	79,  // 109: garage.admin.v1.AdminService.ExplainAccess:input_type -> garage.admin.v1.ExplainAccessRequest
+	82,  // 110: garage.admin.v1.AdminService.BucketUsageHistory:input_type -> garage.admin.v1.BucketUsageHistoryRequest
+	85,  // 111: garage.admin.v1.AdminService.GetPartitions:input_type -> garage.admin.v1.GetPartitionsRequest
+	89,  // 112: garage.admin.v1.AdminService.GetTraffic:input_type -> garage.admin.v1.GetTrafficRequest
+	12,  // 113: garage.admin.v1.AdminService.CreateKey:output_type -> garage.admin.v1.CreateKeyResponse
+	14,  // 114: garage.admin.v1.AdminService.ImportKey:output_type -> garage.admin.v1.ImportKeyResponse
+	16,  // 115: garage.admin.v1.AdminService.ListKeys:output_type -> garage.admin.v1.ListKeysResponse
+	18,  // 116: garage.admin.v1.AdminService.GetKey:output_type -> garage.admin.v1.GetKeyResponse
+	20,  // 117: garage.admin.v1.AdminService.DeleteKey:output_type -> garage.admin.v1.DeleteKeyResponse
+	22,  // 118: garage.admin.v1.AdminService.CreateBucket:output_type -> garage.admin.v1.CreateBucketResponse
+	24,  // 119: garage.admin.v1.AdminService.ListBuckets:output_type -> garage.admin.v1.ListBucketsResponse
+	26,  // 120: garage.admin.v1.AdminService.GetBucket:output_type -> garage.admin.v1.GetBucketResponse
+	28,  // 121: garage.admin.v1.AdminService.DeleteBucket:output_type -> garage.admin.v1.DeleteBucketResponse
+	30,  // 122: garage.admin.v1.AdminService.OpenBucket:output_type -> garage.admin.v1.OpenBucketResponse
+	32,  // 123: garage.admin.v1.AdminService.AllowBucket:output_type -> garage.admin.v1.AllowBucketResponse
+	34,  // 124: garage.admin.v1.AdminService.DenyBucket:output_type -> garage.admin.v1.DenyBucketResponse
+	42,  // 125: garage.admin.v1.AdminService.GetStatus:output_type -> garage.admin.v1.GetStatusResponse
+	48,  // 126: garage.admin.v1.AdminService.GetLayout:output_type -> garage.admin.v1.GetLayoutResponse
+	52,  // 127: garage.admin.v1.AdminService.AssignNode:output_type -> garage.admin.v1.AssignNodeResponse
+	54,  // 128: garage.admin.v1.AdminService.RemoveNode:output_type -> garage.admin.v1.RemoveNodeResponse
+	56,  // 129: garage.admin.v1.AdminService.SetReplication:output_type -> garage.admin.v1.SetReplicationResponse
+	59,  // 130: garage.admin.v1.AdminService.PlanLayout:output_type -> garage.admin.v1.PlanLayoutResponse
+	61,  // 131: garage.admin.v1.AdminService.ApplyLayout:output_type -> garage.admin.v1.ApplyLayoutResponse
+	63,  // 132: garage.admin.v1.AdminService.DropLayout:output_type -> garage.admin.v1.DropLayoutResponse
+	65,  // 133: garage.admin.v1.AdminService.DeclareLost:output_type -> garage.admin.v1.DeclareLostResponse
+	68,  // 134: garage.admin.v1.AdminService.CommandNodes:output_type -> garage.admin.v1.CommandNodesResponse
+	72,  // 135: garage.admin.v1.AdminService.ListDamaged:output_type -> garage.admin.v1.ListDamagedResponse
+	100, // 136: garage.admin.v1.AdminService.Diagnose:output_type -> garage.admin.v1.DiagnoseResponse
+	74,  // 137: garage.admin.v1.AdminService.StageLayout:output_type -> garage.admin.v1.StageLayoutResponse
+	78,  // 138: garage.admin.v1.AdminService.ListEvents:output_type -> garage.admin.v1.ListEventsResponse
+	81,  // 139: garage.admin.v1.AdminService.ExplainAccess:output_type -> garage.admin.v1.ExplainAccessResponse
+	84,  // 140: garage.admin.v1.AdminService.BucketUsageHistory:output_type -> garage.admin.v1.BucketUsageHistoryResponse
+	88,  // 141: garage.admin.v1.AdminService.GetPartitions:output_type -> garage.admin.v1.GetPartitionsResponse
+	93,  // 142: garage.admin.v1.AdminService.GetTraffic:output_type -> garage.admin.v1.GetTrafficResponse
+	113, // [113:143] is the sub-list for method output_type
+	83,  // [83:113] is the sub-list for method input_type
+	83,  // [83:83] is the sub-list for extension type_name
+	83,  // [83:83] is the sub-list for extension extendee
+	0,   // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_garage_admin_v1_admin_proto_init() }
@@ -7215,7 +7277,7 @@ func file_garage_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_garage_admin_v1_admin_proto_rawDesc), len(file_garage_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
