@@ -62,7 +62,8 @@ func (m *migration) toldCopies(ctx context.Context) ([]meta.Bucket, error) {
 	var problems []string
 	told := &metadatav1.MigrationCopies{}
 	for _, b := range slices.SortedFunc(maps.Values(of), func(a, b meta.Bucket) int { return strings.Compare(a.Name, b.Name) }) {
-		t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+		var t meta.Bucket
+		err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 		if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
 			continue // it was not copied, or is gone
 		}
@@ -73,7 +74,8 @@ func (m *migration) toldCopies(ctx context.Context) ([]meta.Bucket, error) {
 			problems = append(problems, problem)
 			continue
 		}
-		u, err := call(ctx, func(ctx context.Context) (meta.Usage, error) { return m.Store.Usage(ctx, b.ID) })
+		var u meta.Usage
+		err = once(ctx, func(ctx context.Context) (err error) { u, err = m.Store.Usage(ctx, b.ID); return err })
 		if err != nil {
 			return nil, err
 		}

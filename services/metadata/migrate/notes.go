@@ -52,12 +52,15 @@ func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin b
 	}
 	made := meta.Bucket{ID: id, Name: notesName(standalone), Grants: closed}
 	if begin {
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) {
 			return errors.Annotate(err, "making the bucket for the notes of the migration")
 		}
 	}
-	m.notes.bucket, err = ask(ctx, m, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, made.Name) })
+	err = m.retry(ctx, func(ctx context.Context) (err error) {
+		m.notes.bucket, err = m.Store.Bucket(ctx, made.Name)
+		return err
+	})
 	if errors.Is(err, errors.NotFound) && !begin {
 		m.notes.bucket = meta.Bucket{}
 		return nil
@@ -84,8 +87,10 @@ func (m *migration) eachNote(ctx context.Context, prefix string, do func(meta.Ob
 			return err
 		}
 		w.next()
-		o, err := ask(ctx, m, func(ctx context.Context) (meta.Object, error) {
-			return m.Store.Object(ctx, m.notes.bucket.ID, listed.Key)
+		var o meta.Object
+		err = m.retry(ctx, func(ctx context.Context) (err error) {
+			o, err = m.Store.Object(ctx, m.notes.bucket.ID, listed.Key)
+			return err
 		})
 		if errors.Is(err, errors.NotFound) {
 			continue
@@ -101,7 +106,7 @@ func (m *migration) eachNote(ctx context.Context, prefix string, do func(meta.Ob
 
 func (m *migration) putNote(ctx context.Context, key string, body []byte) error {
 	p := meta.Put{Bucket: m.notes.bucket.ID, Key: key, Inline: body, Size: int64(len(body))}
-	err := m.again(ctx, func(ctx context.Context) error {
+	err := m.retry(ctx, func(ctx context.Context) error {
 		if err := m.hold.sure(m.Clock); err != nil {
 			return err
 		}
@@ -113,7 +118,7 @@ func (m *migration) putNote(ctx context.Context, key string, body []byte) error 
 
 // dropNote removes a note. Should it come back, that costs a write.
 func (m *migration) dropNote(ctx context.Context, key string) error {
-	err := m.again(ctx, func(ctx context.Context) error {
+	err := m.retry(ctx, func(ctx context.Context) error {
 		results, err := m.Store.DeleteObjects(ctx, m.notes.bucket.ID, []meta.Delete{{Key: key}})
 		for _, r := range results {
 			err = errors.Join(err, r.Err)
@@ -150,7 +155,7 @@ func (m *migration) closeNotes(ctx context.Context) error {
 	if err := m.eachNote(ctx, "", func(o meta.Object) error { return m.dropNote(ctx, o.Key) }); err != nil {
 		return err
 	}
-	err := m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, m.notes.bucket.ID) })
+	err := m.retry(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, m.notes.bucket.ID) })
 	if errors.Is(err, errors.NotFound) {
 		err = nil
 	}
@@ -228,7 +233,7 @@ func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context
 	if err != nil {
 		return err
 	}
-	err = m.do(context.WithoutCancel(ctx), do)
+	err = once(context.WithoutCancel(ctx), do)
 	if err != nil {
 		m.notes.mu.Lock()
 		defer m.notes.mu.Unlock()
@@ -251,9 +256,7 @@ func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) erro
 		g.SetLimit(objectsAtOnce)
 		for _, key := range p.GetKeys() {
 			g.Go(func() error {
-				err := m.again(settling, func(context.Context) error { // each call of the stores has a time of its own
-					return m.settleKey(settling, b, string(key), clock.Timestamp(p.GetNewest()), wanted)
-				})
+				err := m.retrySteps(settling, func() error { return m.settleKey(settling, b, string(key), clock.Timestamp(p.GetNewest()), wanted) })
 				return errors.Annotate(err, "settling the object %q", key)
 			})
 		}
@@ -267,7 +270,8 @@ func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) erro
 func (m *migration) settleKey(ctx context.Context, b meta.Bucket, key string, newest clock.Timestamp, wanted bool) error {
 	above := max(newest, clock.TimestampOf(m.Clock.Now())) + clock.Timestamp(ahead/time.Microsecond)
 	if wanted {
-		o, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.source.Object(ctx, b.ID, key) })
+		var o meta.Object
+		err := once(ctx, func(ctx context.Context) (err error) { o, err = m.source.Object(ctx, b.ID, key); return err })
 		if err == nil {
 			o.Timestamp = max(above, o.Timestamp+1)
 			if err = m.copyAs(ctx, b, &o); !damages(err) {
