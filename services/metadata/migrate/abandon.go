@@ -34,18 +34,22 @@ func (m *migration) abandon(ctx context.Context, standalone uuid.UUID, left bool
 		if err != nil {
 			return err
 		}
-		for _, b := range copies {
-			if err := m.removeCopy(ctx, b, &differences{}); err != nil {
-				return errors.Annotate(err, "removing the copy of the bucket %s", b.Name)
-			}
-			m.note("removed the copy of the bucket " + b.Name)
-		}
-		if err := m.closeNotes(ctx); err != nil {
-			return err
+		if err := m.removeCopies(ctx, copies); err != nil {
+			return errors.Annotate(err, "what a migration left is not removed in full: run the same command again")
 		}
 		m.tell(&metadatav1.MigrateResponse{Result: &metadatav1.MigrationResult{Abandoned: true, Deleted: m.deleted.Load()}})
 		return nil
 	})
+}
+
+func (m *migration) removeCopies(ctx context.Context, copies []meta.Bucket) error {
+	for _, b := range copies {
+		if err := m.removeCopy(ctx, b, &differences{}); err != nil {
+			return errors.Annotate(err, "removing the copy of the bucket %s", b.Name)
+		}
+		m.note("removed the copy of the bucket " + b.Name)
+	}
+	return m.closeNotes(ctx)
 }
 
 // toldCopies finds the copies and tells what is in them. Kinds: Conflict if clients may have used one.
