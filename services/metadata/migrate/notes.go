@@ -170,7 +170,7 @@ type doubt struct {
 	in   uuid.UUID
 
 	mu     sync.Mutex
-	under  int             // keys that are being written yet
+	under  int             // keys that are still being written
 	newest clock.Timestamp // of the keys at the standalone, at least
 	failed []string
 }
@@ -199,8 +199,8 @@ func (d *doubt) keep(ctx context.Context, keys []string) error {
 	return d.m.putNote(ctx, d.note, body)
 }
 
-// wrote ends the doubt about a key, whatever became of it, unless a write of it failed. With the last key goes the note, or what is
-// certain of it, also when the migration ends here: what a note has is settled, and gets another time than it had.
+// wrote says that nothing writes a key any more. After the last key of the note, the note is dropped, or keeps only the keys of which a write failed.
+// That is done also when the migration ends here, as each key that is left in a note is settled, and gets another time than it had.
 func (d *doubt) wrote(ctx context.Context, key string) error {
 	at := place{d.in, key}
 	d.m.notes.mu.Lock()
@@ -245,7 +245,8 @@ func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context
 }
 
 // settle makes certain what is in doubt in a bucket: each key is written once more, as it is at the standalone or as deleted, above all that
-// was tried before. It changes nothing that a write of then may still do. Writes are held back at the standalone, or the copy is not wanted.
+// was tried before. After it, a write of an earlier try that the database still does, or takes back, has no effect. Writes are held back at the
+// standalone, or the copy is not wanted.
 func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) error {
 	return m.eachNote(ctx, doubtsOf(b), func(note meta.Object) error {
 		var p metadatav1.MigrationDoubt

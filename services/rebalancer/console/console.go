@@ -87,7 +87,7 @@ type Deps struct {
 	// SignIn finds out who a person is and whether they are an operator; nil: there is only the token. Kinds: Unauthenticated,
 	// PermissionDenied, Unavailable.
 	SignIn func(ctx context.Context, user, password string) (Operator, error)
-	// Still finds out whether a person who has signed in is an operator yet. It is asked whenever they do something, and keeps what it
+	// Still finds out whether a person who has signed in still is an operator. It is asked whenever they do something, and keeps what it
 	// finds out as long as that may be old. Kinds: PermissionDenied if not, which ends their session; Unavailable if nobody knows.
 	Still func(ctx context.Context, o Operator) error
 	// S3 is where objects are browsed if the setting does not say; nil: nowhere.
@@ -126,7 +126,7 @@ func New(c Config, d Deps) (*Console, error) {
 		return nil, errors.Newf(errors.Invalid, "the console needs the admin API, the administration server, credentials, an audit log, a clock, a source of randomness and a logger")
 	}
 	if d.SignIn != nil && d.Still == nil {
-		return nil, errors.Newf(errors.Invalid, "a console where people sign in needs to know whether they are operators yet")
+		return nil, errors.Newf(errors.Invalid, "a console where people sign in needs to know whether they still are operators")
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err
