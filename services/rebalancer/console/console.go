@@ -104,20 +104,20 @@ type Deps struct {
 
 // Console answers below [Path], and is a service: while it does not run, nobody can follow the status.
 type Console struct {
-	config   Config
-	deps     Deps
-	api      adminv1.AdminServiceClient
-	sessions *sessions
-	attempts *attempts
-	refused  refused
-	feed     *feed
-	s3       *http.Client
-	mux      *http.ServeMux
-	patience time.Duration                  // with the body of a request without a session
-	idle     time.Duration                  // in which something of a body or an answer must move
-	brief    time.Duration                  // for all of a call
-	stopped  chan struct{}                  // closed when Run ends
-	seen     *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
+	config      Config
+	deps        Deps
+	api         adminv1.AdminServiceClient
+	sessions    *sessions
+	attempts    *attempts
+	refused     refused
+	feed        *feed
+	s3          *http.Client
+	mux         *http.ServeMux
+	patience    time.Duration                  // with the body of a request without a session
+	idle        time.Duration                  // in which something of a body or an answer must move
+	callTimeout time.Duration                  // for all of a call
+	stopped     chan struct{}                  // closed when Run ends
+	seen        *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
 }
 
 // New makes a console. Kinds: Invalid.
@@ -139,7 +139,7 @@ func New(c Config, d Deps) (*Console, error) {
 	transport.DisableCompression, transport.Proxy = true, nil
 	transport.TLSClientConfig = &tls.Config{RootCAs: authorities, ServerName: c.S3Name, MinVersion: tls.VersionTLS12}
 	console := &Console{config: c, deps: d, api: adminv1.NewAdminServiceClient(d.API), sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
-		mux: http.NewServeMux(), patience: bodyTimeout, idle: idleTimeout, brief: callTimeout, stopped: make(chan struct{}),
+		mux: http.NewServeMux(), patience: bodyTimeout, idle: idleTimeout, callTimeout: callTimeout, stopped: make(chan struct{}),
 		s3: &http.Client{Transport: &stall.Transport{Next: transport, Idle: idleTimeout, Patience: s3Patience}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	console.feed = newFeed(console.look, d.Clock)
 	files, err := fs.Sub(static, "static")
