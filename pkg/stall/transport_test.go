@@ -1,12 +1,13 @@
 package stall
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -46,42 +47,89 @@ func TestAServerThatDoesNotAnswerEndsTheRequest(t *testing.T) {
 	}
 }
 
+// within serves clients in the same process, so that who waits for the other is idle in a bubble of synctest.
+type within struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l within) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l within) Close() error   { close(l.closed); return nil }
+func (l within) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l within) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	l.conns <- there
+	return here, nil
+}
+
+// clientOf is a client of a server with that handler. It is for tests in a bubble of synctest.
+func clientOf(t *testing.T, h http.HandlerFunc) *http.Client {
+	t.Helper()
+	l := within{make(chan net.Conn), make(chan struct{})}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: patience}
+	ended := make(chan error)
+	go func() { ended <- s.Serve(l) }()
+	c := &http.Client{Transport: &Transport{Next: &http.Transport{DialContext: l.dial}, Idle: idle, Patience: patience}}
+	t.Cleanup(func() {
+		c.CloseIdleConnections()
+		require.NoError(t, s.Close())
+		require.ErrorIs(t, <-ended, http.ErrServerClosed)
+	})
+	return c
+}
+
 func TestAnAnswerThatDoesNotGoOnEnds(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "12345")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	}))
-	defer s.Close()
-	answer, err := client(t, idle, patience).Get(s.URL)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	got, err := io.ReadAll(answer.Body)
-	require.Equal(t, "12345", string(got))
-	require.ErrorContains(t, err, "gives nothing of its answer")
+	synctest.Test(t, func(t *testing.T) {
+		answer, err := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "12345")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}).Get("http://server")
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		began := time.Now()
+		got, err := io.ReadAll(answer.Body)
+		require.Equal(t, "12345", string(got))
+		require.ErrorContains(t, err, "gives nothing of its answer")
+		require.Equal(t, idle, time.Since(began))
+	})
 }
 
 // What others take their time for is not the server's fault.
 func TestWhoIsWaitedForElsewhereEndsNoRequest(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		_, _ = fmt.Fprint(w, string(body), err)
-		_ = http.NewResponseController(w).Flush()
-		_, _ = io.WriteString(w, " and more")
-	}))
-	defer s.Close()
-	source, sink := io.Pipe()
-	go func() {
-		time.Sleep(3 * idle) // the time in which it would end
-		_, _ = io.WriteString(sink, "12345")
+	synctest.Test(t, func(t *testing.T) {
+		c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			_, _ = fmt.Fprint(w, string(body), err)
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, " and more")
+		})
+		source, sink := io.Pipe()
+		go func() {
+			time.Sleep(3 * idle) // the time in which it would end
+			_, _ = io.WriteString(sink, "12345")
+			time.Sleep(3 * idle)
+			_ = sink.Close()
+		}()
+		answer, err := c.Post("http://server", "", source)
+		require.NoError(t, err)
+		defer answer.Body.Close()
 		time.Sleep(3 * idle)
-		_ = sink.Close()
-	}()
-	answer, err := client(t, idle, patience).Post(s.URL, "", source)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	time.Sleep(3 * idle)
-	got, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	require.Equal(t, "12345<nil> and more", string(got))
+		beginning := make([]byte, 5)
+		_, err = io.ReadFull(answer.Body, beginning)
+		require.NoError(t, err)
+		time.Sleep(3 * idle)
+		rest, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Equal(t, "12345<nil> and more", string(beginning)+string(rest))
+	})
 }

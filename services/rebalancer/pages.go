@@ -45,7 +45,7 @@ func (s *Service) signIn(group string) (func(ctx context.Context, user, password
 	}, nil
 }
 
-// still asks whether who has signed in is a member of the group yet.
+// still asks whether who has signed in still is a member of the group.
 func (s *Service) still(group string) func(context.Context, console.Operator) error {
 	return func(ctx context.Context, o console.Operator) error {
 		return s.deps.Directory.CheckMember(ctx, o.Person, group)

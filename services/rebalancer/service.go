@@ -100,7 +100,7 @@ type Directory interface {
 	FindPerson(ctx context.Context, name string) (identity.Identity, error)
 	// SignIn returns the name of a person who knows the password and belongs to the group. Kinds: Unauthenticated, PermissionDenied, Unavailable, Overloaded.
 	SignIn(ctx context.Context, name, password, group string) (string, error)
-	// CheckMember finds out whether a person with the name that SignIn returned belongs to the group yet. It is asked often. Kinds: PermissionDenied
+	// CheckMember finds out whether a person with the name that SignIn returned still belongs to the group. It is asked often. Kinds: PermissionDenied
 	// if not; Unavailable, Deadline, Canceled, Overloaded.
 	CheckMember(ctx context.Context, name, group string) error
 }

@@ -20,7 +20,7 @@
 // kept for the shorter Config.RefusedTime. When the directory cannot be asked, kept identities serve
 // until they are Config.AwayTime old, and a key that is not kept is Unavailable: not refused, since
 // nobody knows. One lookup at a time then finds out whether the directory is back. The same holds for
-// whether who has signed in belongs to a group yet.
+// whether who has signed in still belongs to a group.
 //
 // Invariants:
 //

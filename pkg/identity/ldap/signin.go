@@ -73,7 +73,7 @@ func notIn(group string, err error) error {
 	return err
 }
 
-// CheckMember finds out whether a person, with the name that [Source.SignIn] has returned, belongs to the group yet. The answer is kept, and
+// CheckMember finds out whether a person, with the name that [Source.SignIn] has returned, still belongs to the group. The answer is kept, and
 // serves while the directory is away, as long as identities are. Kinds: PermissionDenied if not; Unavailable, Deadline, Canceled, Overloaded.
 func (s *Source) CheckMember(ctx context.Context, name, group string) error {
 	_, err := s.answer(ctx, s.membership(name, group))

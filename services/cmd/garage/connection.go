@@ -106,7 +106,7 @@ func savedAddress(data string) string {
 // explain adds what to do about the failures that are not about what was asked for.
 func explain(err error, address, data string) error {
 	switch {
-	case gerrors.Answered(err):
+	case gerrors.Answered(err), errors.As(err, new(brokenOff)): // it says itself what to do
 	case gerrors.Is(err, gerrors.Unavailable) && strings.Contains(err.Error(), "x509:"):
 		return fmt.Errorf("the certificate of the server at %s cannot be trusted: give the authority that issued it with --admin-ca (%w)", address, err)
 	case gerrors.Is(err, gerrors.Unavailable):

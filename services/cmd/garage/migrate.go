@@ -216,7 +216,7 @@ func (c *connection) follow(ctx context.Context, cmd *cobra.Command, conn *grpc.
 			return all, nil
 		}
 		if err != nil {
-			return nil, interrupted(err, all.Plan != nil)
+			return nil, interrupted(err, r, all)
 		}
 		if p := m.GetPlan(); p != nil {
 			all.Plan = &migrationPlanJSON{Buckets: p.GetBuckets(), Keys: p.GetKeys(), Objects: p.GetObjects(), Bytes: p.GetBytes(), Uploads: p.GetUploads(),
@@ -249,12 +249,21 @@ func (c *connection) follow(ctx context.Context, cmd *cobra.Command, conn *grpc.
 	}
 }
 
+// brokenOff is the error of what has begun and was interrupted.
+type brokenOff struct{ error }
+
+func (b brokenOff) Unwrap() error { return b.error }
+
 // interrupted says what to do when the metadata service that was at work is gone, or the command was stopped.
-func interrupted(err error, begun bool) error {
-	if !begun || gerrors.Answered(err) {
-		return err
+func interrupted(err error, r *metadatav1.MigrateRequest, told *migrationJSON) error {
+	switch {
+	case r.GetDryRun() || gerrors.Answered(err):
+	case told.Plan != nil:
+		return brokenOff{fmt.Errorf("the migration was broken off (%w): run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"", err)}
+	case len(told.Copies) > 0:
+		return brokenOff{fmt.Errorf("the removal of the copies was broken off (%w): run the same command again, it removes what is left", err)}
 	}
-	return fmt.Errorf("the migration was broken off (%w): run the same command again, it goes on where this one was, and do not stop the standalone before it says \"moved\"", err)
+	return err
 }
 
 func migrationLine(p *metadatav1.MigrationProgress) string {

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"deuxfleurs.fr/garage/pkg/adminserver"
 	"deuxfleurs.fr/garage/pkg/chunk"
@@ -24,6 +26,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/meta"
 	metamemory "deuxfleurs.fr/garage/pkg/meta/memory"
+	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 	"deuxfleurs.fr/garage/services/metadata/migrate"
 	"deuxfleurs.fr/garage/services/metadata/server"
 	"deuxfleurs.fr/garage/services/rebalancer"
@@ -100,6 +103,32 @@ func TestMigrations(t *testing.T) {
 		env.Setenv("OLD_ID", standalone.String())
 		env.Setenv("S3", s3.URL)
 		return nil
+	}})
+}
+
+// dying is a metadata service that is gone right after it has told what it is about to do.
+type dying struct {
+	metadatav1.UnimplementedMigrationServiceServer
+}
+
+func (dying) Migrate(r *metadatav1.MigrateRequest, stream metadatav1.MigrationService_MigrateServer) error {
+	told := &metadatav1.MigrateResponse{Plan: &metadatav1.MigrationPlan{}}
+	if r.GetAbandon() {
+		told = &metadatav1.MigrateResponse{Copies: &metadatav1.MigrationCopies{Copies: []*metadatav1.MigrationCopy{{Bucket: "photos"}}}}
+	}
+	if err := stream.Send(told); err != nil || r.GetAbandon() && r.GetDryRun() {
+		return err // so that the removal is come to
+	}
+	return grpcstatus.Error(codes.Unavailable, "the connection is gone")
+}
+
+func TestInterruptedMigrations(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/interrupted", Setup: func(env *testscript.Env) error {
+		target, err := administered(env, "new", func(r grpc.ServiceRegistrar) { metadatav1.RegisterMigrationServiceServer(r, dying{}) })
+		env.Setenv("GARAGE_ADMIN", target)
+		env.Setenv("GARAGE_DATA", filepath.Join(env.WorkDir, "new"))
+		env.Setenv("GARAGE_SOURCE_TOKEN", "t")
+		return err
 	}})
 }
 

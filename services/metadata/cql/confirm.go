@@ -33,7 +33,7 @@ func (s *Store) confirm(ctx context.Context, p place, v meta.Version) (bool, err
 	return true, s.run(ctx, again)
 }
 
-// adopt confirms a version that another call wrote, before it is answered as committed: that call may fail yet, and take it
+// adopt confirms a version that another call wrote, before it is answered as committed: that call may still fail, and take it
 // back. Kinds: Unavailable if it did.
 func (s *Store) adopt(ctx context.Context, p place, v meta.Version) error {
 	stays, err := s.confirm(ctx, p, v)

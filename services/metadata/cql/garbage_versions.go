@@ -245,7 +245,7 @@ func (w *walk) settleNewest(ctx context.Context, g versions) (bool, error) {
 	switch {
 	case single.there() && single.state != uploadCompleted && single.state != uploadAborted, multi.there() && multi.state == uploadCompleting:
 		return false, nil // someone else is at it
-	// A completion that was undone left an upload that is open: it may be aborted yet.
+	// A completion that was undone left an upload that is open: it may still be aborted.
 	case single.there() && single.state == uploadAborted, multi.there() && multi.state != uploadCompleted:
 		return false, w.s.run(ctx, removal(pl, newest.Version))
 	}

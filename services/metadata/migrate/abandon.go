@@ -34,18 +34,22 @@ func (m *migration) abandon(ctx context.Context, standalone uuid.UUID, left bool
 		if err != nil {
 			return err
 		}
-		for _, b := range copies {
-			if err := m.removeCopy(ctx, b, &differences{}); err != nil {
-				return errors.Annotate(err, "removing the copy of the bucket %s", b.Name)
-			}
-			m.note("removed the copy of the bucket " + b.Name)
-		}
-		if err := m.closeNotes(ctx); err != nil {
-			return err
+		if err := m.removeCopies(ctx, copies); err != nil {
+			return errors.Annotate(err, "what a migration left is not removed in full: run the same command again")
 		}
 		m.tell(&metadatav1.MigrateResponse{Result: &metadatav1.MigrationResult{Abandoned: true, Deleted: m.deleted.Load()}})
 		return nil
 	})
+}
+
+func (m *migration) removeCopies(ctx context.Context, copies []meta.Bucket) error {
+	for _, b := range copies {
+		if err := m.removeCopy(ctx, b, &differences{}); err != nil {
+			return errors.Annotate(err, "removing the copy of the bucket %s", b.Name)
+		}
+		m.note("removed the copy of the bucket " + b.Name)
+	}
+	return m.closeNotes(ctx)
 }
 
 // toldCopies finds the copies and tells what is in them. Kinds: Conflict if clients may have used one.
@@ -62,7 +66,8 @@ func (m *migration) toldCopies(ctx context.Context) ([]meta.Bucket, error) {
 	var problems []string
 	told := &metadatav1.MigrationCopies{}
 	for _, b := range slices.SortedFunc(maps.Values(of), func(a, b meta.Bucket) int { return strings.Compare(a.Name, b.Name) }) {
-		t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+		var t meta.Bucket
+		err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 		if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
 			continue // it was not copied, or is gone
 		}
@@ -73,7 +78,8 @@ func (m *migration) toldCopies(ctx context.Context) ([]meta.Bucket, error) {
 			problems = append(problems, problem)
 			continue
 		}
-		u, err := call(ctx, func(ctx context.Context) (meta.Usage, error) { return m.Store.Usage(ctx, b.ID) })
+		var u meta.Usage
+		err = once(ctx, func(ctx context.Context) (err error) { u, err = m.Store.Usage(ctx, b.ID); return err })
 		if err != nil {
 			return nil, err
 		}

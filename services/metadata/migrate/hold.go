@@ -39,11 +39,28 @@ func (h *hold) sure(c clock.Clock) error {
 	return nil
 }
 
-// ask asks for the hold, or goes on with it, and notes when it was heard of. Once writes are held back, what renews it goes on with that too.
-func (h *hold) ask(ctx context.Context, c clock.Clock, freeze, renew bool) error {
+// take begins the hold.
+func (h *hold) take(ctx context.Context, c clock.Clock) error {
+	return h.ask(ctx, c, &metadatav1.HoldRequest{})
+}
+
+// renew goes on with the hold and, once writes are held back, with that too.
+func (h *hold) renew(ctx context.Context, c clock.Clock) error {
+	ctx, cancel := context.WithTimeout(ctx, renewalTime)
+	defer cancel()
+	return h.ask(ctx, c, &metadatav1.HoldRequest{Renew: true})
+}
+
+// freeze has writes held back from now on, and waits for those under way.
+func (h *hold) freeze(ctx context.Context, c clock.Clock) error {
+	return h.ask(ctx, c, &metadatav1.HoldRequest{Renew: true, Freeze: true})
+}
+
+// ask asks for the hold, and notes when it was heard of.
+func (h *hold) ask(ctx context.Context, c clock.Clock, r *metadatav1.HoldRequest) error {
 	asked := c.Now()
-	_, err := h.peer.Hold(ctx, &metadatav1.HoldRequest{Migration: h.id[:], Lease: lease.Milliseconds(), Freeze: freeze, Renew: renew})
-	if err != nil {
+	r.Migration, r.Lease = h.id[:], lease.Milliseconds()
+	if _, err := h.peer.Hold(ctx, r); err != nil {
 		return err
 	}
 	for {
@@ -57,9 +74,7 @@ func (h *hold) ask(ctx context.Context, c clock.Clock, freeze, renew bool) error
 // keep renews the hold until ctx ends, and says when it is lost, or may be.
 func (h *hold) keep(ctx context.Context, c clock.Clock, lost func(error)) {
 	for clock.Sleep(ctx, c, renewal) == nil {
-		asking, cancel := context.WithTimeout(ctx, renewalTime)
-		err := h.ask(asking, c, false, true)
-		cancel()
+		err := h.renew(ctx, c)
 		switch {
 		case err == nil:
 		case errors.Is(err, errors.Conflict):
@@ -77,7 +92,7 @@ func (m *migration) whileHeld(ctx context.Context, do func(context.Context, *hol
 		return errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
 	h := &hold{id: id, peer: m.peer}
-	if err := m.do(ctx, func(ctx context.Context) error { return h.ask(ctx, m.Clock, false, false) }); err != nil {
+	if err := once(ctx, func(ctx context.Context) error { return h.take(ctx, m.Clock) }); err != nil {
 		return err
 	}
 	m.hold = h

@@ -98,10 +98,10 @@ func TestAFreezeThatIsAnsweredCountsAsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &unsteady{away: func() bool { return false }}
 		h := &hold{id: uuid.New(), peer: s}
-		require.NoError(t, h.ask(t.Context(), clock.System{}, false, false))
+		require.NoError(t, h.take(t.Context(), clock.System{}))
 		time.Sleep(unheard + 1)
 		require.Error(t, h.sure(clock.System{}))
-		require.NoError(t, h.ask(t.Context(), clock.System{}, true, true))
+		require.NoError(t, h.freeze(t.Context(), clock.System{}))
 		require.NoError(t, h.sure(clock.System{}))
 	})
 }

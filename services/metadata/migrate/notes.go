@@ -52,12 +52,15 @@ func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin b
 	}
 	made := meta.Bucket{ID: id, Name: notesName(standalone), Grants: closed}
 	if begin {
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) {
 			return errors.Annotate(err, "making the bucket for the notes of the migration")
 		}
 	}
-	m.notes.bucket, err = ask(ctx, m, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, made.Name) })
+	err = m.retry(ctx, func(ctx context.Context) (err error) {
+		m.notes.bucket, err = m.Store.Bucket(ctx, made.Name)
+		return err
+	})
 	if errors.Is(err, errors.NotFound) && !begin {
 		m.notes.bucket = meta.Bucket{}
 		return nil
@@ -84,8 +87,10 @@ func (m *migration) eachNote(ctx context.Context, prefix string, do func(meta.Ob
 			return err
 		}
 		w.next()
-		o, err := ask(ctx, m, func(ctx context.Context) (meta.Object, error) {
-			return m.Store.Object(ctx, m.notes.bucket.ID, listed.Key)
+		var o meta.Object
+		err = m.retry(ctx, func(ctx context.Context) (err error) {
+			o, err = m.Store.Object(ctx, m.notes.bucket.ID, listed.Key)
+			return err
 		})
 		if errors.Is(err, errors.NotFound) {
 			continue
@@ -101,7 +106,7 @@ func (m *migration) eachNote(ctx context.Context, prefix string, do func(meta.Ob
 
 func (m *migration) putNote(ctx context.Context, key string, body []byte) error {
 	p := meta.Put{Bucket: m.notes.bucket.ID, Key: key, Inline: body, Size: int64(len(body))}
-	err := m.again(ctx, func(ctx context.Context) error {
+	err := m.retry(ctx, func(ctx context.Context) error {
 		if err := m.hold.sure(m.Clock); err != nil {
 			return err
 		}
@@ -113,7 +118,7 @@ func (m *migration) putNote(ctx context.Context, key string, body []byte) error 
 
 // dropNote removes a note. Should it come back, that costs a write.
 func (m *migration) dropNote(ctx context.Context, key string) error {
-	err := m.again(ctx, func(ctx context.Context) error {
+	err := m.retry(ctx, func(ctx context.Context) error {
 		results, err := m.Store.DeleteObjects(ctx, m.notes.bucket.ID, []meta.Delete{{Key: key}})
 		for _, r := range results {
 			err = errors.Join(err, r.Err)
@@ -150,7 +155,7 @@ func (m *migration) closeNotes(ctx context.Context) error {
 	if err := m.eachNote(ctx, "", func(o meta.Object) error { return m.dropNote(ctx, o.Key) }); err != nil {
 		return err
 	}
-	err := m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, m.notes.bucket.ID) })
+	err := m.retry(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, m.notes.bucket.ID) })
 	if errors.Is(err, errors.NotFound) {
 		err = nil
 	}
@@ -165,7 +170,7 @@ type doubt struct {
 	in   uuid.UUID
 
 	mu     sync.Mutex
-	under  int             // keys that are being written yet
+	under  int             // keys that are still being written
 	newest clock.Timestamp // of the keys at the standalone, at least
 	failed []string
 }
@@ -194,8 +199,8 @@ func (d *doubt) keep(ctx context.Context, keys []string) error {
 	return d.m.putNote(ctx, d.note, body)
 }
 
-// wrote ends the doubt about a key, whatever became of it, unless a write of it failed. With the last key goes the note, or what is
-// certain of it, also when the migration ends here: what a note has is settled, and gets another time than it had.
+// wrote says that nothing writes a key any more. After the last key of the note, the note is dropped, or keeps only the keys of which a write failed.
+// That is done also when the migration ends here, as each key that is left in a note is settled, and gets another time than it had.
 func (d *doubt) wrote(ctx context.Context, key string) error {
 	at := place{d.in, key}
 	d.m.notes.mu.Lock()
@@ -228,7 +233,7 @@ func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context
 	if err != nil {
 		return err
 	}
-	err = m.do(context.WithoutCancel(ctx), do)
+	err = once(context.WithoutCancel(ctx), do)
 	if err != nil {
 		m.notes.mu.Lock()
 		defer m.notes.mu.Unlock()
@@ -240,7 +245,8 @@ func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context
 }
 
 // settle makes certain what is in doubt in a bucket: each key is written once more, as it is at the standalone or as deleted, above all that
-// was tried before. It changes nothing that a write of then may still do. Writes are held back at the standalone, or the copy is not wanted.
+// was tried before. After it, a write of an earlier try that the database still does, or takes back, has no effect. Writes are held back at the
+// standalone, or the copy is not wanted.
 func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) error {
 	return m.eachNote(ctx, doubtsOf(b), func(note meta.Object) error {
 		var p metadatav1.MigrationDoubt
@@ -251,9 +257,7 @@ func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) erro
 		g.SetLimit(objectsAtOnce)
 		for _, key := range p.GetKeys() {
 			g.Go(func() error {
-				err := m.again(settling, func(context.Context) error { // each call of the stores has a time of its own
-					return m.settleKey(settling, b, string(key), clock.Timestamp(p.GetNewest()), wanted)
-				})
+				err := m.retrySteps(settling, func() error { return m.settleKey(settling, b, string(key), clock.Timestamp(p.GetNewest()), wanted) })
 				return errors.Annotate(err, "settling the object %q", key)
 			})
 		}
@@ -267,7 +271,8 @@ func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) erro
 func (m *migration) settleKey(ctx context.Context, b meta.Bucket, key string, newest clock.Timestamp, wanted bool) error {
 	above := max(newest, clock.TimestampOf(m.Clock.Now())) + clock.Timestamp(ahead/time.Microsecond)
 	if wanted {
-		o, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.source.Object(ctx, b.ID, key) })
+		var o meta.Object
+		err := once(ctx, func(ctx context.Context) (err error) { o, err = m.source.Object(ctx, b.ID, key); return err })
 		if err == nil {
 			o.Timestamp = max(above, o.Timestamp+1)
 			if err = m.copyAs(ctx, b, &o); !damages(err) {

@@ -43,22 +43,21 @@ const (
 
 // object makes an object here as it is at the standalone.
 func (m *migration) object(ctx context.Context, b meta.Bucket, key string) (is outcome, err error) {
-	err = m.again(ctx, func(context.Context) (err error) { // each call of the stores has a time of its own
-		is, err = m.objectOnce(ctx, b, key)
-		return err
-	})
+	err = m.retrySteps(ctx, func() (err error) { is, err = m.objectOnce(ctx, b, key); return err })
 	return is, err
 }
 
 func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (outcome, error) {
-	o, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.source.Object(ctx, b.ID, key) })
+	var o meta.Object
+	err := once(ctx, func(ctx context.Context) (err error) { o, err = m.source.Object(ctx, b.ID, key); return err })
 	if errors.Is(err, errors.NotFound) {
 		return isCopied, nil // it is a difference until the next pass
 	}
 	if err != nil {
 		return 0, err
 	}
-	t, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, key) })
+	var t meta.Object
+	err = once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Object(ctx, b.ID, key); return err })
 	if err == nil && same(&o, &t) {
 		return isSame, nil
 	}
@@ -72,7 +71,8 @@ func (m *migration) objectOnce(ctx context.Context, b meta.Bucket, key string) (
 		return isCopied, err
 	}
 	// It may have been replaced or deleted while it was read.
-	now, again := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.source.Object(ctx, b.ID, key) })
+	var now meta.Object
+	again := once(ctx, func(ctx context.Context) (err error) { now, err = m.source.Object(ctx, b.ID, key); return err })
 	if errors.Is(again, errors.NotFound) || again == nil && now.Version != o.Version {
 		return isCopied, nil
 	}
@@ -98,7 +98,7 @@ func (m *migration) copyAs(ctx context.Context, b meta.Bucket, o *meta.Object) e
 // visible looks whether a copy shows. A database may remember a deletion of the key that is later than the object, and hide
 // what is older: then the object gets the time of now.
 func (m *migration) visible(ctx context.Context, b meta.Bucket, o *meta.Object) error {
-	_, err := call(ctx, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, o.Key) })
+	err := once(ctx, func(ctx context.Context) error { _, err := m.Store.Object(ctx, b.ID, o.Key); return err })
 	if !errors.Is(err, errors.NotFound) {
 		return err
 	}
@@ -137,7 +137,7 @@ func (m *migration) upload(ctx context.Context, b meta.Bucket, o *meta.Object) e
 	}
 	up := meta.Upload{UploadRef: meta.UploadRef{Bucket: b.ID, Key: o.Key, ID: id}, Multipart: o.Multipart, Attributes: o.Attributes,
 		Checksum: meta.Checksum{Algorithm: o.Checksum.Algorithm, Type: o.Checksum.Type}}
-	if err := m.do(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, up) }); err != nil {
+	if err := once(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, up) }); err != nil {
 		return err
 	}
 	if o.Multipart {
@@ -153,11 +153,6 @@ func (m *migration) upload(ctx context.Context, b meta.Bucket, o *meta.Object) e
 			m.Logger.Warn("an upload of a migration was not aborted", "bucket", b.Name, "key", o.Key, "error", e)
 		}
 	}
-	return err
-}
-
-func (m *migration) do(ctx context.Context, f func(context.Context) error) error {
-	_, err := call(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
 }
 
@@ -183,19 +178,20 @@ func (m *migration) part(ctx context.Context, ref meta.UploadRef, p meta.Part, f
 	if p.Attempt, err = clock.NewUUID(m.Random); err != nil {
 		return p, errors.Wrap(errors.Internal, err, "drawing an attempt")
 	}
-	if err := m.do(ctx, func(ctx context.Context) error { return m.Store.BeginPart(ctx, ref, p.Number, p.Attempt) }); err != nil {
+	if err := once(ctx, func(ctx context.Context) error { return m.Store.BeginPart(ctx, ref, p.Number, p.Attempt) }); err != nil {
 		return p, err
 	}
 	if p.First, err = m.attempt(ctx, ref, from, p.Size, p.Attempt); err != nil {
 		return p, err
 	}
-	return p, m.do(ctx, func(ctx context.Context) error { _, err := m.Store.FinishPart(ctx, ref, p, nil); return err })
+	return p, once(ctx, func(ctx context.Context) error { _, err := m.Store.FinishPart(ctx, ref, p, nil); return err })
 }
 
 // attempt copies what an attempt wrote: the rows of some chunks, then a reference to each.
 func (m *migration) attempt(ctx context.Context, ref meta.UploadRef, from uuid.UUID, size int64, to uuid.UUID) (first meta.Chunk, err error) {
 	for at := uint64(0); at < uint64(size); {
-		some, err := call(ctx, func(ctx context.Context) ([]meta.Chunk, error) { return m.source.Chunks(ctx, from, at, rows) })
+		var some []meta.Chunk
+		err := once(ctx, func(ctx context.Context) (err error) { some, err = m.source.Chunks(ctx, from, at, rows); return err })
 		if err != nil {
 			return first, err
 		}
@@ -211,7 +207,7 @@ func (m *migration) attempt(ctx context.Context, ref meta.UploadRef, from uuid.U
 		if len(some) == 0 || at > uint64(size) {
 			return first, errChanged
 		}
-		if err := m.again(ctx, func(ctx context.Context) error { return m.Store.AddChunks(ctx, ref, to, some) }); err != nil {
+		if err := m.retry(ctx, func(ctx context.Context) error { return m.Store.AddChunks(ctx, ref, to, some) }); err != nil {
 			return first, err
 		}
 		alive := atomic.Int64{} // when it was told that the upload is
@@ -227,7 +223,7 @@ func (m *migration) attempt(ctx context.Context, ref meta.UploadRef, from uuid.U
 				if now-last < int64(progressEvery) || !alive.CompareAndSwap(last, now) {
 					return nil
 				}
-				return m.again(ctx, func(ctx context.Context) error { return m.Store.Progress(ctx, ref) })
+				return m.retry(ctx, func(ctx context.Context) error { return m.Store.Progress(ctx, ref) })
 			})
 		}
 		if err := g.Wait(); err != nil {
@@ -240,7 +236,7 @@ func (m *migration) attempt(ctx context.Context, ref meta.UploadRef, from uuid.U
 // refer adds a reference to a chunk, and brings the chunk if the cluster lacks it.
 func (m *migration) refer(ctx context.Context, c meta.Chunk, ref chunk.Ref) error {
 	var outcome chunk.Outcome
-	err := m.again(ctx, func(ctx context.Context) (err error) { outcome, err = m.Chunks.PutRef(ctx, c.Hash, ref); return err })
+	err := m.retry(ctx, func(ctx context.Context) (err error) { outcome, err = m.Chunks.PutRef(ctx, c.Hash, ref); return err })
 	if err == nil && outcome == chunk.SendData {
 		outcome, err = m.bring(ctx, c, ref)
 	}
@@ -262,14 +258,14 @@ func (m *migration) bring(ctx context.Context, c meta.Chunk, ref chunk.Ref) (out
 		return 0, err
 	}
 	var data []byte
-	if err := m.again(ctx, func(ctx context.Context) (err error) { data, err = m.fetch(ctx, c); return err }); err != nil {
+	if err := m.retry(ctx, func(ctx context.Context) (err error) { data, err = m.fetch(ctx, c); return err }); err != nil {
 		return 0, err
 	}
 	m.bytes.Add(int64(len(data)))
 	// The store looks whether the data has the hash.
 	b := buffer.FromBytes(data)
 	defer b.Release()
-	err = m.again(ctx, func(ctx context.Context) (err error) { outcome, err = m.Chunks.Put(ctx, c.Hash, b, ref); return err })
+	err = m.retry(ctx, func(ctx context.Context) (err error) { outcome, err = m.Chunks.Put(ctx, c.Hash, b, ref); return err })
 	return outcome, err
 }
 

@@ -106,7 +106,7 @@ func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 		if err := m.noteCopy(ctx, b); err != nil {
 			return err
 		}
-		err = m.again(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
+		err = m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
 			if err == nil && !there {
@@ -138,7 +138,8 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 
 // removeCopy removes a copy with all that is in it. Kinds: Conflict if clients may have used it.
 func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *differences) error {
-	t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+	var t meta.Bucket
+	err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
 		return m.forgetCopy(ctx, b)
 	}
@@ -169,7 +170,7 @@ func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *difference
 	if err := m.settle(ctx, b, false); err != nil {
 		return err
 	}
-	err = m.again(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, b.ID) })
+	err = m.retry(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, b.ID) })
 	if err != nil && !errors.Is(err, errors.NotFound) {
 		return err
 	}
@@ -292,7 +293,7 @@ func (m *migration) differs(ctx context.Context, b meta.Bucket, o meta.Listed, f
 			break
 		}
 		// What was copied before is not what clients wrote last.
-		_, err := ask(ctx, m, func(ctx context.Context) (meta.Object, error) { return m.Store.Object(ctx, b.ID, o.Key) })
+		err := m.retry(ctx, func(ctx context.Context) error { _, err := m.Store.Object(ctx, b.ID, o.Key); return err })
 		if err == nil {
 			err = m.delete(ctx, b, []string{o.Key}, d)
 		}
@@ -317,7 +318,7 @@ func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d 
 		if err != nil {
 			return err
 		}
-		err = m.again(ctx, func(context.Context) error { return m.deleteOnce(ctx, b, some) })
+		err = m.retrySteps(ctx, func() error { return m.deleteOnce(ctx, b, some) })
 		for _, key := range some {
 			if e := noted.wrote(ctx, key); err == nil {
 				err = e
@@ -367,7 +368,8 @@ func (w *walk) peek(ctx context.Context) (*meta.Listed, error) {
 		if w.ended {
 			return nil, nil
 		}
-		page, err := ask(ctx, w.m, func(ctx context.Context) (meta.Page, error) { return w.store.List(ctx, w.query) })
+		var page meta.Page
+		err := w.m.retry(ctx, func(ctx context.Context) (err error) { page, err = w.store.List(ctx, w.query); return err })
 		if err != nil {
 			return nil, err
 		}

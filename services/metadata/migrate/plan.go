@@ -27,7 +27,8 @@ func (m *migration) plan(ctx context.Context, is *metadatav1.GetSourceResponse) 
 		return err
 	}
 	for _, b := range buckets {
-		u, err := call(ctx, func(ctx context.Context) (meta.Usage, error) { return m.source.Usage(ctx, b.ID) })
+		var u meta.Usage
+		err := once(ctx, func(ctx context.Context) (err error) { u, err = m.source.Usage(ctx, b.ID); return err })
 		if err != nil && !errors.Is(err, errors.NotFound) {
 			return err
 		}
@@ -39,7 +40,8 @@ func (m *migration) plan(ctx context.Context, is *metadatav1.GetSourceResponse) 
 		if problem != "" {
 			p.Obstacles = append(p.Obstacles, problem)
 		} else if there {
-			u, err := call(ctx, func(ctx context.Context) (meta.Usage, error) { return m.Store.Usage(ctx, b.ID) })
+			var u meta.Usage
+			err := once(ctx, func(ctx context.Context) (err error) { u, err = m.Store.Usage(ctx, b.ID); return err })
 			if err != nil && !errors.Is(err, errors.NotFound) {
 				return err
 			}
@@ -73,8 +75,8 @@ func (m *migration) plan(ctx context.Context, is *metadatav1.GetSourceResponse) 
 
 // place looks whether there is room.
 func (m *migration) place(ctx context.Context, p *metadatav1.MigrationPlan) {
-	room, err := call(ctx, m.Room)
-	if err != nil {
+	var room Room
+	if err := once(ctx, func(ctx context.Context) (err error) { room, err = m.Room(ctx); return err }); err != nil {
 		p.Obstacles = append(p.Obstacles, err.Error())
 		return
 	}
@@ -96,7 +98,8 @@ func refuse(obstacles []string) error {
 
 // there looks for a bucket here, and says if it is in the way.
 func (m *migration) there(ctx context.Context, b meta.Bucket) (there bool, problem string, err error) {
-	t, err := call(ctx, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+	var t meta.Bucket
+	err = once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) {
 		return false, "", nil
 	}
@@ -137,7 +140,8 @@ func (m *migration) takenKeys(ctx context.Context) (obstacles []string, err erro
 
 // sameKey looks whether a key is here. Kinds: NotFound; AlreadyExists if it is another.
 func (m *migration) sameKey(ctx context.Context, k meta.Key) error {
-	t, err := call(ctx, func(ctx context.Context) (meta.Key, error) { return m.Store.Key(ctx, k.AccessKey) })
+	var t meta.Key
+	err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Key(ctx, k.AccessKey); return err })
 	if err == nil && (t.Secret != k.Secret || t.CreateBuckets != k.CreateBuckets) {
 		return errors.E(errors.AlreadyExists, errors.AccessKey, k.AccessKey, "the cluster has this key with another secret or another right to create buckets: delete one of the two")
 	}
@@ -147,7 +151,8 @@ func (m *migration) sameKey(ctx context.Context, k meta.Key) error {
 // allBuckets are those of the standalone but for its own.
 func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err error) {
 	for r := (meta.ListBuckets{Limit: pageSize}); ; {
-		page, err := ask(ctx, m, func(ctx context.Context) (meta.BucketPage, error) { return m.source.ListBuckets(ctx, r) })
+		var page meta.BucketPage
+		err := m.retry(ctx, func(ctx context.Context) (err error) { page, err = m.source.ListBuckets(ctx, r); return err })
 		if err != nil {
 			return nil, errors.Annotate(err, "listing the buckets of the standalone")
 		}
@@ -164,7 +169,8 @@ func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err erro
 
 func (m *migration) allKeys(ctx context.Context) (all []meta.Key, err error) {
 	for after := ""; ; {
-		page, err := ask(ctx, m, func(ctx context.Context) (meta.KeyPage, error) { return m.source.ListKeys(ctx, after, pageSize) })
+		var page meta.KeyPage
+		err := m.retry(ctx, func(ctx context.Context) (err error) { page, err = m.source.ListKeys(ctx, after, pageSize); return err })
 		if err != nil {
 			return nil, errors.Annotate(err, "listing the keys of the standalone")
 		}

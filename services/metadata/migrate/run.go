@@ -63,17 +63,42 @@ func (m *migration) note(text string) {
 	m.tell(&metadatav1.MigrateResponse{Note: text})
 }
 
-// call gives a call its time.
-func call[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+// once gives a call its time.
+func once(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return f(ctx)
+	return call(ctx)
+}
+
+// retry repeats for some seconds a call that gets no answer, and gives each try its time. The call must be repeatable.
+func (m *migration) retry(ctx context.Context, call func(context.Context) error) error {
+	return m.retrySteps(ctx, func() error { return once(ctx, call) })
+}
+
+// retrySteps is retry for what makes several calls, each of which has a time of its own.
+func (m *migration) retrySteps(ctx context.Context, steps func() error) error {
+	for wait := firstWait; ; wait *= 2 {
+		err := steps()
+		switch errors.KindOf(err) {
+		case errors.Unavailable, errors.Overloaded, errors.Deadline:
+		default:
+			return err
+		}
+		if wait > lastWait {
+			return err
+		}
+		if clock.Sleep(ctx, m.Clock, wait) != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
 }
 
 func (m *migration) run(ctx context.Context) error {
 	m.room = semaphore.NewWeighted(chunkMemory)
-	is, err := call(ctx, func(ctx context.Context) (*metadatav1.GetSourceResponse, error) {
-		return m.peer.GetSource(ctx, &metadatav1.GetSourceRequest{Endpoint: m.options.GetEndpoint()})
+	var is *metadatav1.GetSourceResponse
+	err := once(ctx, func(ctx context.Context) (err error) {
+		is, err = m.peer.GetSource(ctx, &metadatav1.GetSourceRequest{Endpoint: m.options.GetEndpoint()})
+		return err
 	})
 	switch {
 	case errors.Is(err, errors.NotImplemented):
@@ -81,8 +106,8 @@ func (m *migration) run(ctx context.Context) error {
 	case err != nil:
 		return errors.Annotate(err, "asking the standalone at %s", m.options.GetSource())
 	}
-	info, err := call(ctx, m.Store.Info)
-	if err != nil {
+	var info meta.Info
+	if err := once(ctx, func(ctx context.Context) (err error) { info, err = m.Store.Info(ctx); return err }); err != nil {
 		return err
 	}
 	m.cluster = info.ClusterID
@@ -183,7 +208,7 @@ func (m *migration) cutOver(ctx context.Context, h *hold) error {
 	m.frozen.Store(true)
 	defer m.frozen.Store(false)
 	// It waits for the writes under way there, while the hold is renewed beside it.
-	if err := m.do(ctx, func(ctx context.Context) error { return h.ask(ctx, m.Clock, true, true) }); err != nil {
+	if err := once(ctx, func(ctx context.Context) error { return h.freeze(ctx, m.Clock) }); err != nil {
 		return errors.Annotate(err, "holding writes back at the standalone")
 	}
 	if err := m.equal(ctx); err != nil {
@@ -221,7 +246,7 @@ func (m *migration) equal(ctx context.Context) error {
 // leave makes it final at the standalone, once and for all. That the hold ends by it, or the caller goes away, does not break it off.
 func (m *migration) leave(ctx context.Context, id uuid.UUID) error {
 	m.left = true
-	err := m.again(context.WithoutCancel(ctx), func(ctx context.Context) error {
+	err := m.retry(context.WithoutCancel(ctx), func(ctx context.Context) error {
 		_, err := m.peer.Leave(ctx, &metadatav1.LeaveRequest{Migration: id[:], Cluster: m.cluster[:], Endpoint: m.options.GetEndpoint()})
 		return err
 	})
@@ -238,7 +263,7 @@ func (m *migration) finish(ctx context.Context, frozen time.Duration) error {
 	if err := clock.Sleep(ctx, m.Clock, m.Settle); err != nil {
 		return err
 	}
-	err := m.again(ctx, func(ctx context.Context) error {
+	err := m.retry(ctx, func(ctx context.Context) error {
 		_, err := m.peer.Forward(ctx, &metadatav1.ForwardRequest{Cluster: m.cluster[:]})
 		return err
 	})
@@ -273,7 +298,8 @@ func (m *migration) rights(ctx context.Context) error {
 	}
 	var buckets []meta.Bucket
 	for _, b := range all {
-		t, err := ask(ctx, m, func(ctx context.Context) (meta.Bucket, error) { return m.Store.Bucket(ctx, b.Name) })
+		var t meta.Bucket
+		err := m.retry(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 		switch {
 		case err == nil && t.ID == b.ID:
 			buckets = append(buckets, b)
@@ -289,7 +315,7 @@ func (m *migration) rights(ctx context.Context) error {
 		return err
 	}
 	for _, k := range keys {
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.CreateKey(ctx, k) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateKey(ctx, k) })
 		if errors.Is(err, errors.AlreadyExists) {
 			err = m.sameKey(ctx, k)
 		}
@@ -300,35 +326,11 @@ func (m *migration) rights(ctx context.Context) error {
 	for _, b := range buckets {
 		// Last, the bucket is opened.
 		for _, g := range append(slices.Clone(b.Grants), meta.Grant{Grantee: identity.Closed}) {
-			err := m.again(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) })
+			err := m.retry(ctx, func(ctx context.Context) error { return m.Store.SetGrant(ctx, b.ID, g) })
 			if err != nil && !errors.IsEntity(err, errors.NotFound, errors.Bucket) { // deleted this moment
 				return errors.Annotate(err, "making the rights on the bucket %s", b.Name)
 			}
 		}
 	}
 	return nil
-}
-
-// again repeats what gets no answer for some seconds. What is given must be repeatable.
-func (m *migration) again(ctx context.Context, f func(context.Context) error) error {
-	_, err := ask(ctx, m, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
-	return err
-}
-
-// ask is again for what has an answer.
-func ask[T any](ctx context.Context, m *migration, f func(context.Context) (T, error)) (answer T, err error) {
-	for wait := firstWait; ; wait *= 2 {
-		answer, err = call(ctx, f)
-		switch errors.KindOf(err) {
-		case errors.Unavailable, errors.Overloaded, errors.Deadline:
-		default:
-			return answer, err
-		}
-		if wait > lastWait {
-			return answer, err
-		}
-		if e := clock.Sleep(ctx, m.Clock, wait); e != nil {
-			return answer, errors.Join(err, context.Cause(ctx))
-		}
-	}
 }

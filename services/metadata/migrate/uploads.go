@@ -28,7 +28,7 @@ func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) 
 		if _, found := there[id]; found {
 			continue
 		}
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.AbortUpload(ctx, u.UploadRef) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.AbortUpload(ctx, u.UploadRef) })
 		if err != nil && !errors.Is(err, errors.NotFound) {
 			return errors.Annotate(err, "aborting an upload of %q", u.Key)
 		}
@@ -46,13 +46,13 @@ func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) 
 // copyUpload copies an upload that was found here or not.
 func (m *migration) copyUpload(ctx context.Context, b meta.Bucket, u meta.Upload, found bool, d *differences) error {
 	if !found {
-		err := m.again(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) { // an earlier try has begun it
 			return errors.Annotate(err, "beginning an upload of %q", u.Key)
 		}
 		d.found(&d.uploads, b, u.Key)
 	}
-	err := m.again(ctx, func(context.Context) error { return m.parts(ctx, b, u, d) })
+	err := m.retrySteps(ctx, func() error { return m.parts(ctx, b, u, d) })
 	if err == errChanged || errors.IsEntity(err, errors.NotFound, errors.Upload) {
 		d.found(&d.uploads, b, u.Key)
 		return nil // the next pass sees what it is now
@@ -89,13 +89,15 @@ func (m *migration) parts(ctx context.Context, b meta.Bucket, u meta.Upload, d *
 func (m *migration) allUploads(ctx context.Context, s meta.Uploads, b meta.Bucket) (map[uuid.UUID]meta.Upload, error) {
 	all := make(map[uuid.UUID]meta.Upload)
 	for r := (meta.ListUploads{Bucket: b.ID, Limit: pageSize}); ; {
-		page, err := ask(ctx, m, func(ctx context.Context) (meta.UploadPage, error) { return s.ListUploads(ctx, r) })
+		var page meta.UploadPage
+		err := m.retry(ctx, func(ctx context.Context) (err error) { page, err = s.ListUploads(ctx, r); return err })
 		if err != nil {
 			return nil, err
 		}
 		for _, listed := range page.Uploads {
 			// A listing need not have everything.
-			u, err := ask(ctx, m, func(ctx context.Context) (meta.Upload, error) { return s.Upload(ctx, listed.UploadRef) })
+			var u meta.Upload
+			err := m.retry(ctx, func(ctx context.Context) (err error) { u, err = s.Upload(ctx, listed.UploadRef); return err })
 			if errors.IsEntity(err, errors.NotFound, errors.Upload) || err == nil && u.State != meta.Open {
 				continue
 			}
@@ -114,7 +116,8 @@ func (m *migration) allUploads(ctx context.Context, s meta.Uploads, b meta.Bucke
 func allParts(ctx context.Context, s meta.Uploads, ref meta.UploadRef) (map[int]meta.Part, error) {
 	all := make(map[int]meta.Part)
 	for after := 0; ; {
-		page, err := call(ctx, func(ctx context.Context) (meta.PartPage, error) { return s.ListParts(ctx, ref, after, listPage) })
+		var page meta.PartPage
+		err := once(ctx, func(ctx context.Context) (err error) { page, err = s.ListParts(ctx, ref, after, listPage); return err })
 		if err != nil {
 			return nil, err
 		}

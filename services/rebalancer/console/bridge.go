@@ -29,7 +29,7 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Wrap(errors.Invalid, err, "the request cannot be read"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.inItsName(r, s), c.brief)
+	ctx, cancel := context.WithTimeout(c.inItsName(r, s), c.callTimeout)
 	defer cancel()
 	content, err := c.invoke(ctx, r.PathValue("method"), body)
 	if errors.Is(err, errors.Unauthenticated) {

@@ -87,7 +87,7 @@ type Deps struct {
 	// SignIn finds out who a person is and whether they are an operator; nil: there is only the token. Kinds: Unauthenticated,
 	// PermissionDenied, Unavailable.
 	SignIn func(ctx context.Context, user, password string) (Operator, error)
-	// Still finds out whether a person who has signed in is an operator yet. It is asked whenever they do something, and keeps what it
+	// Still finds out whether a person who has signed in still is an operator. It is asked whenever they do something, and keeps what it
 	// finds out as long as that may be old. Kinds: PermissionDenied if not, which ends their session; Unavailable if nobody knows.
 	Still func(ctx context.Context, o Operator) error
 	// S3 is where objects are browsed if the setting does not say; nil: nowhere.
@@ -104,20 +104,20 @@ type Deps struct {
 
 // Console answers below [Path], and is a service: while it does not run, nobody can follow the status.
 type Console struct {
-	config   Config
-	deps     Deps
-	api      adminv1.AdminServiceClient
-	sessions *sessions
-	attempts *attempts
-	refused  refused
-	feed     *feed
-	s3       *http.Client
-	mux      *http.ServeMux
-	patience time.Duration                  // with the body of a request without a session
-	idle     time.Duration                  // in which something of a body or an answer must move
-	brief    time.Duration                  // for all of a call
-	stopped  chan struct{}                  // closed when Run ends
-	seen     *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
+	config      Config
+	deps        Deps
+	api         adminv1.AdminServiceClient
+	sessions    *sessions
+	attempts    *attempts
+	refused     refused
+	feed        *feed
+	s3          *http.Client
+	mux         *http.ServeMux
+	patience    time.Duration                  // with the body of a request without a session
+	idle        time.Duration                  // in which something of a body or an answer must move
+	callTimeout time.Duration                  // for all of a call
+	stopped     chan struct{}                  // closed when Run ends
+	seen        *adminv1.GetPartitionsResponse // by the feed's loop; nil: not known
 }
 
 // New makes a console. Kinds: Invalid.
@@ -126,7 +126,7 @@ func New(c Config, d Deps) (*Console, error) {
 		return nil, errors.Newf(errors.Invalid, "the console needs the admin API, the administration server, credentials, an audit log, a clock, a source of randomness and a logger")
 	}
 	if d.SignIn != nil && d.Still == nil {
-		return nil, errors.Newf(errors.Invalid, "a console where people sign in needs to know whether they are operators yet")
+		return nil, errors.Newf(errors.Invalid, "a console where people sign in needs to know whether they still are operators")
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func New(c Config, d Deps) (*Console, error) {
 	transport.DisableCompression, transport.Proxy = true, nil
 	transport.TLSClientConfig = &tls.Config{RootCAs: authorities, ServerName: c.S3Name, MinVersion: tls.VersionTLS12}
 	console := &Console{config: c, deps: d, api: adminv1.NewAdminServiceClient(d.API), sessions: newSessions(d.Clock, d.Random), attempts: newAttempts(d.Clock),
-		mux: http.NewServeMux(), patience: bodyTimeout, idle: idleTimeout, brief: callTimeout, stopped: make(chan struct{}),
+		mux: http.NewServeMux(), patience: bodyTimeout, idle: idleTimeout, callTimeout: callTimeout, stopped: make(chan struct{}),
 		s3: &http.Client{Transport: &stall.Transport{Next: transport, Idle: idleTimeout, Patience: s3Patience}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	console.feed = newFeed(console.look, d.Clock)
 	files, err := fs.Sub(static, "static")

@@ -91,7 +91,7 @@ func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, s *session
 		set("continuation-token", q.Get("after"))
 	}
 	var l listing
-	if err := c.tell(r.Context(), ask, &l); err != nil {
+	if err := c.askFor(r.Context(), ask, &l); err != nil {
 		fail(w, err)
 		return
 	}
@@ -164,7 +164,7 @@ func (c *Console) remove(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Newf(errors.Invalid, "say which object"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), c.brief)
+	ctx, cancel := context.WithTimeout(r.Context(), c.callTimeout)
 	defer cancel()
 	reply, err := c.ask(ctx, ask)
 	c.action(r, s, "DeleteObject", ask, err)

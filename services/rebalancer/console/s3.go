@@ -139,9 +139,9 @@ func (c *Console) ask(ctx context.Context, r s3Request) (*http.Response, error) 
 	return nil, s3Error(answer)
 }
 
-// tell sends a request to S3 that it answers with a document, and reads that.
-func (c *Console) tell(ctx context.Context, r s3Request, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.brief)
+// askFor sends a request to S3 that it answers with a document, and reads that.
+func (c *Console) askFor(ctx context.Context, r s3Request, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.callTimeout)
 	defer cancel()
 	reply, err := c.ask(ctx, r)
 	if err != nil {

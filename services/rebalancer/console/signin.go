@@ -28,7 +28,7 @@ const (
 	tokenUser = "operator token"
 )
 
-// signedIn answers only who has a session, is an operator yet and, to change something, has its token.
+// signedIn answers only who has a session, still is an operator and, to change something, has its token.
 func (c *Console) signedIn(h func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return c.inSession(func(w http.ResponseWriter, r *http.Request, s *session) {
 		if err := c.still(r, s); err != nil {

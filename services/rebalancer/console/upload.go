@@ -31,8 +31,8 @@ func aboutUpload(r *http.Request) (q url.Values, s s3Request, err error) {
 	return q, s, err
 }
 
-// content makes the body of the request that of what is sent to S3.
-func (s *s3Request) content(r *http.Request) error {
+// setBody makes the body of the request that of what is sent to S3.
+func (s *s3Request) setBody(r *http.Request) error {
 	if r.ContentLength < 0 {
 		return errors.Newf(errors.Invalid, "say how long it is")
 	}
@@ -40,8 +40,8 @@ func (s *s3Request) content(r *http.Request) error {
 	return nil
 }
 
-// kind takes over of which type the object is.
-func (s *s3Request) kind(r *http.Request) {
+// setContentType takes over of which type the object is.
+func (s *s3Request) setContentType(r *http.Request) {
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		s.header.Set("Content-Type", kind)
 	}
@@ -54,11 +54,11 @@ func (c *Console) upload(w http.ResponseWriter, r *http.Request, s *session) {
 		fail(w, errors.Newf(errors.Invalid, "say which object"))
 		return
 	}
-	if err := ask.content(r); err != nil {
+	if err := ask.setBody(r); err != nil {
 		fail(w, err)
 		return
 	}
-	ask.kind(r)
+	ask.setContentType(r)
 	ask.query = url.Values{}
 	reply, err := c.ask(r.Context(), ask)
 	c.action(r, s, "PutObject", ask, err)
@@ -72,12 +72,12 @@ func (c *Console) beginUpload(w http.ResponseWriter, r *http.Request, s *session
 		fail(w, errors.Newf(errors.Invalid, "say which object"))
 		return
 	}
-	ask.kind(r)
+	ask.setContentType(r)
 	ask.query = url.Values{"uploads": {""}}
 	var begun struct {
 		UploadID string `xml:"UploadId"`
 	}
-	err := c.tell(r.Context(), ask, &begun)
+	err := c.askFor(r.Context(), ask, &begun)
 	if err == nil && begun.UploadID == "" {
 		err = errors.Newf(errors.Unavailable, "S3 does not say which upload it has begun")
 	}
@@ -94,7 +94,7 @@ func (c *Console) beginUpload(w http.ResponseWriter, r *http.Request, s *session
 func (c *Console) uploadPart(w http.ResponseWriter, r *http.Request, _ *session) {
 	q, ask, err := aboutUpload(r)
 	if err == nil {
-		err = ask.content(r)
+		err = ask.setBody(r)
 	}
 	if number, wrong := strconv.Atoi(q.Get("number")); err == nil && (wrong != nil || number < 1 || number > maxParts) {
 		err = errors.Newf(errors.Invalid, "say which part, from 1 to %d", maxParts)
@@ -123,14 +123,14 @@ type part struct {
 func (c *Console) completeUpload(w http.ResponseWriter, r *http.Request, s *session) {
 	_, ask, err := aboutUpload(r)
 	if err == nil {
-		err = ask.parts(http.MaxBytesReader(w, r.Body, maxCompletion))
+		err = ask.setParts(http.MaxBytesReader(w, r.Body, maxCompletion))
 	}
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	var made struct{ ETag string }
-	err = c.tell(r.Context(), ask, &made)
+	err = c.askFor(r.Context(), ask, &made)
 	c.action(r, s, "CompleteMultipartUpload", ask, err)
 	if err != nil {
 		fail(w, err)
@@ -139,7 +139,8 @@ func (c *Console) completeUpload(w http.ResponseWriter, r *http.Request, s *sess
 	answer(w, map[string]string{"etag": made.ETag})
 }
 
-func (s *s3Request) parts(body io.Reader) error {
+// setParts makes the body of the list of parts that a page sends, as S3 wants it.
+func (s *s3Request) setParts(body io.Reader) error {
 	var said struct {
 		ETags []string `json:"etags"`
 	}
@@ -165,7 +166,7 @@ func (c *Console) abortUpload(w http.ResponseWriter, r *http.Request, s *session
 		fail(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), c.brief)
+	ctx, cancel := context.WithTimeout(r.Context(), c.callTimeout)
 	defer cancel()
 	reply, err := c.ask(ctx, ask)
 	c.action(r, s, "AbortMultipartUpload", ask, err)

@@ -41,7 +41,7 @@ type Gate struct {
 	holder  uuid.UUID
 	until   time.Time
 	frozen  bool // no write begins
-	still   bool // and those that had begun have ended
+	drained bool // and those that had begun have ended
 }
 
 // NewGate makes a gate as the folder says. Kinds: Invalid if the file in it cannot be read.
@@ -80,7 +80,7 @@ func (g *Gate) beginWrite() error {
 	if m := g.moved.Load(); m != nil {
 		return errors.Newf(errors.Overloaded, "all data has moved to the cluster at %s: nothing is written here any more", m.Endpoint)
 	}
-	if g.frozen && g.held() {
+	if g.frozen && g.holdActive() {
 		return errors.Newf(errors.Overloaded, "all data is about to move to a cluster: nothing is written for a moment; try again")
 	}
 	g.writing++
@@ -96,8 +96,8 @@ func (g *Gate) endWrite() {
 	}
 }
 
-// held says whether the last hold is one yet. The caller has mu.
-func (g *Gate) held() bool { return g.clock.Now().Before(g.until) }
+// holdActive says whether the last hold has not ended. The caller has mu.
+func (g *Gate) holdActive() bool { return g.clock.Now().Before(g.until) }
 
 // Hold keeps other migrations off for the lease and, if it is to freeze, holds writes back and waits for those under way, until ctx ends.
 // renew goes on with a hold, and with holding back writes; it waits for nothing. Kinds: Conflict if another migration has hold, there is
@@ -107,7 +107,7 @@ func (g *Gate) Hold(ctx context.Context, migration uuid.UUID, lease time.Duratio
 		return err
 	}
 	for {
-		done, err := g.stands(migration)
+		done, err := g.draining(migration)
 		if err != nil || done == nil {
 			return err
 		}
@@ -122,34 +122,34 @@ func (g *Gate) Hold(ctx context.Context, migration uuid.UUID, lease time.Duratio
 func (g *Gate) hold(migration uuid.UUID, lease time.Duration, freeze, renew bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	held := g.held()
+	active := g.holdActive()
 	switch {
 	case g.moved.Load() != nil:
 		return errors.Newf(errors.Conflict, "all data has moved already")
-	case renew && (!held || migration != g.holder):
+	case renew && (!active || migration != g.holder):
 		return errors.Newf(errors.Conflict, "this server was started again, or has not heard of the migration for too long, and writes go on; begin again")
-	case !renew && held:
+	case !renew && active:
 		return errors.Newf(errors.Conflict, "another migration of this server is under way, or was until a moment ago; it can be begun again %v after that has ended",
 			g.until.Sub(g.clock.Now()).Round(time.Second))
 	case !renew:
-		g.frozen, g.still = false, false
+		g.frozen, g.drained = false, false
 	}
 	g.holder, g.until, g.frozen = migration, g.clock.Now().Add(lease), freeze || g.frozen
 	return nil
 }
 
-// stands looks whether the writes that had begun when they were held back have ended, or says what to wait for. Kinds: Conflict if
-// they are not held back for the migration any more.
-func (g *Gate) stands(migration uuid.UUID) (done chan struct{}, err error) {
+// draining is what to wait for while writes are under way that had begun before they were held back, and nil when they have ended. Kinds:
+// Conflict if writes are not held back for the migration any more.
+func (g *Gate) draining(migration uuid.UUID) (done chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case migration != g.holder || !g.frozen || !g.held():
+	case migration != g.holder || !g.frozen || !g.holdActive():
 		return nil, errors.Newf(errors.Conflict, "the writes under way took longer than the migration holds others back; begin again")
 	case g.writing > 0 && g.done == nil:
 		g.done = make(chan struct{})
 	case g.writing == 0:
-		g.still = true
+		g.drained = true
 	}
 	return g.done, nil
 }
@@ -159,7 +159,7 @@ func (g *Gate) Release(migration uuid.UUID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if migration == g.holder {
-		g.until, g.frozen, g.still = time.Time{}, false, false
+		g.until, g.frozen, g.drained = time.Time{}, false, false
 	}
 }
 
@@ -177,7 +177,7 @@ func (g *Gate) Leave(migration, cluster uuid.UUID, endpoint string) error {
 		return errors.Newf(errors.Conflict, "all data has moved already, to %s", before.Endpoint)
 	case before != nil:
 		m.Left = before.Left
-	case migration != g.holder || !g.frozen || !g.still || !g.held():
+	case migration != g.holder || !g.frozen || !g.drained || !g.holdActive():
 		return errors.Newf(errors.Conflict, "writes were not held back until now; begin again")
 	}
 	g.moved.Store(m)

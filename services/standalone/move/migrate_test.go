@@ -536,6 +536,9 @@ func TestWhereverAnAbandonFailsTheSameCommandGoesOn(t *testing.T) {
 			require.Greater(t, n, int64(5), "the writes are counted")
 			break
 		}
+		if m.copies != nil { // it had begun to remove them
+			require.ErrorContains(t, err, "run the same command again", "write %d", n)
+		}
 		_, result, err := m.run()
 		require.NoError(t, err, "write %d", n)
 		require.True(t, result.GetAbandoned())

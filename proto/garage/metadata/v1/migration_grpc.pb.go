@@ -151,7 +151,8 @@ type MigrationSourceServiceClient interface {
 	GetChunk(ctx context.Context, in *GetChunkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetChunkResponse], error)
 	// Hold keeps other migrations off for a while, and writes too if it is to freeze; who renews it cannot undo that.
 	Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (*HoldResponse, error)
-	// Leave makes it final that all is in another cluster: the standalone never takes a write again, and goes to no third.
+	// Leave makes it final that all is in another cluster: the standalone never takes a write again, and a migration to any other
+	// cluster is refused.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
 	// Forward has requests handed to the endpoint from now on.
 	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error)
@@ -236,7 +237,8 @@ type MigrationSourceServiceServer interface {
 	GetChunk(*GetChunkRequest, grpc.ServerStreamingServer[GetChunkResponse]) error
 	// Hold keeps other migrations off for a while, and writes too if it is to freeze; who renews it cannot undo that.
 	Hold(context.Context, *HoldRequest) (*HoldResponse, error)
-	// Leave makes it final that all is in another cluster: the standalone never takes a write again, and goes to no third.
+	// Leave makes it final that all is in another cluster: the standalone never takes a write again, and a migration to any other
+	// cluster is refused.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// Forward has requests handed to the endpoint from now on.
 	Forward(context.Context, *ForwardRequest) (*ForwardResponse, error)
