@@ -356,16 +356,23 @@ func TestTheCopiesOfANodeThatCameBackEmptyAreNotThereYet(t *testing.T) {
 
 func TestWhereNoOtherNodeHoldsAnythingNothingIsLacking(t *testing.T) {
 	node := func() *adminv1.Node { return &adminv1.Node{Alive: true, Partitions: 1, Uncompared: true} }
-	empty, full, unplaced, away := node(), node(), node(), node()
-	full.Chunks, unplaced.Partitions, away.Alive = 1, 0, false
-	all := []*adminv1.Node{empty, unplaced, full, away}
+	empty, full, unplaced, former, away := node(), node(), node(), node(), node()
+	full.Chunks, away.Alive = 1, false
+	unplaced.Partitions, unplaced.State = 0, adminv1.NodeState_NODE_STATE_NEW
+	former.Partitions, former.State = 0, adminv1.NodeState_NODE_STATE_EMPTY // it may own what a layout in force still has it own
+	all := []*adminv1.Node{empty, unplaced, former, full, away}
 	clearUncompared(all)
-	require.Equal(t, []bool{true, false, false, false}, []bool{empty.Uncompared, unplaced.Uncompared, full.Uncompared, away.Uncompared})
+	for i, want := range []bool{true, false, true, true, false} {
+		require.Equal(t, want, all[i].Uncompared, i)
+	}
 	begun := []*adminv1.Node{node(), node(), node()}
 	clearUncompared(begun)
 	for _, n := range begun {
 		require.False(t, n.Uncompared, "a cluster that has just begun")
 	}
+	left := []*adminv1.Node{node(), {Partitions: 1}}
+	clearUncompared(left)
+	require.True(t, left[0].Uncompared, "nobody knows what the other holds, which is away")
 }
 
 func TestTrafficIsWhatGatewaysCount(t *testing.T) {

@@ -75,7 +75,7 @@ type nodeJSON struct {
 	Wanted  int64  `json:"wanted"`  // chunks without a good copy
 	Trashed int64  `json:"trashed"` // bytes
 	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks; false where that is away,
-	// owns no partition, or no other holds a chunk.
+	// no layout has had it, or all others are there and hold no chunk.
 	Uncompared bool       `json:"uncompared"`
 	Tasks      []taskJSON `json:"tasks"`
 	trafficJSON

@@ -22,7 +22,7 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 	partitions := func(states ...adminv1.PartitionState) *adminv1.GetPartitionsResponse {
 		p := &adminv1.GetPartitionsResponse{}
 		for _, s := range states {
-			p.Partitions = append(p.Partitions, &adminv1.Partition{State: s})
+			p.Partitions = append(p.Partitions, &adminv1.Partition{State: s, Copies: 1})
 		}
 		return p
 	}
@@ -36,10 +36,17 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 	lacking.Nodes[0].Wanted = 2
 	empty := status(3, well())
 	empty.Nodes[0].Uncompared = true
+	emptyAlone := status(2, well(), missing())
+	emptyAlone.Nodes[0].Uncompared = true
 	disk := status(3, well())
 	disk.Nodes[0].Disks = []*adminv1.Disk{{Path: "/d", Failed: "I/O error"}}
 	away := status(3, well())
 	away.Problem = "the active rebalancer does not answer"
+	bare := func() *adminv1.GetPartitionsResponse {
+		p := partitions(complete, fewer)
+		p.Partitions[1].Copies = 0
+		return p
+	}
 	unasked := func(states ...adminv1.PartitionState) *adminv1.GetPartitionsResponse {
 		p := partitions(states...)
 		p.Problems = []string{"node 0123: it does not answer"}
@@ -75,6 +82,8 @@ func TestWhetherTheDataIsSafe(t *testing.T) {
 		"chunks are bad":                           {lacking, nil, Attention, "fewer than 3", 1},
 		"one came back empty":                      {empty, partitions(complete, fewer), Attention, "1 partition of 4096 has fewer than 3", 1},
 		"one came back empty, as told":             {empty, nil, Attention, "fewer than 3 good copies in places", 1},
+		"one came back empty, another is missing":  {emptyAlone, bare(), Danger, "1 partition of 4096 has no node that answers and has all of it", 2},
+		"all lack something":                       {lacking, bare(), Attention, "It is not known whether all your data can be read", 1},
 		"a disk failed":                            {disk, partitions(complete), Attention, "needs your attention", 1},
 	} {
 		v := Judge(c.status, c.partitions)
