@@ -1,6 +1,7 @@
 // Package heal keeps what a chunk-node holds as the layout wants it: it hands over what belongs to other nodes (walk.go),
 // pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go),
 // reads everything to find what went bad (scrub.go), and asks metadata why it keeps what it keeps (collect.go, suspects.go, trash.go).
+// While clients read, each task handles one chunk at a time, and pauses after it (yield.go).
 //
 // Invariants:
 //
@@ -15,7 +16,8 @@
 //   - What is found missing or bad is on disk (Local.Want, Local.Verify) before anything is done about it.
 //   - A walk counts as finished only if it began after every request of an older layout had ended here.
 //   - A task starts no goroutine, waits only on the clock, on peers and on the local store, and takes no random number but from its
-//     source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each.
+//     source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each. While Busy says so, a task
+//     also waits on its own turn (yield.go), which only what Each runs of the same task holds; the simulation leaves Busy nil.
 //   - Only what Deps.Each calls runs several at a time: rebalance.partition (walk.go), each for another partition, repair.settle (debts.go)
 //     and repair.get (wanted.go), each for another chunk. So Local, Peers, tasks.Progress, outage and Busy are safe for concurrent use;
 //     comparing and reading are sequential.

@@ -21,6 +21,7 @@ const missingNote = "%d chunks have no good copy here, and none was to be had"
 // owners, at intervals and with each node that returns. After a start it compares with all, since it may have missed anything.
 type repair struct {
 	*Engine
+	turn turn
 
 	creditors map[chunk.NodeID]*creditor
 	returned  map[chunk.NodeID]time.Time // when a node was seen to be alive; those that are away are not in it

@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -130,6 +131,34 @@ func TestABadBlobAMissingFileAndALostIndexAreRepaired(t *testing.T) {
 	require.EqualValues(t, 2, c.nodes[0].status().Wanted)
 	require.EqualValues(t, 2, c.nodes[0].task(chunk.Scrub).Problems)
 	c.heal(2)
+	c.requireWhole()
+}
+
+func TestAMissingCopyDoesNotWaitForAScrubWhileClientsRead(t *testing.T) {
+	c := newCluster(t, 3)
+	c.publish(3, c.nodes...)
+	c.fill(30)
+	c.heal(2)
+	c.busy = true
+	n := c.nodes[0]
+	bad, _ := c.put(3000)
+	n.damage(bad)
+	n.start(chunk.Scrub)
+	c.heal(1, chunk.Scrub)
+	require.EqualValues(t, 1, n.status().Wanted)
+	amid := 0
+	n.verify = func() {
+		if amid++; amid > 1 {
+			return
+		}
+		ctx, end := context.WithTimeout(t.Context(), 30*time.Second) // it waits for nothing unless it waits for this scrub
+		defer end()
+		n.runner.Step(ctx, chunk.Repair)
+		require.Zero(t, n.status().Wanted, "it is fetched amid the scrub")
+	}
+	n.start(chunk.Scrub)
+	c.heal(1, chunk.Scrub)
+	require.Greater(t, amid, 1)
 	c.requireWhole()
 }
 
