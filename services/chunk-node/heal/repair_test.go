@@ -104,6 +104,62 @@ func TestANodeWithAnEmptyDiskSaysSoUntilItHasComparedWithAllOwners(t *testing.T)
 	require.False(t, c.nodes[3].engine.Uncompared(), "a new node is filled by the walks of others")
 }
 
+func TestWhatANodeOwnsByALaterLayoutIsComparedToo(t *testing.T) {
+	c := newCluster(t, 4)
+	c.publish(2, c.nodes...)
+	c.fill(90)
+	c.heal(2)
+	empty, away := c.nodes[1], c.nodes[2]
+	away.away = true
+	empty.restart(vfs.NewCrashableMem())
+	c.heal(1, chunk.Repair)
+	require.True(t, empty.engine.Uncompared(), "it has compared with all but one")
+	c.publish(2, c.nodes[:3]...)
+	c.layouts = c.layouts[1:]
+	c.adopt()
+	away.away = false
+	c.heal(2, chunk.Repair)
+	require.False(t, empty.engine.Uncompared())
+	empty.requireAllOf(c.nodes[0])
+}
+
+func TestWhatWalksHadBroughtBeforeADiskWasEmptiedIsComparedToo(t *testing.T) {
+	c := newCluster(t, 4)
+	c.publish(2, c.nodes...)
+	c.fill(90)
+	c.publish(2, c.nodes[:3]...)
+	c.heal(3)
+	empty := c.nodes[1]
+	empty.restart(vfs.NewCrashableMem())
+	c.heal(2)
+	require.True(t, empty.engine.Uncompared(), "no walk comes again")
+	require.True(t, c.retire())
+	c.heal(2, chunk.Repair)
+	require.False(t, empty.engine.Uncompared())
+	empty.requireAllOf(c.nodes[0])
+	c.heal(3)
+	c.requireWhole()
+}
+
+// requireAllOf requires that a node has what another one has of the partitions that both own.
+func (n *node) requireAllOf(other *node) {
+	t, a := n.cluster.t, n.cluster.active()
+	t.Helper()
+	found := 0
+	for h := range n.cluster.refs {
+		theirs, err := other.store.Chunk(t.Context(), h)
+		if errors.Is(err, errors.NotFound) || !a.Owns(n.id, h.Partition()) || !a.Owns(other.id, h.Partition()) {
+			continue
+		}
+		require.NoError(t, err)
+		mine, err := n.store.Chunk(t.Context(), h)
+		require.NoError(t, err)
+		require.Equal(t, theirs.Refs, mine.Refs)
+		found++
+	}
+	require.Positive(t, found)
+}
+
 func TestANodeThatNobodyWillHaveBackIsNotComparedWith(t *testing.T) {
 	c := newCluster(t, 3)
 	c.publish(3, c.nodes...)
