@@ -26,11 +26,11 @@
 // # Uncompared
 //
 // A node that began with an empty disk, and has not yet compared with all other owners since, is uncompared (Engine.Uncompared): it may lack any chunk,
-// also one that it does not know of, and so does not count as a copy. Several disks count as one here: an empty one among them is enough. It begins
+// also one that it does not know of, and so does not count as a copy. Several disks count as one here: one that is added, lost or empty is enough. It begins
 // when the program starts with disks of an incarnation for which no note says that the node has compared, and so survives a restart, in which the comparison
 // begins anew. It ends, with that note, when under the layouts in force all that the node owns was compared with each other owner that is not given up
-// (repair.go); with an owner that is away, when it returns. A node to which a layout gives everything anew ends it at once: the walks of others fill it. While an
-// older layout is in force in which it owned something, it does not end, and each change of the layouts in force has it compare anew.
+// (repair.go); with an owner that is away, when it returns. A node that is new, to which a layout gives everything, ends it at once: the walks of others fill it.
+// Otherwise it does not end while an older layout is in force, and each change of the layouts in force has the node compare anew.
 //
 // # Long collection
 //

@@ -29,12 +29,13 @@ type repair struct {
 	next      time.Time                  // of the next comparison with all; zero: none was made yet
 
 	incarnation    uuid.UUID             // of the node's disks
+	new            bool                  // it had no layout when it started
 	comparedWith   map[chunk.NodeID]bool // nodes with which all that can be compared was compared since the start, under the layouts in force
 	oldest, number uint64                // of these layouts, the first and the last
 }
 
-// comparedName is the name of the note with the incarnation of the disks for which the node has compared with all other owners.
-const comparedName = "compared"
+// ComparedNote is the name of the note with the incarnation of the disks for which the node has compared with all other owners.
+const ComparedNote = "compared"
 
 // Pass implements tasks.Job.
 func (r *repair) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
@@ -110,23 +111,23 @@ func (r *repair) open(ctx context.Context) error {
 		return errors.Annotate(err, "reading the incarnation of the disks")
 	}
 	var last uuid.UUID
-	if err := r.readNote(ctx, comparedName, &last); err != nil {
+	if err := r.readNote(ctx, ComparedNote, &last); err != nil {
 		return err
 	}
-	r.incarnation = status.Incarnation
+	r.incarnation, r.new = status.Incarnation, r.peers.Layouts() == nil
 	r.uncompared.Store(last != r.incarnation)
 	return nil
 }
 
 // conclude takes note, durably, that the node is not uncompared any more, if all that it owns was compared with every other owner that is not given
 // up. While an older layout is in force, a part of that comes by walks of others, which may have passed before the disk was emptied: so it ends with
-// the older layouts, unless the node owned nothing in them, and walks bring everything.
+// the older layouts, unless the node is new and owned nothing in them: then the walks are still to come, and bring everything.
 func (r *repair) conclude(ctx context.Context, a *layout.Active) error {
 	if !r.uncompared.Load() {
 		return nil
 	}
 	sharers := r.sharers(a)
-	if len(sharers) > 0 && a.Oldest() != a.Number() {
+	if a.Oldest() != a.Number() && (len(sharers) > 0 || !r.new) {
 		return nil
 	}
 	for _, id := range sharers {
@@ -134,7 +135,7 @@ func (r *repair) conclude(ctx context.Context, a *layout.Active) error {
 			return nil
 		}
 	}
-	if err := r.writeNote(ctx, comparedName, r.incarnation); err != nil {
+	if err := r.writeNote(ctx, ComparedNote, r.incarnation); err != nil {
 		return err
 	}
 	r.uncompared.Store(false)

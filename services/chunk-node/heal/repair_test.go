@@ -124,21 +124,33 @@ func TestWhatANodeOwnsByALaterLayoutIsComparedToo(t *testing.T) {
 }
 
 func TestWhatWalksHadBroughtBeforeADiskWasEmptiedIsComparedToo(t *testing.T) {
-	c := newCluster(t, 4)
-	c.publish(2, c.nodes...)
-	c.fill(90)
-	c.publish(2, c.nodes[:3]...)
-	c.heal(3)
-	empty := c.nodes[1]
-	empty.restart(vfs.NewCrashableMem())
-	c.heal(2)
-	require.True(t, empty.engine.Uncompared(), "no walk comes again")
-	require.True(t, c.retire())
-	c.heal(2, chunk.Repair)
-	require.False(t, empty.engine.Uncompared())
-	empty.requireAllOf(c.nodes[0])
-	c.heal(3)
-	c.requireWhole()
+	for name, in := range map[string][2][]int{"it has had a part of it before": {{0, 1, 2, 3}, {0, 1, 2}}, "it was new": {{0, 2, 3}, {0, 1, 2, 3}}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 4)
+			publish := func(of []int) {
+				var nodes []*node
+				for _, i := range of {
+					nodes = append(nodes, c.nodes[i])
+				}
+				c.publish(2, nodes...)
+			}
+			publish(in[0])
+			c.fill(90)
+			publish(in[1])
+			c.heal(3)
+			empty := c.nodes[1]
+			require.EqualValues(t, 2, empty.engine.Walked())
+			empty.restart(vfs.NewCrashableMem())
+			c.heal(2)
+			require.True(t, empty.engine.Uncompared(), "no walk comes again")
+			require.True(t, c.retire())
+			c.heal(2, chunk.Repair)
+			require.False(t, empty.engine.Uncompared())
+			empty.requireAllOf(c.nodes[0])
+			c.heal(3)
+			c.requireWhole()
+		})
+	}
 }
 
 // requireAllOf requires that a node has what another one has of the partitions that both own.
