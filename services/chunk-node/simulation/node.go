@@ -91,8 +91,8 @@ func (n *node) run(ctx context.Context) {
 		n.w.fail("node %d does not start: %v", n.id[0], err)
 		return
 	}
-	if n.contents.fresh && !engine.Uncompared() {
-		n.w.fail("node %d begins with an empty disk, and does not say so", n.id[0])
+	if c := n.contents; (c.fresh || c.before != nil) && !engine.Uncompared() {
+		n.w.fail("node %d starts with a disk that was empty, has not compared with all owners since, and does not say so", n.id[0])
 	}
 	n.contents.fresh = false
 	n.engine = engine
