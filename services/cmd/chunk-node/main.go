@@ -47,7 +47,7 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 	}
 	claimed := make(chan struct{})
 	deps.Claimed = claimed
-	p.OnReady = func(context.Context) error { // and ready is who is registered, or would be but for a Consul that is away
+	p.OnReady = func(context.Context) error { // the registration is ready then: it has claimed the ID, or Consul is away
 		close(claimed)
 		return nil
 	}
