@@ -8,5 +8,6 @@
 // asks it for leave before a planned stop. In one process with the others, Node is called directly.
 //
 // Invariants: what the service acknowledged is found again after any stop
-// (package disk says how); after Run returned, calls are refused.
+// (package disk says how); after Run returned, calls are refused. Of two processes with a node's ID, as when its data folder
+// was copied, only the one that holds the ID carries out tasks and reports (Deps.Claimed).
 package chunknode

@@ -46,6 +46,9 @@ type Deps struct {
 	// Registry takes the metrics; nil: they are not published.
 	Registry prometheus.Registerer
 
+	// Claimed is closed once this process holds the node's ID, or nobody can be asked whether another one does: tasks and reports begin
+	// only then. nil: there can be no other.
+	Claimed <-chan struct{}
 	// Members reach the other nodes of the adopted layouts, and are applied by the service alone; nil: there are no others.
 	Members *membership.Members
 	// Rebalancer, if set, finds the active rebalancer: the node reports to it, and asks it for leave.
@@ -80,6 +83,11 @@ type Service struct {
 func New(c Config, d Deps) (*Service, error) {
 	if d.Folder == "" || d.NodeID == uuid.Nil || d.ClusterID == uuid.Nil || d.Clock == nil || d.Random == nil || d.Pool == nil || d.Logger == nil {
 		return nil, errors.Newf(errors.Invalid, "the chunk-node needs a folder, its ID, the cluster's ID, a clock, a source of randomness, memory and a logger")
+	}
+	if d.Claimed == nil {
+		claimed := make(chan struct{})
+		close(claimed)
+		d.Claimed = claimed
 	}
 	disks, err := c.disks(d.Folder)
 	if err != nil {
@@ -157,28 +165,42 @@ func (s *Service) Adopt(a *layout.Active) error { return s.peers.Adopt(a) }
 // ServerOptions are what the gRPC server must be made with, besides those of package rpc.
 func ServerOptions() []grpc.ServerOption { return server.Options() }
 
-// Run carries out the tasks, forgets old tombstones and reports until ctx ends; then it waits
+// Run carries out the tasks and reports, once the node's ID is this process's, and forgets old tombstones, until ctx ends; then it waits
 // for the calls under way and closes the disks.
 func (s *Service) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	if s.reporter != nil {
-		work.Go(func() { s.reporter.Run(ctx) })
+		work.Go(func() { s.claimed(ctx, s.reporter.Run) })
 	}
 	work.Go(func() { s.follow(ctx) })
 	if s.store.Unclean() {
 		s.do(ctx, "checking the disks after a stop that was not in order", s.store.Check)
 	}
-	work.Go(func() { s.tasks.Run(ctx) })
+	work.Go(func() { s.claimed(ctx, s.tasks.Run) })
 	s.expire(ctx)
 	work.Wait()
 	return s.Close()
 }
 
+// claimed does work, which ends with ctx, once the node's ID is this process's.
+func (s *Service) claimed(ctx context.Context, work func(context.Context)) {
+	select {
+	case <-s.deps.Claimed:
+		work(ctx)
+	case <-ctx.Done():
+	}
+}
+
 // Leave asks for leave to stop and returns when it is given, or when it was waited for long enough; at once where there
-// is nobody to ask. A program calls it while it still serves.
+// is nobody to ask, or another process may have the node's ID. A program calls it while it still serves.
 func (s *Service) Leave(ctx context.Context) {
-	if s.reporter != nil {
+	if s.reporter == nil {
+		return
+	}
+	select {
+	case <-s.deps.Claimed:
 		s.reporter.Leave(ctx)
+	default:
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk/chunktest"
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/consul/leader"
 	"deuxfleurs.fr/garage/pkg/errors"
 )
 
@@ -117,4 +119,47 @@ func TestDisksOfTheConfiguration(t *testing.T) {
 	c.Disks = []string{"/x=many"}
 	_, err = c.disks("/data")
 	require.ErrorContains(t, err, "size")
+}
+
+// finder tells a test that the active rebalancer is looked for.
+type finder chan struct{}
+
+func (f finder) Follow(ctx context.Context, _ func(*leader.Active)) error {
+	close(f)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAProcessThatDoesNotHoldItsIDServesAndDoesNothingElse(t *testing.T) {
+	const tasks, waits = 4, 5 // each task, and tombstones
+	for name, held := range map[string]bool{"it gets it": true, "it never does": false} {
+		t.Run(name, func(t *testing.T) {
+			d := deps(t, nil)
+			synctest.Test(t, func(t *testing.T) {
+				c := clock.NewManual(time.Unix(1_700_000_000, 0))
+				claimed, reports := make(chan struct{}), make(finder)
+				d.Clock, d.Claimed, d.Rebalancer = c, claimed, reports
+				s, stop := start(t, DefaultConfig(), d)
+				defer stop()
+				synctest.Wait()
+				h, b := chunktest.Chunk(1, 100_000)
+				chunktest.RequirePut(t, s.Node(), h, b, chunktest.Ref(1))
+				chunktest.RequireGet(t, s.Node(), h, b)
+				require.Equal(t, waits-tasks, c.Timers(), "no task has begun")
+				select {
+				case <-reports:
+					require.Fail(t, "it reports")
+				default:
+				}
+				if held {
+					close(claimed)
+					synctest.Wait()
+					require.Equal(t, waits, c.Timers())
+					<-reports
+				} else {
+					s.Leave(t.Context()) // at once: it has nothing to ask leave for
+				}
+			})
+		})
+	}
 }

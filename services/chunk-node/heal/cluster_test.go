@@ -42,6 +42,7 @@ type cluster struct {
 	layouts   []layout.Placement // in force
 	lost      map[chunk.NodeID]uint64
 	each      func(int, func(int))
+	busy      bool // clients read from every node
 	metadata  *metadata
 
 	mu      sync.Mutex
@@ -76,6 +77,7 @@ type node struct {
 	engine  *heal.Engine
 	runner  *tasks.Runner
 	away    bool
+	verify  func()                                      // what happens before Local.Verify; nil: nothing
 	inTrash func(do func() (bool, error)) (bool, error) // what happens around Local.InTrash; nil: nothing
 	untrash func() error                                // why Local.Untrash fails; nil: it does not
 }
@@ -110,7 +112,7 @@ func (n *node) open() {
 	n.engine, err = heal.New(t.Context(), heal.Config{RepairInterval: 24 * time.Hour, ScrubInterval: 30 * 24 * time.Hour,
 		CollectInterval: 24 * time.Hour, CollectWait: 24 * time.Hour, Trash: week}, heal.Deps{
 		ID: n.id, Local: local{store, n}, Peers: peers{n.gate, n}, Clock: n.cluster.clock, Random: rand.New(rand.NewSource(int64(n.id[0]))),
-		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each, Metadata: n.cluster.metadata, ClusterID: n.cluster.clusterID})
+		Logger: slog.New(slog.DiscardHandler), Each: n.cluster.each, Busy: func() bool { return n.cluster.busy }, Metadata: n.cluster.metadata, ClusterID: n.cluster.clusterID})
 	require.NoError(t, err)
 	n.runner, err = tasks.New(t.Context(), n.engine.Jobs(), tasks.Deps{Notes: store, Clock: n.cluster.clock, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

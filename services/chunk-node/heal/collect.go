@@ -59,6 +59,7 @@ const (
 // after a start, makes nothing older than it is.
 type collection struct {
 	*Engine
+	turn  turn
 	note  collectNote
 	seen  time.Time          // when Ran was last added to
 	known map[uuid.UUID]bool // attempts that are known, in this round
@@ -281,7 +282,7 @@ func (c *collection) remove(ctx context.Context, p *tasks.Progress, partition ch
 		return err
 	}
 	return c.chunks(ctx, partition, func(h chunk.Hash) error {
-		return c.yield(ctx, func() error { return c.trash(ctx, h, unknown) })
+		return c.yield(ctx, c.turn, func() error { return c.trash(ctx, h, unknown) })
 	})
 }
 

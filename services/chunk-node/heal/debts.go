@@ -70,7 +70,7 @@ func (r *repair) pay(ctx context.Context, p *tasks.Progress, a *layout.Active, i
 			if failed[i] = ctx.Err(); failed[i] != nil || out.away(r.peers, id) && a.Index(id) >= 0 {
 				return
 			}
-			failed[i] = r.yield(ctx, func() error { return r.settle(ctx, p, a, id, groups[i]) })
+			failed[i] = r.yield(ctx, r.turn, func() error { return r.settle(ctx, p, a, id, groups[i]) })
 			out.note(failed[i])
 		})
 		for _, err := range failed {

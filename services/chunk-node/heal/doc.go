@@ -1,6 +1,7 @@
 // Package heal keeps what a chunk-node holds as the layout wants it: it hands over what belongs to other nodes (walk.go),
 // pays what it owes them (debts.go), compares with the other owners (compare.go), fetches what it lacks (wanted.go),
 // reads everything to find what went bad (scrub.go), and asks metadata why it keeps what it keeps (collect.go, suspects.go, trash.go).
+// While clients read, each task handles one chunk at a time, and pauses after it (yield.go).
 //
 // Invariants:
 //
@@ -15,11 +16,21 @@
 //   - What is found missing or bad is on disk (Local.Want, Local.Verify) before anything is done about it.
 //   - A walk counts as finished only if it began after every request of an older layout had ended here.
 //   - A task starts no goroutine, waits only on the clock, on peers and on the local store, and takes no random number but from its
-//     source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each.
+//     source, so that a simulation can run many nodes from one seed. The service runs the tasks, one goroutine each. While Busy says so, a task
+//     also waits on its own turn (yield.go), which only what Each runs of the same task holds; the simulation leaves Busy nil.
 //   - Only what Deps.Each calls runs several at a time: rebalance.partition (walk.go), each for another partition, repair.settle (debts.go)
 //     and repair.get (wanted.go), each for another chunk. So Local, Peers, tasks.Progress, outage and Busy are safe for concurrent use;
 //     comparing and reading are sequential.
 //   - Every task is bounded in rate. After a restart a walk, a scrub and a long collection go on where they were, and a repair begins anew.
+//
+// # Uncompared
+//
+// A node that began with an empty disk, and has not yet compared with all other owners since, is uncompared (Engine.Uncompared): it may lack any chunk,
+// also one that it does not know of, and so does not count as a copy. Several disks count as one here: one that is added, lost or empty is enough. It begins
+// when the program starts with disks of an incarnation for which no note says that the node has compared, and so survives a restart, in which the comparison
+// begins anew. It ends, with that note, when under the layouts in force all that the node owns was compared with each other owner that is not given up
+// (repair.go); with an owner that is away, when it returns. A node that is new, to which a layout gives everything, ends it at once: the walks of others fill it.
+// Otherwise it does not end while an older layout is in force, and each change of the layouts in force has the node compare anew.
 //
 // # Long collection
 //

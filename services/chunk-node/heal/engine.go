@@ -75,7 +75,6 @@ type Engine struct {
 
 	walked  atomic.Uint64
 	foreign atomic.Int64
-	turn    chan struct{} // taken by the chunk that is moved while clients read
 
 	uncompared atomic.Bool
 }
@@ -92,9 +91,11 @@ func New(ctx context.Context, c Config, d Deps) (*Engine, error) {
 	if d.Busy == nil {
 		d.Busy = func() bool { return false }
 	}
-	e := &Engine{config: c, deps: d, local: d.Local, peers: d.Peers, turn: make(chan struct{}, 1)}
-	e.rebalance.Engine, e.repair.Engine, e.scrub.Engine = e, e, e
-	e.collection = collection{Engine: e, known: make(map[uuid.UUID]bool)}
+	e := &Engine{config: c, deps: d, local: d.Local, peers: d.Peers}
+	e.rebalance.Engine, e.rebalance.turn = e, make(turn, 1)
+	e.repair.Engine, e.repair.turn = e, make(turn, 1)
+	e.scrub.Engine, e.scrub.turn = e, make(turn, 1)
+	e.collection = collection{Engine: e, turn: make(turn, 1), known: make(map[uuid.UUID]bool)}
 	if err := e.readNote(ctx, walkName, &e.rebalance.note); err != nil {
 		return nil, err
 	}

@@ -3,11 +3,9 @@ package heal
 import (
 	"context"
 	"slices"
-	"time"
 
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
-	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/services/chunk-node/tasks"
@@ -69,28 +67,6 @@ func (e *Engine) offer(ctx context.Context, a *layout.Active, id chunk.NodeID, d
 		data.progress.Add(0, int64(bytes.Len()))
 	}
 	return outcome, err
-}
-
-// longestYield bounds the pause after a chunk while clients read, so that a slow line is not left idle for long.
-const longestYield = 300 * time.Millisecond
-
-// yield moves a chunk. While clients read, one at a time is moved, and a pause of three times as long as that took follows: so the disks and lines of
-// both sides are free for most of the time, and no read comes upon several at once.
-func (e *Engine) yield(ctx context.Context, move func() error) error {
-	if !e.deps.Busy() {
-		return move()
-	}
-	select {
-	case e.turn <- struct{}{}:
-	case <-ctx.Done():
-		return errors.Wrap(errors.KindOf(ctx.Err()), ctx.Err(), "waiting to move a chunk while clients read")
-	}
-	defer func() { <-e.turn }()
-	began := e.deps.Clock.Now()
-	if err := move(); err != nil || !e.deps.Busy() {
-		return err
-	}
-	return clock.Sleep(ctx, e.deps.Clock, min(3*e.deps.Clock.Now().Sub(began), longestYield))
 }
 
 // payload is the bytes of a chunk, read when somebody wants them.

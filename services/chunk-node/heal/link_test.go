@@ -120,6 +120,13 @@ type local struct {
 	node *node
 }
 
+func (l local) Verify(ctx context.Context, h chunk.Hash) (int64, bool, error) {
+	if l.node.verify != nil {
+		l.node.verify()
+	}
+	return l.Store.Verify(ctx, h)
+}
+
 func (l local) InTrash(ctx context.Context, h chunk.Hash, ref chunk.Ref) (bool, error) {
 	look := func() (bool, error) { return l.Store.InTrash(ctx, h, ref) }
 	if l.node.inTrash != nil {

@@ -21,17 +21,21 @@ const missingNote = "%d chunks have no good copy here, and none was to be had"
 // owners, at intervals and with each node that returns. After a start it compares with all, since it may have missed anything.
 type repair struct {
 	*Engine
+	turn turn
 
 	creditors map[chunk.NodeID]*creditor
 	returned  map[chunk.NodeID]time.Time // when a node was seen to be alive; those that are away are not in it
 	compared  map[chunk.NodeID]time.Time // when the comparison with a node last began
 	next      time.Time                  // of the next comparison with all; zero: none was made yet
-	whole     map[chunk.NodeID]bool      // nodes with which everything was compared since the start
-	disks     uuid.UUID                  // the incarnation of the node's disks
+
+	incarnation    uuid.UUID             // of the node's disks
+	new            bool                  // it had no layout when it started
+	comparedWith   map[chunk.NodeID]bool // nodes with which all that can be compared was compared since the start, under the layouts in force
+	oldest, number uint64                // of these layouts, the first and the last
 }
 
-// comparedName is the name of the note with the incarnation of the disks for which the node has compared with all other owners.
-const comparedName = "compared"
+// ComparedNote is the name of the note with the incarnation of the disks for which the node has compared with all other owners.
+const ComparedNote = "compared"
 
 // Pass implements tasks.Job.
 func (r *repair) Pass(ctx context.Context, p *tasks.Progress) (time.Duration, error) {
@@ -77,10 +81,13 @@ func (r *repair) pass(ctx context.Context, p *tasks.Progress) (time.Duration, er
 	return idle, nil
 }
 
-// follow takes note of who is alive.
+// follow takes note of who is alive, and of the layouts: under other ones there is other to compare.
 func (r *repair) follow(a *layout.Active) {
 	if r.returned == nil {
 		r.creditors, r.returned, r.compared = make(map[chunk.NodeID]*creditor), make(map[chunk.NodeID]time.Time), make(map[chunk.NodeID]time.Time)
+	}
+	if r.oldest != a.Oldest() || r.number != a.Number() {
+		r.oldest, r.number, r.comparedWith = a.Oldest(), a.Number(), make(map[chunk.NodeID]bool)
 	}
 	for _, n := range a.Nodes() {
 		if n.ID == r.deps.ID {
@@ -104,25 +111,31 @@ func (r *repair) open(ctx context.Context) error {
 		return errors.Annotate(err, "reading the incarnation of the disks")
 	}
 	var last uuid.UUID
-	if err := r.readNote(ctx, comparedName, &last); err != nil {
+	if err := r.readNote(ctx, ComparedNote, &last); err != nil {
 		return err
 	}
-	r.disks, r.whole = status.Incarnation, make(map[chunk.NodeID]bool)
-	r.uncompared.Store(last != r.disks)
+	r.incarnation, r.new = status.Incarnation, r.peers.Layouts() == nil
+	r.uncompared.Store(last != r.incarnation)
 	return nil
 }
 
-// conclude takes note, durably, of the end of that: once everything was compared with every other owner.
+// conclude takes note, durably, that the node is not uncompared any more, if all that it owns was compared with every other owner that is not given
+// up. While an older layout is in force, a part of that comes by walks of others, which may have passed before the disk was emptied: so it ends with
+// the older layouts, unless the node is new and owned nothing in them: then the walks are still to come, and bring everything.
 func (r *repair) conclude(ctx context.Context, a *layout.Active) error {
 	if !r.uncompared.Load() {
 		return nil
 	}
-	for _, id := range r.sharers(a) {
-		if !r.whole[id] && !a.Lost(id) {
+	sharers := r.sharers(a)
+	if a.Oldest() != a.Number() && (len(sharers) > 0 || !r.new) {
+		return nil
+	}
+	for _, id := range sharers {
+		if !r.comparedWith[id] && !a.Lost(id) {
 			return nil
 		}
 	}
-	if err := r.writeNote(ctx, comparedName, r.disks); err != nil {
+	if err := r.writeNote(ctx, ComparedNote, r.incarnation); err != nil {
 		return err
 	}
 	r.uncompared.Store(false)
@@ -160,7 +173,7 @@ func (r *repair) due(a *layout.Active, now time.Time, asked bool) func(chunk.Nod
 	back := make(map[chunk.NodeID]bool)
 	for id, since := range r.returned {
 		due := r.compared[id].Before(since) && now.Sub(since) >= returnPause
-		if uncompared && !r.whole[id] { // it is tried again and again, and no debt comes first
+		if uncompared && !r.comparedWith[id] { // it is tried again and again, and no debt comes first
 			due = now.Sub(r.compared[id]) >= returnPause
 		}
 		if due && a.Index(id) >= 0 {
@@ -183,18 +196,18 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	began := r.deps.Clock.Now()
 	p.Begin(began, a.Number(), 0, int64(len(partitions)))
 	incomplete := make(map[chunk.NodeID]bool)
-	uncompared, err := r.compare(ctx, p, a, partitions, with, incomplete)
+	problem, err := r.compare(ctx, p, a, partitions, with, incomplete)
 	if final(ctx, err) {
 		return err
 	}
 	for _, n := range a.Nodes() {
 		if with(n.ID) {
 			r.compared[n.ID] = began
-			r.whole[n.ID] = r.whole[n.ID] || err == nil && !incomplete[n.ID]
+			r.comparedWith[n.ID] = r.comparedWith[n.ID] || err == nil && !incomplete[n.ID]
 		}
 	}
 	if err != nil { // no reason not to do the rest
-		uncompared = err.Error()
+		problem = err.Error()
 	} else if err := r.conclude(ctx, a); err != nil {
 		return err
 	}
@@ -210,8 +223,8 @@ func (r *repair) round(ctx context.Context, p *tasks.Progress, a *layout.Active,
 	if err != nil {
 		return err
 	}
-	if uncompared != "" {
-		p.Problem("%s", uncompared)
+	if problem != "" {
+		p.Problem("%s", problem)
 	}
 	if left != "" {
 		p.Problem("%s", left)

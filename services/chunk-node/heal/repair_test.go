@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -103,6 +104,74 @@ func TestANodeWithAnEmptyDiskSaysSoUntilItHasComparedWithAllOwners(t *testing.T)
 	require.False(t, c.nodes[3].engine.Uncompared(), "a new node is filled by the walks of others")
 }
 
+func TestWhatANodeOwnsByALaterLayoutIsComparedToo(t *testing.T) {
+	c := newCluster(t, 4)
+	c.publish(2, c.nodes...)
+	c.fill(90)
+	c.heal(2)
+	empty, away := c.nodes[1], c.nodes[2]
+	away.away = true
+	empty.restart(vfs.NewCrashableMem())
+	c.heal(1, chunk.Repair)
+	require.True(t, empty.engine.Uncompared(), "it has compared with all but one")
+	c.publish(2, c.nodes[:3]...)
+	c.layouts = c.layouts[1:]
+	c.adopt()
+	away.away = false
+	c.heal(2, chunk.Repair)
+	require.False(t, empty.engine.Uncompared())
+	empty.requireAllOf(c.nodes[0])
+}
+
+func TestWhatWalksHadBroughtBeforeADiskWasEmptiedIsComparedToo(t *testing.T) {
+	for name, in := range map[string][2][]int{"it has had a part of it before": {{0, 1, 2, 3}, {0, 1, 2}}, "it was new": {{0, 2, 3}, {0, 1, 2, 3}}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 4)
+			publish := func(of []int) {
+				var nodes []*node
+				for _, i := range of {
+					nodes = append(nodes, c.nodes[i])
+				}
+				c.publish(2, nodes...)
+			}
+			publish(in[0])
+			c.fill(90)
+			publish(in[1])
+			c.heal(3)
+			empty := c.nodes[1]
+			require.EqualValues(t, 2, empty.engine.Walked())
+			empty.restart(vfs.NewCrashableMem())
+			c.heal(2)
+			require.True(t, empty.engine.Uncompared(), "no walk comes again")
+			require.True(t, c.retire())
+			c.heal(2, chunk.Repair)
+			require.False(t, empty.engine.Uncompared())
+			empty.requireAllOf(c.nodes[0])
+			c.heal(3)
+			c.requireWhole()
+		})
+	}
+}
+
+// requireAllOf requires that a node has what another one has of the partitions that both own.
+func (n *node) requireAllOf(other *node) {
+	t, a := n.cluster.t, n.cluster.active()
+	t.Helper()
+	found := 0
+	for h := range n.cluster.refs {
+		theirs, err := other.store.Chunk(t.Context(), h)
+		if errors.Is(err, errors.NotFound) || !a.Owns(n.id, h.Partition()) || !a.Owns(other.id, h.Partition()) {
+			continue
+		}
+		require.NoError(t, err)
+		mine, err := n.store.Chunk(t.Context(), h)
+		require.NoError(t, err)
+		require.Equal(t, theirs.Refs, mine.Refs)
+		found++
+	}
+	require.Positive(t, found)
+}
+
 func TestANodeThatNobodyWillHaveBackIsNotComparedWith(t *testing.T) {
 	c := newCluster(t, 3)
 	c.publish(3, c.nodes...)
@@ -130,6 +199,34 @@ func TestABadBlobAMissingFileAndALostIndexAreRepaired(t *testing.T) {
 	require.EqualValues(t, 2, c.nodes[0].status().Wanted)
 	require.EqualValues(t, 2, c.nodes[0].task(chunk.Scrub).Problems)
 	c.heal(2)
+	c.requireWhole()
+}
+
+func TestAMissingCopyDoesNotWaitForAScrubWhileClientsRead(t *testing.T) {
+	c := newCluster(t, 3)
+	c.publish(3, c.nodes...)
+	c.fill(30)
+	c.heal(2)
+	c.busy = true
+	n := c.nodes[0]
+	bad, _ := c.put(3000)
+	n.damage(bad)
+	n.start(chunk.Scrub)
+	c.heal(1, chunk.Scrub)
+	require.EqualValues(t, 1, n.status().Wanted)
+	amid := 0
+	n.verify = func() {
+		if amid++; amid > 1 {
+			return
+		}
+		ctx, end := context.WithTimeout(t.Context(), 30*time.Second) // it waits for nothing unless it waits for this scrub
+		defer end()
+		n.runner.Step(ctx, chunk.Repair)
+		require.Zero(t, n.status().Wanted, "it is fetched amid the scrub")
+	}
+	n.start(chunk.Scrub)
+	c.heal(1, chunk.Scrub)
+	require.Greater(t, amid, 1)
 	c.requireWhole()
 }
 

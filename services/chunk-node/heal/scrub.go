@@ -29,6 +29,7 @@ type scrubNote struct {
 // operator asks for goes as fast as the rate allows.
 type scrub struct {
 	*Engine
+	turn turn
 	note scrubNote
 }
 
@@ -126,7 +127,7 @@ func (s *scrub) partition(ctx context.Context, p *tasks.Progress, partition chun
 			return err
 		}
 		for _, h := range hashes {
-			if err := s.yield(ctx, func() error { return s.verify(ctx, p, h) }); err != nil {
+			if err := s.yield(ctx, s.turn, func() error { return s.verify(ctx, p, h) }); err != nil {
 				return err
 			}
 			s.note.After = h

@@ -42,7 +42,7 @@ func (c *collection) purge(ctx context.Context, p *tasks.Progress, partition chu
 		}
 		c.note.Purged += int64(len(unknown))
 		c.deps.Logger.Info("references leave the trash for good", "chunk", h, "references", len(unknown), "first", unknown[0].Ref)
-		return c.yield(ctx, func() error {
+		return c.yield(ctx, c.turn, func() error {
 			return errors.Annotate(c.local.Purge(ctx, h, references(unknown)), "purging references of the chunk %v from the trash", h)
 		})
 	})

@@ -29,6 +29,7 @@ type walkNote struct {
 // rebalance is the task that hands over what the layout gives to others: it walks over everything that the node holds.
 type rebalance struct {
 	*Engine
+	turn turn
 
 	mu      sync.Mutex
 	note    walkNote
@@ -202,7 +203,7 @@ func (w *rebalance) partition(ctx context.Context, p *tasks.Progress, a *layout.
 			break
 		}
 		err = w.chunks(ctx, partition, func(h chunk.Hash) error {
-			failed := w.yield(ctx, func() error { return w.one(ctx, p, a, h, ready, drop) })
+			failed := w.yield(ctx, w.turn, func() error { return w.one(ctx, p, a, h, ready, drop) })
 			if failed == nil || final(ctx, failed) {
 				return failed
 			}

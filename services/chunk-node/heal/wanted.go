@@ -36,7 +36,7 @@ func (r *repair) wanted(ctx context.Context, p *tasks.Progress, a *layout.Active
 		got := make([]bool, len(list))
 		r.deps.Each(len(list), func(i int) {
 			if failed[i] = ctx.Err(); failed[i] == nil {
-				failed[i] = r.yield(ctx, func() (err error) {
+				failed[i] = r.yield(ctx, r.turn, func() (err error) {
 					got[i], err = r.get(ctx, p, a, list[i], due)
 					return err
 				})

@@ -11,24 +11,25 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 )
 
-func TestOneChunkAtATimeIsMovedWhileClientsRead(t *testing.T) {
-	const movers, takes = 4, 10 * time.Millisecond
+func TestOneChunkAtATimeIsHandledWhileClientsRead(t *testing.T) {
+	const workers, takes = 4, 10 * time.Millisecond
 	for _, busy := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			e := &Engine{deps: Deps{Clock: clock.System{}, Busy: func() bool { return busy }}, turn: make(chan struct{}, 1)}
+			e := &Engine{deps: Deps{Clock: clock.System{}, Busy: func() bool { return busy }}}
+			one := make(turn, 1)
 			began := time.Now()
 			var mu sync.Mutex
-			var moving, most int
+			var handled, most int
 			count := func(n int) {
 				mu.Lock()
 				defer mu.Unlock()
-				moving += n
-				most = max(most, moving)
+				handled += n
+				most = max(most, handled)
 			}
 			var work sync.WaitGroup
-			for range movers {
+			for range workers {
 				work.Go(func() {
-					err := e.yield(t.Context(), func() error {
+					err := e.yield(t.Context(), one, func() error {
 						count(1)
 						time.Sleep(takes)
 						count(-1)
@@ -42,9 +43,9 @@ func TestOneChunkAtATimeIsMovedWhileClientsRead(t *testing.T) {
 			work.Wait()
 			if busy {
 				require.Equal(t, 1, most)
-				require.Equal(t, 4*movers*takes, time.Since(began))
+				require.Equal(t, 4*workers*takes, time.Since(began))
 			} else {
-				require.Equal(t, movers, most)
+				require.Equal(t, workers, most)
 				require.Equal(t, takes, time.Since(began))
 			}
 		})

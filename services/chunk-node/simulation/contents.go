@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/layout"
@@ -19,6 +21,10 @@ type contents struct {
 	debts   map[debt]time.Time
 	notes   map[string][]byte
 	layouts *layout.Active
+
+	incarnation uuid.UUID    // drawn for each empty disk
+	fresh       bool         // no process has run on it yet
+	before      []*reference // that lived when it took the place of another disk; nil: it did not, or all owners have been compared with since
 
 	unsynced []unsynced // in the order in which it was written
 }
@@ -47,13 +53,16 @@ type debt struct {
 	owner chunk.NodeID
 }
 
-func newContents() *contents {
-	return &contents{chunks: make(map[chunk.Hash]*record), files: make(map[chunk.Hash][]byte), debts: make(map[debt]time.Time), notes: make(map[string][]byte)}
+// newContents are those of an empty disk.
+func (w *World) newContents() *contents {
+	var incarnation uuid.UUID
+	_, _ = w.bytes().Read(incarnation[:]) // never fails
+	return &contents{incarnation: incarnation, fresh: true, chunks: make(map[chunk.Hash]*record), files: make(map[chunk.Hash][]byte), debts: make(map[debt]time.Time), notes: make(map[string][]byte)}
 }
 
 // clone is what a copy of the folder has.
 func (c *contents) clone() *contents {
-	return &contents{chunks: maps.Clone(c.chunks), files: maps.Clone(c.files), debts: maps.Clone(c.debts), notes: maps.Clone(c.notes), layouts: c.layouts}
+	return &contents{incarnation: c.incarnation, fresh: c.fresh, before: c.before, chunks: maps.Clone(c.chunks), files: maps.Clone(c.files), debts: maps.Clone(c.debts), notes: maps.Clone(c.notes), layouts: c.layouts}
 }
 
 // record is a copy of what the index knows of a chunk, to be changed.

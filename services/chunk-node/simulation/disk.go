@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deuxfleurs.fr/garage/pkg/buffer"
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -337,7 +339,10 @@ func (d *disk) Repair(_ context.Context, h chunk.Hash, data *buffer.Buffer) erro
 
 // Status implements chunk.Node.
 func (d *disk) Status(context.Context) (chunk.NodeStatus, error) {
-	st := chunk.NodeStatus{ID: d.n.id, Owed: int64(len(d.debts))}
+	st := chunk.NodeStatus{ID: d.n.id, Incarnation: d.incarnation, Owed: int64(len(d.debts))}
+	if d.n.w.Broken.Empty {
+		st.Incarnation = uuid.Nil
+	}
 	for _, r := range d.chunks {
 		if r.Known() && r.Unreferenced.IsZero() {
 			st.Chunks++

@@ -13,7 +13,8 @@
 //   - the last good copy of such a chunk is never dropped or collected, and no layout is retired that it still needs;
 //   - who says that it has a chunk has a good copy, but for bits that went bad and that nobody has read since;
 //   - in the end every owner has a good copy with exactly the living references, and nobody else has anything;
-//   - a reference that was removed never comes back.
+//   - a reference that was removed never comes back;
+//   - a node whose disk was emptied is uncompared, also after a crash, until it knows of all that it owns and that lived by then, and is not in the end.
 //
 // A reference may be left over that a stand-in handed over after it was removed everywhere else. The nodes' long collection
 // finds it, which asks the model (metadata.go) and may remove nothing else. In some runs the model is wrong for a while about references that

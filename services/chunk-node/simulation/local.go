@@ -227,6 +227,9 @@ func (c commands) SetNote(_ context.Context, name string, value []byte) error {
 
 // SetNote implements heal.Local.
 func (d *disk) SetNote(_ context.Context, name string, value []byte) error {
+	if name == heal.ComparedNote {
+		d.n.w.model.compared(d.n)
+	}
 	d.write(chunk.Hash{}, noting(name, bytes.Clone(value)))
 	return nil
 }

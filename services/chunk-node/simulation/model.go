@@ -110,9 +110,31 @@ func (m *model) mistaken(h chunk.Hash) bool {
 	return slices.ContainsFunc(m.refs, func(r *reference) bool { return r.hash == h && r.forgotten > 0 })
 }
 
+// living are the references that live.
+func (m *model) living() []*reference {
+	return slices.DeleteFunc(slices.Clone(m.refs), func(r *reference) bool { return r.state != living })
+}
+
+// compared is told when a node notes that it has compared with all other owners since its disk was empty. Then it knows of all that it owns and
+// that lived when its disk was emptied.
+func (m *model) compared(n *node) {
+	for _, r := range n.contents.before {
+		if r.state != living || r.forgotten > 0 || !owner(n.layouts(), r.hash)(n) {
+			continue
+		}
+		if known := n.contents.chunks[r.hash]; known == nil || known.refs[r.Ref] != state.Live {
+			m.w.fail("node %d says that it has compared with all owners, and does not know of %v of %x; all have %s", n.id[0], r.Offset, r.hash[:2], m.everywhere(r.hash))
+		}
+	}
+	if n.contents.before != nil {
+		n.contents.before = nil
+		m.w.Counts.Compared++
+	}
+}
+
 // pick picks a living reference.
 func (m *model) pick() (chunk.Ref, chunk.Hash, bool) {
-	all := slices.DeleteFunc(slices.Clone(m.refs), func(r *reference) bool { return r.state != living })
+	all := m.living()
 	if len(all) == 0 {
 		return chunk.Ref{}, chunk.Hash{}, false
 	}
@@ -204,6 +226,9 @@ func (m *model) unfinished() string {
 	}
 	needed := m.needed()
 	for _, n := range m.w.order {
+		if n.engine == nil || n.engine.Uncompared() {
+			return fmt.Sprintf("node %d has not compared with all other owners since its disk was empty", n.id[0])
+		}
 		if len(n.contents.debts) > 0 {
 			return fmt.Sprintf("node %d owes %d references", n.id[0], len(n.contents.debts))
 		}

@@ -91,6 +91,10 @@ func (n *node) run(ctx context.Context) {
 		n.w.fail("node %d does not start: %v", n.id[0], err)
 		return
 	}
+	if c := n.contents; (c.fresh || c.before != nil) && !engine.Uncompared() {
+		n.w.fail("node %d starts with a disk that was empty, has not compared with all owners since, and does not say so", n.id[0])
+	}
+	n.contents.fresh = false
 	n.engine = engine
 	runner, err := tasks.New(ctx, engine.Jobs(), tasks.Deps{Notes: commands{n.disk}, Clock: n.clock, Logger: logger})
 	if err != nil {

@@ -237,7 +237,7 @@ func (o *operator) mayLose(n *node) bool {
 	return o.w.now.Sub(o.spared) >= faultPause && o.copies >= 2 && o.w.model.spared(n, nil)
 }
 
-// wipe gives a node an empty disk.
+// wipe gives a node an empty disk. If the layouts are lost, too, it takes itself for a new node, to which walks are still to come.
 func (o *operator) wipe(n *node) {
 	if !o.mayLose(n) {
 		return
@@ -248,6 +248,10 @@ func (o *operator) wipe(n *node) {
 		n.crash(false)
 	}
 	o.w.note("node %d has an empty disk", n.id[0])
-	n.contents = newContents()
+	layouts := n.contents.layouts
+	n.contents = o.w.newContents()
+	if !o.w.chance(4) {
+		n.contents.layouts, n.contents.before = layouts, o.w.model.living()
+	}
 	n.boot()
 }

@@ -117,6 +117,7 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		{"compares no files with entries after a crash", Broken{Check: true}, false, false},
 		{"takes up files after a crash without reading them", Broken{Found: true}, true, false},
 		{"takes a bad copy for good", Broken{Verify: true}, true, false},
+		{"takes an empty disk for the one before", Broken{Empty: true}, false, false},
 		{"serves though another process holds its ID", Broken{Claim: true}, true, false},
 	} {
 		if c.rare && *breaking < rareSeeds {

@@ -47,6 +47,7 @@ type Broken struct {
 	Check      bool // files and entries are not compared after a crash
 	Found      bool // files without entry are taken up unread
 	Verify     bool // a scrub takes every copy for good
+	Empty      bool // an empty disk looks like the one before
 	Claim      bool // a second process of a node serves though it does not hold its ID
 }
 
@@ -56,6 +57,7 @@ type Counts struct {
 	Layouts, Retired, Dropped        int
 	Crashes, Wiped, Rotten, Leftover int
 	Blackouts, Torn, Adopted         int // power cuts everywhere, writes that a crash left in part, files that were taken up after one
+	Compared                         int // emptied disks for which all other owners were compared with
 	Seconds, Replaced, Lingered      int // processes that do not hold their ID; folders that took the place of others, and of some in use
 	Forgotten, Mistaken, HadBack     int
 }
@@ -113,7 +115,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.network.nodes, w.network.reach, w.cut = make(map[chunk.NodeID]*node), w.reach, make(map[[2]chunk.NodeID]bool)
 	w.model = model{w: w, data: make(map[chunk.Hash][]byte)}
 	for i := range 4 + w.random.IntN(3) {
-		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), contents: newContents()}
+		n := &node{w: w, id: chunk.NodeID{byte(i + 1)}, zone: string(rune('a' + i%3)), contents: w.newContents()}
 		n.clock = simulatedClock{w.scheduler, w.between(-time.Minute, time.Minute)}
 		w.network.nodes[n.id] = n
 		w.order = append(w.order, n)
@@ -227,7 +229,7 @@ func (c *Counts) all() map[string]*int {
 	return map[string]*int{
 		"written": &c.Written, "removed": &c.Removed, "read": &c.Read, "stand-ins": &c.StandIns, "layouts": &c.Layouts, "retired": &c.Retired,
 		"dropped": &c.Dropped, "crashes": &c.Crashes, "wiped": &c.Wiped, "rotten": &c.Rotten,
-		"blackouts": &c.Blackouts, "torn": &c.Torn, "adopted": &c.Adopted,
+		"compared": &c.Compared, "blackouts": &c.Blackouts, "torn": &c.Torn, "adopted": &c.Adopted,
 		"seconds": &c.Seconds, "replaced": &c.Replaced, "lingered": &c.Lingered,
 	}
 }

@@ -45,6 +45,12 @@ func (s *settings) build(ctx context.Context, p *program.Program) error {
 		Folder: p.Folder.Path(), NodeID: info.NodeID, ClusterID: info.ClusterID, Version: p.Version,
 		Clock: clock.System{}, Random: clock.SystemRandom, Pool: pool, Logger: p.Log, Registry: p.Registry,
 	}
+	claimed := make(chan struct{})
+	deps.Claimed = claimed
+	p.OnReady = func(context.Context) error { // the registration is ready then: it has claimed the ID, or Consul is away
+		close(claimed)
+		return nil
+	}
 	reach := peers.New(p, s.RPC.TLS, identity)
 	conn, err := reach.Metadata(s.MetadataAddress)
 	if err != nil {
