@@ -18,7 +18,7 @@ var (
 )
 
 // rareSeeds is how many seeds it may need to find what only a rare coincidence shows.
-const rareSeeds = 250
+const rareSeeds = 500
 
 // runAll runs seeds, as many at a time as there are processors, until one fails. It returns the lowest one that failed, or 0.
 func runAll(first, n uint64, o Options) (failed uint64, results map[uint64]Result) {
