@@ -7,6 +7,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/chunk"
 	"deuxfleurs.fr/garage/pkg/chunk/remote"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
@@ -46,7 +47,7 @@ func (s *Service) commandNodes(ctx context.Context, t *term, r *adminv1.CommandN
 		}
 		m.Task = taskMessage(remote.TaskTo(status), s.deps.Clock.Now())
 	})
-	s.deps.Logger.InfoContext(ctx, "nodes were told", "task", taskName(r.GetTask()), "start", r.GetStart(), "rate", r.GetRate(), "nodes", len(nodes))
+	s.deps.Logger.InfoContext(ctx, "nodes were told", "task", rpc.EnumText(r.GetTask()), "start", r.GetStart(), "rate", r.GetRate(), "nodes", len(nodes))
 	return answer, nil
 }
 

@@ -2,10 +2,10 @@ package rebalancer
 
 import (
 	"context"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"deuxfleurs.fr/garage/pkg/rpc"
 	"deuxfleurs.fr/garage/pkg/telemetry"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
@@ -97,27 +97,23 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 // stateNames are the states as labels.
 var stateNames = func() []string {
 	names := []string{"unknown"}
-	for state, name := range adminv1.NodeState_name {
+	for state := range adminv1.NodeState_name {
 		if state != int32(adminv1.NodeState_NODE_STATE_UNSPECIFIED) {
-			names = append(names, stateName(name))
+			names = append(names, rpc.EnumText(adminv1.NodeState(state)))
 		}
 	}
 	return names
 }()
 
-func stateName(constant string) string {
-	return strings.ToLower(strings.TrimPrefix(constant, "NODE_STATE_"))
-}
-
 // stateOf is the state of a node; without Consul a node is there or not.
 func stateOf(n *adminv1.Node) string {
 	switch {
 	case n.GetState() != adminv1.NodeState_NODE_STATE_UNSPECIFIED:
-		return stateName(n.GetState().String())
+		return rpc.EnumText(n.GetState())
 	case n.GetAlive():
-		return stateName(adminv1.NodeState_NODE_STATE_HEALTHY.String())
+		return rpc.EnumText(adminv1.NodeState_NODE_STATE_HEALTHY)
 	case n.GetPartitions() > 0:
-		return stateName(adminv1.NodeState_NODE_STATE_MISSING.String())
+		return rpc.EnumText(adminv1.NodeState_NODE_STATE_MISSING)
 	}
 	return "unknown"
 }

@@ -1,7 +1,6 @@
 package rebalancer
 
 import (
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -28,8 +27,4 @@ func taskMessages(all []*chunknodev1.TaskStatus, now time.Time) []*adminv1.NodeT
 		messages = append(messages, taskMessage(st, now))
 	}
 	return messages
-}
-
-func taskName(t chunknodev1.Task) string {
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(t.String(), "TASK_")), "_", " ")
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"deuxfleurs.fr/garage/pkg/clock"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -60,7 +61,7 @@ type eventsJSON struct {
 }
 
 func newEventJSON(e *adminv1.Event) eventJSON {
-	v := eventJSON{ID: e.GetId(), Time: timeText(e.GetTime()), Kind: lowerEnum(e.GetKind().String(), "EVENT_KIND_"), Severity: lowerEnum(e.GetSeverity().String(), "SEVERITY_"),
+	v := eventJSON{ID: e.GetId(), Time: timeText(e.GetTime()), Kind: rpc.EnumText(e.GetKind()), Severity: rpc.EnumText(e.GetSeverity()),
 		Text: e.GetText(), Subject: e.GetSubject(), Details: e.GetDetails(), at: e.GetTime().AsTime()}
 	if a := e.GetAudit(); a != nil {
 		v.Audit = &auditJSON{a.GetActor(), a.GetFrom(), a.GetMethod(), a.GetArguments(), a.GetError()}
@@ -135,9 +136,9 @@ With --follow it goes on with those that happen, until Ctrl-C; with --json each 
 
 // kindNames are the kinds of events.
 func kindNames() (names []string) {
-	for number, name := range adminv1.EventKind_name {
+	for number := range adminv1.EventKind_name {
 		if number != 0 {
-			names = append(names, lowerEnum(name, "EVENT_KIND_"))
+			names = append(names, rpc.EnumText(adminv1.EventKind(number)))
 		}
 	}
 	slices.Sort(names)

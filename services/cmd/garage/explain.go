@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -60,7 +61,7 @@ ACTION is an operation of S3 such as GetObject or s3:PutObject, or an HTTP metho
 					Needed: newRightsJSON(answer.GetNeeded()), Has: newRightsJSON(answer.GetHas()), Groups: append([]string{}, answer.GetGroups()...),
 					LDAP: answer.GetLdap(), Reasons: []reasonJSON{}}
 				for _, r := range answer.GetReasons() {
-					v.Reasons = append(v.Reasons, reasonJSON{lowerEnum(r.GetVerdict().String(), "VERDICT_"), r.GetSource(), r.GetText()})
+					v.Reasons = append(v.Reasons, reasonJSON{rpc.EnumText(r.GetVerdict()), r.GetSource(), r.GetText()})
 				}
 				return c.show(cmd, v, func(w io.Writer) { v.write(w, answer) })
 			})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -184,7 +185,7 @@ func newStatusJSON(s *adminv1.GetStatusResponse) *statusJSON {
 		Replication: s.GetReplication(), Nodes: []nodeJSON{}, Services: []serviceJSON{}, Unreached: []unreachedJSON{},
 		storedJSON: &storedJSON{Buckets: s.GetBuckets(), Objects: s.GetObjects(), Bytes: s.GetBytes(), Uploads: s.GetUploads()}}
 	for _, u := range s.GetUnreached() {
-		v.Unreached = append(v.Unreached, unreachedJSON{lowerEnum(u.GetPart().String(), "STATUS_PART_"), u.GetProblem()})
+		v.Unreached = append(v.Unreached, unreachedJSON{rpc.EnumText(u.GetPart()), u.GetProblem()})
 		if u.GetPart() == adminv1.StatusPart_STATUS_PART_METADATA {
 			v.storedJSON = nil
 		}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"deuxfleurs.fr/garage/pkg/config"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
@@ -32,15 +32,9 @@ type taskJSON struct {
 
 func newTaskJSON(m *adminv1.NodeTask) taskJSON {
 	st := m.GetStatus()
-	return taskJSON{Task: taskName(st.GetTask()), State: lowerEnum(st.GetState().String(), "TASK_STATE_"), Layout: st.GetLayout(), Done: st.GetDone(), Total: st.GetTotal(),
+	return taskJSON{Task: rpc.EnumText(st.GetTask()), State: rpc.EnumText(st.GetState()), Layout: st.GetLayout(), Done: st.GetDone(), Total: st.GetTotal(),
 		Bytes: st.GetBytes(), Rate: st.GetRate(), Began: timeText(st.GetBegan()), Ended: timeText(st.GetEnded()), Left: m.GetLeft().AsDuration().Seconds(),
 		Problems: st.GetProblems(), Note: st.GetNote()}
-}
-
-func taskName(t chunknodev1.Task) string { return lowerEnum(t.String(), "TASK_") }
-
-func lowerEnum(name, prefix string) string {
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, prefix)), "_", " ")
 }
 
 // nodeTaskJSON is a task of a node, or why the node did not take a command.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
@@ -198,7 +199,7 @@ func tasks(node, name string, before, after []*chunknodev1.TaskStatus, seen bool
 	for _, st := range after {
 		b := was[st.GetTask()]
 		say := func(severity adminv1.Severity, text string) {
-			e := event(adminv1.EventKind_EVENT_KIND_TASK, severity, node, "%s of chunk-node %s %s", taskName(st.GetTask()), name, text)
+			e := event(adminv1.EventKind_EVENT_KIND_TASK, severity, node, "%s of chunk-node %s %s", rpc.EnumText(st.GetTask()), name, text)
 			e.Details = details(st)
 			if st.GetNote() != "" {
 				e.Text += ": " + st.GetNote()
@@ -252,17 +253,13 @@ func loud(t chunknodev1.Task) bool {
 }
 
 func details(st *chunknodev1.TaskStatus) map[string]string {
-	d := map[string]string{"task": taskName(st.GetTask())}
+	d := map[string]string{"task": rpc.EnumText(st.GetTask())}
 	for key, n := range map[string]int64{"done": st.GetDone(), "total": st.GetTotal(), "bytes": st.GetBytes(), "problems": st.GetProblems()} {
 		if n != 0 {
 			d[key] = strconv.FormatInt(n, 10)
 		}
 	}
 	return d
-}
-
-func taskName(t chunknodev1.Task) string {
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(t.String(), "TASK_")), "_", " ")
 }
 
 func services(before, after State) (all []*adminv1.Event) {

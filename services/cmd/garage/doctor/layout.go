@@ -2,9 +2,9 @@ package doctor
 
 import (
 	"fmt"
-	"strings"
 
 	"deuxfleurs.fr/garage/pkg/layout"
+	"deuxfleurs.fr/garage/pkg/rpc"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 )
@@ -114,7 +114,7 @@ func transition(f *Facts, found add) {
 	for _, n := range f.Status.GetNodes() {
 		states[n.GetId()] = n
 		for _, t := range n.GetTasks() {
-			task := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(t.GetStatus().GetTask().String(), "TASK_")), "_", " ")
+			task := rpc.EnumText(t.GetStatus().GetTask())
 			if t.GetStatus().GetState() == chunknodev1.TaskState_TASK_STATE_STUCK {
 				found(Error, "chunk-node "+n.GetId(), "the reason says what is in its way; garage status shows whether it goes on", "its %s cannot go on: %s", task, orUnknown(t.GetStatus().GetNote()))
 			}
