@@ -124,7 +124,7 @@ func (m *migration) whileHeld(ctx context.Context, standalone uuid.UUID, do func
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if m.notes.open {
-		if e := m.notes.EndBeat(ending, h.id); e != nil {
+		if e := m.notes.EndBeat(ending, h.id); e != nil && !errors.IsEntity(e, errors.NotFound, errors.Bucket) {
 			m.Logger.Warn("the cluster was not told that the migration has ended; no copy can be opened for a while", "while", unfinished.Fresh, "error", e)
 		}
 	}

@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/identity/keys"
 	"deuxfleurs.fr/garage/pkg/layout"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	"deuxfleurs.fr/garage/services/rebalancer"
 )
@@ -131,4 +133,206 @@ func TestWhatClientsWriteIntoACopyThatIsOpenedStays(t *testing.T) {
 		}
 		require.Positive(t, refused, "abandon %v", abandon)
 	}
+}
+
+// notes are the names of the buckets with the notes of migrations.
+func (m *migration) notes() (names []string) {
+	page, err := m.to.meta.ListBuckets(m.to.Context(), meta.ListBuckets{Prefix: unfinished.Prefix, Limit: 10})
+	require.NoError(m.to, err)
+	for _, b := range page.Buckets {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+// copied is a migration that has copied everything, and is begun again, or abandoned.
+func copied(t *testing.T, abandon bool) *migration {
+	m := newMigration(t)
+	m.request.CopyOnly = true
+	_, _, err := m.run()
+	require.NoError(t, err)
+	m.request.CopyOnly, m.request.Abandon = false, abandon
+	return m
+}
+
+func open(t *testing.T, s *rebalancer.Service, bucket string) (*adminv1.OpenBucketResponse, error) {
+	return s.OpenBucket(t.Context(), &adminv1.OpenBucketRequest{Name: bucket})
+}
+
+// The operator has looked that no migration is at work, and one begins before the copy is open.
+func TestAMigrationThatBeginsWhileACopyIsOpenedEnds(t *testing.T) {
+	for _, abandon := range []bool{false, true} {
+		m := copied(t, abandon)
+		var migrated error
+		o := &during{Store: m.to.meta, put: func(p meta.Put) bool { return strings.HasPrefix(p.Key, "opening/") }, do: func() { _, _, migrated = m.run() }}
+		before := m.to.text(m.bucket)
+		_, err := open(t, operator(t, o, 0), m.bucket.Name)
+		require.True(t, errors.Is(migrated, errors.Conflict), "%v", migrated)
+		require.ErrorContains(t, migrated, "run \"garage bucket open photos\" again")
+		require.NoError(t, err)
+		c := &clients{m: m}
+		require.Len(t, m.to.text(m.bucket), len(before), "nothing was removed")
+		c.write()
+		require.True(t, c.wrote)
+		_, _, err = m.run()
+		require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+		c.kept()
+		require.Nil(t, m.gate.gate.Moved())
+	}
+}
+
+// Nobody can tell a migration that was killed from one that does not answer for a moment: its heartbeat has to be old.
+func TestACopyIsOpenedSomeTimeAfterItsMigrationWasKilled(t *testing.T) {
+	m := newMigration(t)
+	o := m.write
+	m.request.CopyOnly = true
+	writes := 0
+	m.write = func(do func() error) error {
+		if writes++; writes > 8 {
+			return errors.Newf(errors.Canceled, "the cluster is down")
+		}
+		return do()
+	}
+	_, _, err := m.run()
+	require.Error(t, err)
+	m.write = o
+	before := m.to.lines(m.bucket, true)
+	_, err = open(t, operator(t, m.to.meta, unfinished.Fresh-time.Minute), m.bucket.Name)
+	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+	require.ErrorContains(t, err, "a migration is at work")
+	require.ErrorContains(t, err, "try again")
+	require.Equal(t, before, m.to.lines(m.bucket, true))
+	_, err = open(t, operator(t, m.to.meta, unfinished.Fresh), m.bucket.Name)
+	require.NoError(t, err)
+	require.NotZero(t, m.rights())
+	require.Empty(t, m.notes())
+
+	m = copied(t, false) // who was refused is in nobody's way
+	atFreeze := make(chan error, 1)
+	m.atFreeze = func() {
+		_, err := open(t, operator(t, m.to.meta, 0), m.bucket.Name)
+		atFreeze <- err
+	}
+	_, result, err := m.run()
+	require.NoError(t, err)
+	require.True(t, result.GetMoved())
+	require.True(t, errors.Is(<-atFreeze, errors.Conflict))
+}
+
+// opener fails to open a bucket, before or after that took effect.
+type opener struct {
+	meta.Store
+	after bool
+}
+
+func (s opener) SetGrant(ctx context.Context, bucket uuid.UUID, g meta.Grant) error {
+	if s.after {
+		if err := s.Store.SetGrant(ctx, bucket, g); err != nil {
+			return err
+		}
+	}
+	return errors.Newf(errors.Unavailable, "the database does not answer")
+}
+
+func TestAnOpeningThatWasInterruptedIsDoneAgainAndKeepsMigrationsAway(t *testing.T) {
+	for _, abandon := range []bool{false, true} {
+		for _, after := range []bool{false, true} {
+			m := copied(t, abandon)
+			_, err := open(t, operator(t, opener{m.to.meta, after}, 0), m.bucket.Name)
+			require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+			require.ErrorContains(t, err, "is to be done again")
+			c := &clients{m: m}
+			c.write()
+			require.Equal(t, after, c.wrote)
+			_, _, err = m.run()
+			require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+			if !after {
+				require.ErrorContains(t, err, "garage bucket open photos")
+			}
+			c.kept()
+			_, err = open(t, operator(t, m.to.meta, 0), m.bucket.Name)
+			require.NoError(t, err)
+			require.NotZero(t, m.rights())
+			require.Empty(t, m.notes())
+			c.kept()
+			_, err = open(t, operator(t, m.to.meta, 0), m.bucket.Name)
+			require.True(t, errors.Is(err, errors.Conflict), "it is open: %v", err)
+			require.ErrorContains(t, err, "not closed")
+		}
+	}
+}
+
+func TestTheNotesGoWithTheLastCopyThatIsClosed(t *testing.T) {
+	m := newMigration(t)
+	second := meta.Bucket{ID: uuid.New(), Name: "second"}
+	require.NoError(t, m.from.meta.CreateBucket(t.Context(), second))
+	m.request.CopyOnly = true
+	_, _, err := m.run()
+	require.NoError(t, err)
+	require.Len(t, m.notes(), 1)
+	boss := operator(t, m.to.meta, 0)
+	remove := func(name string) error {
+		_, err := boss.DeleteBucket(t.Context(), &adminv1.DeleteBucketRequest{Name: name})
+		return err
+	}
+	_, err = open(t, boss, m.bucket.Name)
+	require.NoError(t, err)
+	require.Len(t, m.notes(), 1)
+	err = remove(m.notes()[0])
+	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
+	require.ErrorContains(t, err, "second")
+	// What was refused leaves nothing that keeps a migration away.
+	require.NoError(t, (&unfinished.Notes{Store: m.to.meta, Bucket: m.bucketOf(m.notes()[0])}).Opening(t.Context()))
+	_, err = open(t, boss, second.Name)
+	require.NoError(t, err)
+	require.Empty(t, m.notes())
+
+	// One that was killed before it had made a copy leaves notes of nothing.
+	m = newMigration(t)
+	m.write = func(do func() error) error {
+		if len(m.notes()) > 0 {
+			return errors.Newf(errors.Canceled, "the cluster is down")
+		}
+		return do()
+	}
+	_, _, err = m.run()
+	require.Error(t, err)
+	n := unfinished.Notes{Store: m.to.meta, Bucket: m.bucketOf(m.notes()[0])}
+	require.NoError(t, n.Beat(t.Context(), uuid.New(), time.Now()))
+	boss = operator(t, m.to.meta, 0)
+	require.True(t, errors.Is(remove(n.Bucket.Name), errors.Conflict), "it may be at work")
+	boss = operator(t, m.to.meta, unfinished.Fresh)
+	require.NoError(t, remove(n.Bucket.Name))
+	require.Empty(t, m.notes())
+}
+
+func (m *migration) bucketOf(name string) meta.Bucket {
+	b, err := m.to.meta.Bucket(m.to.Context(), name)
+	require.NoError(m.to, err)
+	return b
+}
+
+// unsure fails the write of one object of a copy, which may take effect later.
+type unsure struct{ meta.Store }
+
+func (s unsure) PutObject(ctx context.Context, p meta.Put) (meta.Version, error) {
+	if p.Key == "inline" {
+		return meta.Version{}, errors.Newf(errors.Canceled, "the database does not answer")
+	}
+	return s.Store.PutObject(ctx, p)
+}
+
+func TestWhoOpensACopyIsToldWhatIsInDoubt(t *testing.T) {
+	m := newMigrationInto(t, func(s meta.Store) meta.Store { return unsure{s} })
+	_, _, err := m.run()
+	require.Error(t, err)
+	answer, err := open(t, operator(t, m.to.meta, 0), m.bucket.Name)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, answer.GetInDoubt())
+	require.Equal(t, [][]byte{[]byte("inline")}, answer.GetKeysInDoubt())
+	require.False(t, answer.GetBucket().GetClosed())
+	m = copied(t, false)
+	answer, err = open(t, operator(t, m.to.meta, 0), m.bucket.Name)
+	require.NoError(t, err)
+	require.Zero(t, answer.GetInDoubt())
 }
