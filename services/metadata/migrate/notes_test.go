@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,23 +85,34 @@ func TestAHeartbeatFindsThatTheCopyWasOpenedByHand(t *testing.T) {
 	require.ErrorContains(t, err, "photos is open to clients")
 }
 
-// What is not an object's commit could hurt clients too: an upload of theirs aborted, a bucket of theirs removed.
+// What is no commit of an object could hurt clients too: an upload of theirs aborted, a part of theirs replaced.
 func TestNoUploadIsTouchedWithoutASureHold(t *testing.T) {
-	store, err := memory.New(clock.System{}, clock.SystemRandom)
-	require.NoError(t, err)
-	now := clock.NewManual(time.Now())
-	m, b := into(t, store, now)
-	m.source, err = memory.New(clock.System{}, clock.SystemRandom)
-	require.NoError(t, err)
-	require.NoError(t, m.source.CreateBucket(t.Context(), b))
-	id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
-	require.NoError(t, err)
-	up := meta.Upload{UploadRef: meta.UploadRef{Bucket: b.ID, Key: "video", ID: id}, Multipart: true}
-	require.NoError(t, store.BeginUpload(t.Context(), up))
-	now.Advance(unheard + 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // it is not waited for
-	require.Error(t, m.uploads(ctx, b, &differences{}))
-	_, err = store.Upload(t.Context(), up.UploadRef)
-	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		store, err := memory.New(clock.System{}, clock.SystemRandom)
+		require.NoError(t, err)
+		m, b := into(t, store, clock.System{})
+		m.source, err = memory.New(clock.System{}, clock.SystemRandom)
+		require.NoError(t, err)
+		require.NoError(t, m.source.CreateBucket(t.Context(), b))
+		begin := func(s meta.Store) meta.UploadRef {
+			id, err := meta.NewUploadID(time.Now(), clock.SystemRandom)
+			require.NoError(t, err)
+			ref := meta.UploadRef{Bucket: b.ID, Key: "video", ID: id}
+			require.NoError(t, s.BeginUpload(t.Context(), meta.Upload{UploadRef: ref, Multipart: true}))
+			return ref
+		}
+		here := begin(store)
+		time.Sleep(unheard + 1)
+		require.True(t, errors.Is(m.uploads(t.Context(), b, &differences{}), errors.Unavailable))
+		_, err = store.Upload(t.Context(), here)
+		require.NoError(t, err, "it is not aborted")
+		require.NoError(t, store.AbortUpload(t.Context(), here))
+		there := begin(m.source)
+		require.True(t, errors.Is(m.uploads(t.Context(), b, &differences{}), errors.Unavailable))
+		_, err = store.Upload(t.Context(), there)
+		require.True(t, errors.Is(err, errors.NotFound), "%v", err)
+		_, err = m.part(t.Context(), there, meta.Part{Number: 1}, uuid.New())
+		require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+		require.True(t, errors.Is(m.removeCopy(t.Context(), b, &differences{}), errors.Unavailable), "clients may have uploads in it")
+	})
 }
