@@ -98,14 +98,17 @@ func (s *Service) OpenBucket(ctx context.Context, r *adminv1.OpenBucketRequest) 
 	if meta.CheckBucketName(b.Name) != nil {
 		return nil, errors.E(errors.Invalid, errors.Bucket, b.Name, "the bucket is Garage's own, and not for clients")
 	}
-	doubts, err := unfinished.Open(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
+	opened, err := unfinished.Open(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
 	if err != nil {
 		return nil, err
 	}
-	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name, "in doubt", doubts.Count)
-	answer := &adminv1.OpenBucketResponse{Bucket: bucketMessage(b), InDoubt: doubts.Count}
+	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name, "in doubt", opened.InDoubt)
+	if opened.Left != nil {
+		s.deps.Logger.WarnContext(ctx, "notes of its migration are left: open the bucket again, which removes them", "bucket", b.Name, "error", opened.Left)
+	}
+	answer := &adminv1.OpenBucketResponse{Bucket: bucketMessage(b), InDoubt: opened.InDoubt}
 	answer.Bucket.Closed = false
-	for _, key := range doubts.Keys {
+	for _, key := range opened.Keys {
 		answer.KeysInDoubt = append(answer.KeysInDoubt, []byte(key))
 	}
 	return answer, nil

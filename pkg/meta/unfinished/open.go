@@ -20,10 +20,13 @@ const (
 	maxKeys  = 1000 // that an opening names
 )
 
-// Doubts are the keys of a copy of which a write failed in the database: what is read of them may still change by itself.
-type Doubts struct {
-	Count int64
-	Keys  []string // the first of them
+// Opened is what came of opening a copy.
+type Opened struct {
+	// InDoubt are the keys of which a write failed in the database: what is read of them may still change by itself. Keys are the first of them.
+	InDoubt int64
+	Keys    []string
+	// Left is why notes are left of it, which are removed when it is opened again; nil: none are.
+	Left error
 }
 
 // opening is one try to open a copy, or to remove notes.
@@ -46,39 +49,42 @@ func marksOf(b meta.Bucket) string { return openingPrefix + b.ID.String() + "/" 
 
 // Open lets clients into a copy. If it had been interrupted after that, it does the rest. Kinds: Conflict if a migration is at work,
 // or the bucket is not closed.
-func Open(ctx context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) (Doubts, error) {
+func Open(ctx context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) (Opened, error) {
 	of, err := naming(ctx, store, b)
 	if err != nil {
-		return Doubts{}, err
+		return Opened{}, err
 	}
 	o, err := begin(c, random, b, of)
 	if err != nil {
-		return Doubts{}, err
+		return Opened{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTime)
 	defer cancel()
 	if b.Closed() {
 		if err := o.keepAway(ctx); err != nil {
-			return Doubts{}, err
+			return Opened{}, err
 		}
 	} else if begun, err := o.begun(ctx); err != nil || !begun {
 		if err == nil {
 			err = errors.E(errors.Conflict, errors.Bucket, b.Name, "the bucket is not closed: give rights on it with \"garage bucket allow\"")
 		}
-		return Doubts{}, err
+		return Opened{}, err
 	}
-	doubts, err := o.doubts(ctx)
+	opened, err := o.doubts(ctx)
 	if err != nil && b.Closed() {
-		return Doubts{}, o.back(ctx, err)
+		return Opened{}, o.back(ctx, err)
 	}
 	// From here on the mark stays until all is done, as a change that failed may still be made.
 	if err == nil && b.Closed() {
 		err = store.SetGrant(ctx, b.ID, meta.Grant{Grantee: identity.Closed})
 	}
 	if err == nil {
-		err = o.forget(ctx)
+		// Clients are in; what is in doubt is known only now, as its notes may be gone already.
+		if err = o.forget(ctx); b.Closed() {
+			opened.Left, err = err, nil
+		}
 	}
-	return doubts, errors.Annotate(err, "opening the bucket %s was begun, and is to be done again; until then no migration can write there", b.Name)
+	return opened, errors.Annotate(err, "opening the bucket %s was begun, and is to be done again; until then no migration can write there", b.Name)
 }
 
 // Remove removes the notes of a migration, and their bucket, when no copy is closed any more. Kinds: Conflict if one is, or a migration is at work.
@@ -160,14 +166,14 @@ func (o *opening) atWork(ctx context.Context) error {
 	return nil
 }
 
-func (o *opening) doubts(ctx context.Context) (d Doubts, err error) {
+func (o *opening) doubts(ctx context.Context) (d Opened, err error) {
 	keys := make(map[string]bool)
 	for i := 0; i < len(o.of) && err == nil; i++ {
 		err = o.of[i].EachDoubt(ctx, o.bucket, func(_ string, p *metadatav1.MigrationDoubt) error {
 			for _, k := range p.GetKeys() {
 				if key := string(k); !keys[key] {
 					keys[key] = true
-					if d.Count++; len(d.Keys) < maxKeys {
+					if d.InDoubt++; len(d.Keys) < maxKeys {
 						d.Keys = append(d.Keys, key)
 					}
 				}

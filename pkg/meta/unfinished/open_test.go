@@ -12,6 +12,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/memory"
+	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
 // beating puts the heartbeat of a migration right before somebody marks a bucket as being opened.
@@ -103,4 +104,35 @@ func TestACopyThatNoNoteNamesIsOpenedWhenNoMigrationIsAtWork(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, copies, 1, "the notes of the other copy stay")
 	require.NoError(t, n.Opening(t.Context()))
+}
+
+// keeping deletes nothing.
+type keeping struct{ meta.Store }
+
+func (keeping) DeleteObjects(context.Context, uuid.UUID, []meta.Delete) ([]meta.DeleteResult, error) {
+	return nil, errors.Newf(errors.Unavailable, "the database does not answer")
+}
+
+// What is in doubt is told also when its notes cannot be removed, or only some of them: nobody could tell it later.
+func TestWhatIsInDoubtIsToldThoughNotesAreLeft(t *testing.T) {
+	n, b := unfinishedCopy(t)
+	require.NoError(t, n.PutDoubt(t.Context(), DoubtsOf(b)+"1", &metadatav1.MigrationDoubt{Keys: [][]byte{[]byte("a"), []byte("b")}}))
+	require.NoError(t, n.PutDoubt(t.Context(), DoubtsOf(b)+"2", &metadatav1.MigrationDoubt{Keys: [][]byte{[]byte("b"), []byte("c")}}))
+	opened, err := Open(t.Context(), keeping{n.Store}, clock.System{}, clock.SystemRandom, b)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b", "c"}, opened.Keys)
+	require.EqualValues(t, 3, opened.InDoubt)
+	require.Error(t, opened.Left)
+	b, err = n.Store.Bucket(t.Context(), b.Name)
+	require.NoError(t, err)
+	require.False(t, b.Closed())
+	require.Error(t, n.Opening(t.Context()))
+
+	_, err = Open(t.Context(), keeping{n.Store}, clock.System{}, clock.SystemRandom, b)
+	require.True(t, errors.Is(err, errors.Unavailable), "%v", err)
+	opened, err = Open(t.Context(), n.Store, clock.System{}, clock.SystemRandom, b)
+	require.NoError(t, err)
+	require.NoError(t, opened.Left)
+	_, err = n.Store.Bucket(t.Context(), n.Bucket.Name)
+	require.True(t, errors.Is(err, errors.NotFound), "%v", err)
 }
