@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -9,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 )
 
@@ -68,38 +70,48 @@ func (s *Service) GetBucket(ctx context.Context, r *adminv1.GetBucketRequest) (*
 	return &adminv1.GetBucketResponse{Bucket: m}, nil
 }
 
-// DeleteBucket removes an empty bucket.
+// DeleteBucket removes an empty bucket, or one with the notes of a migration of which no closed copy is left.
 func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketRequest) (*adminv1.DeleteBucketResponse, error) {
 	b, err := s.deps.Store.Bucket(ctx, r.GetName())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deps.Store.DeleteBucket(ctx, b.ID); err != nil {
+	if strings.HasPrefix(b.Name, unfinished.Prefix) {
+		err = unfinished.Remove(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
+	} else {
+		err = s.deps.Store.DeleteBucket(ctx, b.ID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.deps.Logger.InfoContext(ctx, "bucket deleted", "bucket", r.GetName())
 	return &adminv1.DeleteBucketResponse{}, nil
 }
 
-// OpenBucket lets clients into a bucket that is closed to them. The migration that filled it will not go on: it refuses what clients may have changed.
+// OpenBucket lets clients into a bucket that is closed to them, unless the migration that fills it is at work: it will not go on, and refuses what
+// clients may have changed.
 func (s *Service) OpenBucket(ctx context.Context, r *adminv1.OpenBucketRequest) (*adminv1.OpenBucketResponse, error) {
 	b, err := s.deps.Store.Bucket(ctx, r.GetName())
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case !b.Closed():
-		return nil, errors.E(errors.Conflict, errors.Bucket, b.Name, "the bucket is not closed: give rights on it with AllowBucket")
-	case meta.CheckBucketName(b.Name) != nil:
+	if meta.CheckBucketName(b.Name) != nil {
 		return nil, errors.E(errors.Invalid, errors.Bucket, b.Name, "the bucket is Garage's own, and not for clients")
 	}
-	if err := s.deps.Store.SetGrant(ctx, b.ID, meta.Grant{Grantee: identity.Closed}); err != nil {
+	opened, err := unfinished.Open(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
+	if err != nil {
 		return nil, err
 	}
-	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name)
-	m := bucketMessage(b)
-	m.Closed = false
-	return &adminv1.OpenBucketResponse{Bucket: m}, nil
+	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name, "in doubt", opened.InDoubt)
+	if opened.Left != nil {
+		s.deps.Logger.WarnContext(ctx, "notes of its migration are left: open the bucket again, which removes them", "bucket", b.Name, "error", opened.Left)
+	}
+	answer := &adminv1.OpenBucketResponse{Bucket: bucketMessage(b), InDoubt: opened.InDoubt}
+	answer.Bucket.Closed = false
+	for _, key := range opened.Keys {
+		answer.KeysInDoubt = append(answer.KeysInDoubt, []byte(key))
+	}
+	return answer, nil
 }
 
 // AllowBucket adds rights to what a key, person or group has on a bucket.

@@ -17,7 +17,7 @@ var answers = map[string]any{
 	"bucket delete":      deletedJSON{},
 	"bucket deny":        grantJSON{},
 	"bucket info":        bucketInfoJSON{},
-	"bucket open":        bucketJSON{},
+	"bucket open":        openedJSON{},
 	"bucket list":        []bucketJSON{},
 	"bucket usage":       usageJSON{},
 	"collect":            []nodeTaskJSON{},

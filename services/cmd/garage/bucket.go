@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,13 @@ type bucketInfoJSON struct {
 	Objects int64 `json:"objects"`
 	Bytes   int64 `json:"bytes"`
 	Uploads int64 `json:"uploads"`
+}
+
+// openedJSON is a bucket that was opened. What is in doubt may still change by itself.
+type openedJSON struct {
+	bucketJSON
+	InDoubt     int64    `json:"in_doubt"`
+	KeysInDoubt []string `json:"keys_in_doubt"`
 }
 
 type grantJSON struct {
@@ -146,6 +154,9 @@ func bucketInfo(c *connection) *cobra.Command {
 func bucketDelete(c *connection) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete BUCKET", Short: "Delete an empty bucket", Args: cobra.ExactArgs(1),
+		Long: `Delete an empty bucket.
+
+A bucket .migration-… with the notes of a migration can be deleted as it is, when no migration is at work and no unfinished copy is left.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, admin adminv1.AdminServiceClient) error {
 				if _, err := admin.DeleteBucket(ctx, &adminv1.DeleteBucketRequest{Name: args[0]}); err != nil {
@@ -165,7 +176,13 @@ func bucketOpen(c *connection) *cobra.Command {
 
 A bucket that garage migrate fills is closed to all clients until the standalone has left. Where the standalone does not come back, what was
 copied until then can be used: open the bucket and give rights on it. What was written, changed or deleted at the standalone since the
-last pass over the bucket is not in it, and the migration cannot go on.`,
+last pass over the bucket is not in it, and the migration cannot go on.
+
+It is refused while a migration is at work or removes the copies, and for five minutes after one was killed. If it is interrupted, give the same command
+again: until then no migration goes on. With the last copy of a migration its notes are removed too.
+
+Objects that it names as in doubt are those of which a write of the migration failed in the database: what is read of them, or that they are missing, may
+still change by itself, until somebody writes or deletes them. Look at each, and upload it again or delete it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
 				question := "The copy of " + printable(args[0]) + " may lack what was written at the standalone last, and the migration cannot go on after it. Open it? Type yes: "
@@ -178,8 +195,21 @@ last pass over the bucket is not in it, and the migration cannot go on.`,
 				if err != nil {
 					return err
 				}
-				return c.show(cmd, newBucketJSON(answer.GetBucket()), func(w io.Writer) {
+				v := openedJSON{newBucketJSON(answer.GetBucket()), answer.GetInDoubt(), []string{}}
+				for _, key := range answer.GetKeysInDoubt() {
+					v.KeysInDoubt = append(v.KeysInDoubt, string(key))
+				}
+				return c.show(cmd, v, func(w io.Writer) {
 					row(w, "opened the bucket "+args[0]+": give rights on it with garage bucket allow")
+					if v.InDoubt > 0 {
+						row(w, fmt.Sprintf("%d objects are in doubt: a write of the migration failed, and they may change by themselves until they are written again or deleted", v.InDoubt))
+					}
+					for _, key := range v.KeysInDoubt {
+						row(w, "in doubt", key)
+					}
+					if more := v.InDoubt - int64(len(v.KeysInDoubt)); more > 0 {
+						row(w, "in doubt", fmt.Sprintf("and %d more", more))
+					}
 				})
 			})
 		},

@@ -33,6 +33,19 @@ import (
 	"deuxfleurs.fr/garage/services/standalone/move"
 )
 
+// breaking is a database that fails to write a photograph while there is a file.
+type breaking struct {
+	meta.Store
+	file string
+}
+
+func (s breaking) PutObject(ctx context.Context, p meta.Put) (meta.Version, error) {
+	if _, err := os.Stat(s.file); err == nil && p.Key == "cat.jpg" {
+		return meta.Version{}, errors.Newf(errors.Canceled, "the database does not answer")
+	}
+	return s.Store.PutObject(ctx, p)
+}
+
 // TestMigrations runs the command line against a cluster and a standalone of its own for each script.
 func TestMigrations(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/migrate", Setup: func(env *testscript.Env) error {
@@ -91,7 +104,7 @@ func TestMigrations(t *testing.T) {
 		}
 		target, err := administered(env, "new", func(r grpc.ServiceRegistrar) {
 			administration.Register(r)
-			migrate.Register(r, migrate.Deps{Store: here, Chunks: chunkmemory.New(uuid.New()), Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
+			migrate.Register(r, migrate.Deps{Store: breaking{here, filepath.Join(env.WorkDir, "broken")}, Chunks: chunkmemory.New(uuid.New()), Clock: clock.System{}, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler),
 				Room: func(context.Context) (migrate.Room, error) { return migrate.Room{Copies: 3, Free: 1 << 30}, nil }})
 		})
 		if err != nil {

@@ -26,10 +26,7 @@ func (m *migration) abandon(ctx context.Context, standalone uuid.UUID, left bool
 		}
 		return err
 	}
-	return m.whileHeld(ctx, func(ctx context.Context, _ *hold) error {
-		if err := m.openNotes(ctx, standalone, true); err != nil {
-			return err
-		}
+	return m.whileHeld(ctx, standalone, func(ctx context.Context, _ *hold) error {
 		copies, err := m.toldCopies(ctx)
 		if err != nil {
 			return err

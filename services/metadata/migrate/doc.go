@@ -26,6 +26,8 @@
 //     back and is not heard of for a lease loses the hold, and writes go on.
 //   - One migration at a time writes here: who gets no answer from the standalone stops long enough before its lease ends there
 //     for its last write to be over. A copy would else come above what a later migration, or a client, has written.
+//   - Nothing is written into a copy that is open to clients, or that an operator is opening: what could be is written only for some seconds after a renewal
+//     of the hold, each of which puts a heartbeat into the notes and then looks for openings (package pkg/meta/unfinished, which operators open copies with).
 //   - Nothing is deleted at the standalone, and nothing in the cluster but in closed buckets that have the ID of one that it has, or had when it was copied.
 //   - When the standalone leaves, what the cluster has is certain: no write of the migration comes or goes later.
 //
@@ -41,7 +43,7 @@
 // advance. So keys are noted before they are written or deleted (notes.go), some at a time, in a bucket of the cluster that
 // is closed and the migration's own, and a note goes when all writes of its keys were acknowledged, each at the first try. What is left, of this call or of
 // one that was killed, is settled in the cut-over: each key is written again, as it is at the standalone or to be deleted, with a time above
-// all that was tried before, of whatever clock. It then has a time up to two minutes ahead.
+// all that was tried before, of whatever clock, which is noted first. It then has a time up to two minutes ahead, and as much more for each settling before that failed.
 //
 // An upload whose begin was in doubt, and that ended at the standalone before it could be begun again, may show as one under way without parts.
 //

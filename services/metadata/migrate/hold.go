@@ -10,6 +10,7 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -27,48 +28,66 @@ const (
 type hold struct {
 	id    uuid.UUID
 	peer  metadatav1.MigrationSourceServiceClient
-	heard atomic.Pointer[time.Time] // when the last call was sent that was answered
+	heard atomic.Pointer[time.Time] // when the last renewal began that did all that it should; nil: none
+
+	mu sync.Mutex // of one renewal
+	// beat says in the cluster that a migration is at work, and looks whether it may go on; nil: it writes nothing that clients could see.
+	beat func(ctx context.Context, at time.Time) error
 }
 
-// sure refuses when nothing was heard for too long: another migration may have the hold, or have it before a write is over. It is asked
-// right before each write, as a machine that sleeps wakes up anywhere.
+// sure refuses when the last renewal was too long ago: another migration may have the hold, or have it before a write is over, or somebody may
+// have opened a copy. It is asked right before each write, as a machine that sleeps wakes up anywhere.
 func (h *hold) sure(c clock.Clock) error {
-	if clock.Since(*h.heard.Load(), c.Now()) > unheard {
-		return errors.Newf(errors.Unavailable, "the standalone did not answer for more than %v: nothing is written until it does", unheard)
+	if last := h.heard.Load(); last == nil || clock.Since(*last, c.Now()) > unheard {
+		return errors.Newf(errors.Unavailable, "the standalone, or the cluster's metadata, did not answer for more than %v: nothing is written until they do", unheard)
 	}
 	return nil
 }
 
-// take begins the hold.
-func (h *hold) take(ctx context.Context, c clock.Clock) error {
-	return h.ask(ctx, c, &metadatav1.HoldRequest{})
+// take begins the hold, which is sure when it was renewed for the first time.
+func (h *hold) take(ctx context.Context) error {
+	return h.ask(ctx, &metadatav1.HoldRequest{})
 }
 
-// renew goes on with the hold and, once writes are held back, with that too.
+// renew goes on with the hold and, once writes are held back, with that too. Kinds: Conflict if it cannot go on: it is lost, or was not renewed for too
+// long, in which a copy may have been opened, or somebody is opening one.
 func (h *hold) renew(ctx context.Context, c clock.Clock) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, renewalTime)
 	defer cancel()
-	return h.ask(ctx, c, &metadatav1.HoldRequest{Renew: true})
+	asked := c.Now()
+	if err := h.ask(ctx, &metadatav1.HoldRequest{Renew: true}); err != nil {
+		return err
+	}
+	if h.beat != nil {
+		if err := h.beat(ctx, asked); err != nil {
+			return err
+		}
+	}
+	if last := h.heard.Load(); last != nil && clock.Since(*last, c.Now()) > unheard {
+		return errors.Newf(errors.Conflict, "nothing was heard of the standalone, or of the cluster's metadata, for more than %v: run the same command again", unheard)
+	}
+	h.heard.Store(&asked)
+	return nil
+}
+
+// quiet ends the heartbeats. Nothing is written into copies any more.
+func (h *hold) quiet() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.beat = nil
 }
 
 // freeze has writes held back from now on, and waits for those under way.
-func (h *hold) freeze(ctx context.Context, c clock.Clock) error {
-	return h.ask(ctx, c, &metadatav1.HoldRequest{Renew: true, Freeze: true})
+func (h *hold) freeze(ctx context.Context) error {
+	return h.ask(ctx, &metadatav1.HoldRequest{Renew: true, Freeze: true})
 }
 
-// ask asks for the hold, and notes when it was heard of.
-func (h *hold) ask(ctx context.Context, c clock.Clock, r *metadatav1.HoldRequest) error {
-	asked := c.Now()
+func (h *hold) ask(ctx context.Context, r *metadatav1.HoldRequest) error {
 	r.Migration, r.Lease = h.id[:], lease.Milliseconds()
-	if _, err := h.peer.Hold(ctx, r); err != nil {
-		return err
-	}
-	for {
-		last := h.heard.Load()
-		if last != nil && last.After(asked) || h.heard.CompareAndSwap(last, &asked) {
-			return nil
-		}
-	}
+	_, err := h.peer.Hold(ctx, r)
+	return err
 }
 
 // keep renews the hold until ctx ends, and says when it is lost, or may be.
@@ -80,35 +99,78 @@ func (h *hold) keep(ctx context.Context, c clock.Clock, lost func(error)) {
 		case errors.Is(err, errors.Conflict):
 			lost(err)
 		case clock.Since(*h.heard.Load(), c.Now()) > unheard:
-			lost(errors.Annotate(err, "the standalone did not answer for %v; it goes on by itself: run the same command again when it can be reached", unheard))
+			lost(errors.Annotate(err, "the standalone, or the cluster's metadata, did not answer for %v; the standalone goes on by itself: run the same command again when both can be reached", unheard))
 		}
 	}
 }
 
-// whileHeld does something while the standalone is held for this migration, and gives it up if the hold is lost.
-func (m *migration) whileHeld(ctx context.Context, do func(context.Context, *hold) error) error {
+// whileHeld does something while the standalone is held for this migration, and gives it up if the hold is lost, or somebody opens a copy.
+func (m *migration) whileHeld(ctx context.Context, standalone uuid.UUID, do func(context.Context, *hold) error) error {
 	id, err := clock.NewUUID(m.Random)
 	if err != nil {
 		return errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	h := &hold{id: id, peer: m.peer}
-	if err := once(ctx, func(ctx context.Context) error { return h.take(ctx, m.Clock) }); err != nil {
+	h := &hold{id: id, peer: m.peer, beat: m.beat}
+	if err := once(ctx, h.take); err != nil {
 		return err
 	}
 	m.hold = h
+	if err = m.openNotes(ctx, standalone, true); err == nil {
+		err = m.retrySteps(ctx, func() error { return h.renew(ctx, m.Clock) })
+	}
+	if err == nil {
+		err = m.whileRenewed(ctx, do)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if m.notes.open {
+		if e := m.notes.EndBeat(ending, h.id); e != nil && !errors.IsEntity(e, errors.NotFound, errors.Bucket) {
+			m.Logger.Warn("the cluster was not told that the migration has ended; no copy can be opened for a while", "while", unfinished.Fresh, "error", e)
+		}
+	}
+	if _, e := h.peer.Hold(ending, &metadatav1.HoldRequest{Migration: id[:]}); e != nil {
+		m.Logger.Warn("the standalone was not told that the migration has ended; it takes writes again after a while", "lease", lease, "error", e)
+	}
+	return err
+}
+
+// whileRenewed does something while the hold is renewed.
+func (m *migration) whileRenewed(ctx context.Context, do func(context.Context, *hold) error) error {
 	held, lost := context.WithCancelCause(ctx)
 	var work sync.WaitGroup
-	work.Go(func() { h.keep(held, m.Clock, lost) })
-	err = do(held, h)
+	work.Go(func() { m.hold.keep(held, m.Clock, lost) })
+	err := do(held, m.hold)
 	if cause := context.Cause(held); err != nil && cause != nil && ctx.Err() == nil && !m.left {
 		err = errors.Annotate(cause, "the migration has ended (%v)", err)
 	}
 	lost(nil)
 	work.Wait()
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	if _, e := h.peer.Hold(ending, &metadatav1.HoldRequest{Migration: id[:]}); e != nil {
-		m.Logger.Warn("the standalone was not told that the migration has ended; it takes writes again after a while", "lease", lease, "error", e)
-	}
 	return err
+}
+
+// beat puts the heartbeat, and then looks whether the copies are still nobody's. Kinds: Conflict if one may not be.
+func (m *migration) beat(ctx context.Context, at time.Time) error {
+	n := m.notes.Notes
+	n.Try = nil // the renewal is tried again as a whole
+	if err := n.Beat(ctx, m.hold.id, at); err != nil {
+		return notesGone(err)
+	}
+	if err := n.Opening(ctx); err != nil {
+		return err
+	}
+	b := m.working.Load()
+	if b == nil {
+		return nil
+	}
+	t, err := m.Store.Bucket(ctx, b.Name)
+	if errors.Is(err, errors.NotFound) {
+		return nil // it is being made or removed
+	}
+	if err != nil {
+		return err
+	}
+	if problem := inTheWay(*b, t); problem != "" {
+		return refuse([]string{problem})
+	}
+	return nil
 }

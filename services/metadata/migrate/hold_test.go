@@ -14,6 +14,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
@@ -93,17 +94,33 @@ func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
 	})
 }
 
-// A standalone whose writes under way take long answers to the freeze, which came last, and to no renewal before.
-func TestAFreezeThatIsAnsweredCountsAsHeard(t *testing.T) {
+func TestAHoldIsSureOnlyAfterARenewalWithAHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &unsteady{away: func() bool { return false }}
-		h := &hold{id: uuid.New(), peer: s}
-		require.NoError(t, h.take(t.Context(), clock.System{}))
-		time.Sleep(unheard + 1)
-		require.Error(t, h.sure(clock.System{}))
-		require.NoError(t, h.freeze(t.Context(), clock.System{}))
-		require.NoError(t, h.sure(clock.System{}))
+		away, c := errors.Newf(errors.Unavailable, "the database does not answer"), clock.System{}
+		h := &hold{id: uuid.New(), peer: &unsteady{away: func() bool { return false }}}
+		h.beat = func(context.Context, time.Time) error { return away }
+		require.NoError(t, h.take(t.Context()))
+		require.Error(t, h.sure(c), "nobody knows yet whether a copy is being opened")
+		require.ErrorIs(t, h.renew(t.Context(), c), away)
+		require.Error(t, h.sure(c))
+		var beat time.Time
+		h.beat = func(_ context.Context, at time.Time) error { beat = at; time.Sleep(time.Second); return nil }
+		require.NoError(t, h.renew(t.Context(), c))
+		require.Equal(t, time.Now().Add(-time.Second), beat)
+		time.Sleep(unheard - time.Second)
+		require.NoError(t, h.sure(c))
+		time.Sleep(time.Nanosecond)
+		require.Error(t, h.sure(c), "it counts from the heartbeat")
+		require.NoError(t, h.freeze(t.Context()))
+		require.Error(t, h.sure(c), "a freeze is no heartbeat")
+		require.True(t, errors.Is(h.renew(t.Context(), c), errors.Conflict), "a copy may have been opened meanwhile")
+		require.Error(t, h.sure(c))
 	})
+}
+
+// Whoever opens a copy waits for longer than a write may last that began with a heartbeat.
+func TestNoWriteLastsUntilACopyMayBeOpened(t *testing.T) {
+	require.Less(t, unheard+patience+2*maxSkew, unfinished.Fresh)
 }
 
 // canceling is a store whose caller goes away while an object is written.

@@ -2,25 +2,23 @@ package migrate
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
-// notes are what the cluster keeps of an unfinished migration, in a closed bucket of their own: which buckets are copies, and which
-// keys are being written or may not be as the last read showed them.
+// notes are what the cluster keeps of this migration, as package unfinished has it, and what is known of it here.
 type notes struct {
-	bucket meta.Bucket
-
+	unfinished.Notes
+	open   bool // there are some
 	copies map[uuid.UUID]meta.Bucket
 
 	mu     sync.Mutex
@@ -34,15 +32,10 @@ type place struct {
 }
 
 const (
-	notesPrefix = ".migration-" // of the name of the bucket: no client can make one with it; the cluster ID of the standalone follows
-	copyPrefix  = "copy/"       // a bucket that this migration made, by ID
-	doubtPrefix = "doubt/"      // keys, by the ID of their bucket
-	doubtKeys   = 32            // of a note, so that it is an inline object
+	doubtKeys = 32 // of a note, so that it is an inline object
 	// ahead is what is settled above what was written before, of whatever machine: their clocks differ less.
 	ahead = 2 * maxSkew
 )
-
-func notesName(standalone uuid.UUID) string { return notesPrefix + standalone.String() }
 
 // openNotes finds the notes of earlier calls, or begins them.
 func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin bool) error {
@@ -50,87 +43,46 @@ func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin b
 	if err != nil {
 		return errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	made := meta.Bucket{ID: id, Name: notesName(standalone), Grants: closed}
+	b := meta.Bucket{ID: id, Name: unfinished.Prefix + standalone.String(), Grants: unfinished.Closed}
 	if begin {
-		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
+		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, b) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) {
 			return errors.Annotate(err, "making the bucket for the notes of the migration")
 		}
 	}
-	err = m.retry(ctx, func(ctx context.Context) (err error) {
-		m.notes.bucket, err = m.Store.Bucket(ctx, made.Name)
-		return err
-	})
+	err = m.retry(ctx, func(ctx context.Context) (err error) { b, err = m.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) && !begin {
-		m.notes.bucket = meta.Bucket{}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return m.eachNote(ctx, copyPrefix, func(o meta.Object) error {
-		id, err := uuid.Parse(strings.TrimPrefix(o.Key, copyPrefix))
-		if err != nil {
-			return errors.E(errors.Corrupted, errors.Object, o.Key, "the note of a migration has no bucket ID: %v", err)
-		}
-		m.notes.copies[id] = meta.Bucket{ID: id, Name: string(o.Inline)}
-		return nil
-	})
-}
-
-func (m *migration) eachNote(ctx context.Context, prefix string, do func(meta.Object) error) error {
-	w := m.walk(m.Store, m.notes.bucket)
-	w.query.Prefix = prefix
-	for {
-		listed, err := w.peek(ctx)
-		if err != nil || listed == nil {
-			return err
-		}
-		w.next()
-		var o meta.Object
-		err = m.retry(ctx, func(ctx context.Context) (err error) {
-			o, err = m.Store.Object(ctx, m.notes.bucket.ID, listed.Key)
-			return err
-		})
-		if errors.Is(err, errors.NotFound) {
-			continue
-		}
-		if err == nil {
-			err = do(o)
-		}
-		if err != nil {
-			return err
-		}
+	m.notes.Notes, m.notes.open = unfinished.Notes{Store: m.Store, Bucket: b, Try: m.retry}, true
+	copies, err := m.notes.Copies(ctx)
+	for _, c := range copies {
+		m.notes.copies[c.ID] = c
 	}
+	return notesGone(err)
 }
 
-func (m *migration) putNote(ctx context.Context, key string, body []byte) error {
-	p := meta.Put{Bucket: m.notes.bucket.ID, Key: key, Inline: body, Size: int64(len(body))}
-	err := m.retry(ctx, func(ctx context.Context) error {
-		if err := m.hold.sure(m.Clock); err != nil {
-			return err
-		}
-		_, err := m.Store.PutObject(ctx, p)
-		return err
-	})
-	return errors.Annotate(err, "keeping a note of the migration")
+// notesGone says why there are no notes any more while a migration begins. Kinds: Conflict then.
+func notesGone(err error) error {
+	if errors.IsEntity(err, errors.NotFound, errors.Bucket) {
+		return errors.Wrap(errors.Conflict, err, "the notes of the migration are gone, as somebody has opened its last copy: run the same command again, it tells what is in the way")
+	}
+	return err
 }
 
-// dropNote removes a note. Should it come back, that costs a write.
-func (m *migration) dropNote(ctx context.Context, key string) error {
-	err := m.retry(ctx, func(ctx context.Context) error {
-		results, err := m.Store.DeleteObjects(ctx, m.notes.bucket.ID, []meta.Delete{{Key: key}})
-		for _, r := range results {
-			err = errors.Join(err, r.Err)
-		}
-		return err
-	})
-	return errors.Annotate(err, "removing a note of the migration")
+// sureNotes are the notes for writes that must not be made when the hold is not sure.
+func (m *migration) sureNotes() *unfinished.Notes {
+	n := m.notes.Notes
+	n.Try = m.retrySure
+	return &n
 }
 
 // noteCopy notes that a bucket is a copy, before it is made.
 func (m *migration) noteCopy(ctx context.Context, b meta.Bucket) error {
-	if err := m.putNote(ctx, copyPrefix+b.ID.String(), []byte(b.Name)); err != nil {
+	if err := m.sureNotes().PutCopy(ctx, b); err != nil {
 		return err
 	}
 	m.notes.copies[b.ID] = b
@@ -140,26 +92,19 @@ func (m *migration) noteCopy(ctx context.Context, b meta.Bucket) error {
 // forgetCopy drops the notes of a bucket that is gone.
 func (m *migration) forgetCopy(ctx context.Context, b meta.Bucket) error {
 	delete(m.notes.copies, b.ID)
-	err := m.eachNote(ctx, doubtsOf(b), func(o meta.Object) error { return m.dropNote(ctx, o.Key) })
-	if err != nil {
-		return err
-	}
-	return m.dropNote(ctx, copyPrefix+b.ID.String())
+	return m.notes.ForgetCopy(ctx, b)
 }
 
-// closeNotes removes the bucket of the notes, when nothing is left to note.
+// closeNotes removes the notes, when nothing is left to note. The hold goes on without heartbeats.
 func (m *migration) closeNotes(ctx context.Context) error {
-	if m.notes.bucket.ID == uuid.Nil {
+	if !m.notes.open {
 		return nil
 	}
-	if err := m.eachNote(ctx, "", func(o meta.Object) error { return m.dropNote(ctx, o.Key) }); err != nil {
-		return err
+	if m.hold != nil {
+		m.hold.quiet()
 	}
-	err := m.retry(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, m.notes.bucket.ID) })
-	if errors.Is(err, errors.NotFound) {
-		err = nil
-	}
-	return errors.Annotate(err, "removing the bucket %s, which nothing needs any more", m.notes.bucket.Name)
+	m.notes.open = false
+	return m.notes.Close(ctx)
 }
 
 // doubt is a note of keys that are being written. While it is there, what reads of them show is not certain: a database that
@@ -175,15 +120,13 @@ type doubt struct {
 	failed []string
 }
 
-func doubtsOf(b meta.Bucket) string { return doubtPrefix + b.ID.String() + "/" }
-
 // doubts notes keys that are about to be written.
 func (m *migration) doubts(ctx context.Context, b meta.Bucket, keys []string, newest clock.Timestamp) (*doubt, error) {
 	id, err := clock.NewUUID(m.Random)
 	if err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	d := &doubt{m: m, note: doubtsOf(b) + id.String(), in: b.ID, under: len(keys), newest: max(newest, clock.TimestampOf(m.Clock.Now()))}
+	d := &doubt{m: m, note: unfinished.DoubtsOf(b) + id.String(), in: b.ID, under: len(keys), newest: max(newest, clock.TimestampOf(m.Clock.Now()))}
 	return d, d.keep(ctx, keys)
 }
 
@@ -192,11 +135,7 @@ func (d *doubt) keep(ctx context.Context, keys []string) error {
 	for _, k := range keys {
 		p.Keys = append(p.Keys, []byte(k))
 	}
-	body, err := proto.Marshal(p)
-	if err != nil {
-		return errors.Wrap(errors.Internal, err, "writing a note")
-	}
-	return d.m.putNote(ctx, d.note, body)
+	return d.m.sureNotes().PutDoubt(ctx, d.note, p)
 }
 
 // wrote says that nothing writes a key any more. After the last key of the note, the note is dropped, or keeps only the keys of which a write failed.
@@ -221,7 +160,7 @@ func (d *doubt) wrote(ctx context.Context, key string) error {
 	if len(d.failed) > 0 {
 		return d.keep(ctx, d.failed)
 	}
-	return d.m.dropNote(ctx, d.note)
+	return d.m.notes.Drop(ctx, d.note) // should it come back, that costs a write
 }
 
 // write does a write of keys, if the hold is sure, and notes if it failed. Once begun it is not cut off when the caller goes away.
@@ -248,28 +187,29 @@ func (m *migration) write(ctx context.Context, bucket uuid.UUID, do func(context
 // was tried before. After it, a write of an earlier try that the database still does, or takes back, has no effect. Writes are held back at the
 // standalone, or the copy is not wanted.
 func (m *migration) settle(ctx context.Context, b meta.Bucket, wanted bool) error {
-	return m.eachNote(ctx, doubtsOf(b), func(note meta.Object) error {
-		var p metadatav1.MigrationDoubt
-		if err := proto.Unmarshal(note.Inline, &p); err != nil {
-			return errors.E(errors.Corrupted, errors.Object, note.Key, "a note of a migration is damaged: %v", err)
+	return m.notes.EachDoubt(ctx, b, func(note string, p *metadatav1.MigrationDoubt) error {
+		// It is noted before anything is written there: if this fails, who goes on may have a slower clock, and has to come above it.
+		above := max(clock.Timestamp(p.GetNewest()), clock.TimestampOf(m.Clock.Now())) + clock.Timestamp(ahead/time.Microsecond)
+		p.Newest = int64(above)
+		if err := m.sureNotes().PutDoubt(ctx, note, p); err != nil {
+			return err
 		}
 		g, settling := errgroup.WithContext(ctx)
 		g.SetLimit(objectsAtOnce)
 		for _, key := range p.GetKeys() {
 			g.Go(func() error {
-				err := m.retrySteps(settling, func() error { return m.settleKey(settling, b, string(key), clock.Timestamp(p.GetNewest()), wanted) })
+				err := m.retrySteps(settling, func() error { return m.settleKey(settling, b, string(key), above, wanted) })
 				return errors.Annotate(err, "settling the object %q", key)
 			})
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		return m.dropNote(ctx, note.Key)
+		return m.notes.Drop(ctx, note)
 	})
 }
 
-func (m *migration) settleKey(ctx context.Context, b meta.Bucket, key string, newest clock.Timestamp, wanted bool) error {
-	above := max(newest, clock.TimestampOf(m.Clock.Now())) + clock.Timestamp(ahead/time.Microsecond)
+func (m *migration) settleKey(ctx context.Context, b meta.Bucket, key string, above clock.Timestamp, wanted bool) error {
 	if wanted {
 		var o meta.Object
 		err := once(ctx, func(ctx context.Context) (err error) { o, err = m.source.Object(ctx, b.ID, key); return err })

@@ -11,8 +11,8 @@ import (
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
-	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 )
 
 const (
@@ -91,22 +91,20 @@ func (m *migration) pass(ctx context.Context, frozen bool) (*differences, error)
 	return d, nil
 }
 
-// closed are the grants of a copy until the standalone has left: also rights that come by its name, from groups in LDAP, are none.
-var closed = []meta.Grant{{Grantee: identity.Closed, Rights: identity.All}}
-
 // bucket makes a bucket, closed to all clients. Kinds: Conflict if something is in its way.
 func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
+	m.working.Store(&b)
 	there, problem, err := m.there(ctx, b)
 	if err == nil && problem != "" {
 		err = refuse([]string{problem})
 	}
+	if _, noted := m.notes.copies[b.ID]; err == nil && !noted {
+		err = m.noteCopy(ctx, b)
+	}
 	if err == nil && !there {
 		made := b
-		made.Grants = closed
-		if err := m.noteCopy(ctx, b); err != nil {
-			return err
-		}
-		err = m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
+		made.Grants = unfinished.Closed
+		err = m.retrySure(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
 			if err == nil && !there {
@@ -138,6 +136,8 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 
 // removeCopy removes a copy with all that is in it. Kinds: Conflict if clients may have used it.
 func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *differences) error {
+	m.working.Store(&b)
+	defer m.working.Store(nil)
 	var t meta.Bucket
 	err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
@@ -170,7 +170,7 @@ func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *difference
 	if err := m.settle(ctx, b, false); err != nil {
 		return err
 	}
-	err = m.retry(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, b.ID) })
+	err = m.retrySure(ctx, func(ctx context.Context) error { return m.Store.DeleteBucket(ctx, b.ID) })
 	if err != nil && !errors.Is(err, errors.NotFound) {
 		return err
 	}

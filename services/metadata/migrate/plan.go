@@ -10,6 +10,7 @@ import (
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/meta"
 	"deuxfleurs.fr/garage/pkg/meta/convert"
+	"deuxfleurs.fr/garage/pkg/meta/unfinished"
 	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 	"deuxfleurs.fr/garage/services/metadata/snapshot"
 )
@@ -116,7 +117,7 @@ func inTheWay(b, t meta.Bucket) string {
 		return fmt.Sprintf("the cluster has another bucket called %s: remove or empty one of the two", b.Name)
 	case !t.Closed():
 		return fmt.Sprintf("the cluster's copy of the bucket %s is open to clients, who may have written into it: empty and delete it there", b.Name)
-	case !slices.Equal(t.Grants, closed):
+	case !slices.Equal(t.Grants, unfinished.Closed):
 		return fmt.Sprintf("somebody was given rights on the cluster's copy of the bucket %s, which is closed until the migration ends: "+
 			"take them away with \"garage bucket deny\"", b.Name)
 	}
@@ -157,7 +158,7 @@ func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err erro
 			return nil, errors.Annotate(err, "listing the buckets of the standalone")
 		}
 		for _, b := range page.Buckets {
-			if r.After = b.Name; b.Name != snapshot.Bucket && !strings.HasPrefix(b.Name, notesPrefix) {
+			if r.After = b.Name; b.Name != snapshot.Bucket && !strings.HasPrefix(b.Name, unfinished.Prefix) {
 				all = append(all, b)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,10 +38,11 @@ type migration struct {
 	source  meta.Store // read-only
 	peer    metadatav1.MigrationSourceServiceClient
 	limit   limit
-	room    *semaphore.Weighted // bytes of chunks on their way
-	cluster uuid.UUID           // this one
-	hold    *hold               // while objects are written
-	left    bool                // Leave was asked for
+	room    *semaphore.Weighted         // bytes of chunks on their way
+	cluster uuid.UUID                   // this one
+	hold    *hold                       // while objects are written
+	left    bool                        // Leave was asked for
+	working atomic.Pointer[meta.Bucket] // the copy that is written into
 	notes   notes
 	progress
 
@@ -73,6 +75,19 @@ func once(ctx context.Context, call func(context.Context) error) error {
 // retry repeats for some seconds a call that gets no answer, and gives each try its time. The call must be repeatable.
 func (m *migration) retry(ctx context.Context, call func(context.Context) error) error {
 	return m.retrySteps(ctx, func() error { return once(ctx, call) })
+}
+
+// retrySure is retry for a write, each try of which needs a sure hold.
+func (m *migration) retrySure(ctx context.Context, call func(context.Context) error) error {
+	return m.retrySteps(ctx, func() error { return m.surely(ctx, call) })
+}
+
+// surely gives a write its time, if the hold is sure.
+func (m *migration) surely(ctx context.Context, call func(context.Context) error) error {
+	if err := m.hold.sure(m.Clock); err != nil {
+		return err
+	}
+	return once(ctx, call)
 }
 
 // retrySteps is retry for what makes several calls, each of which has a time of its own.
@@ -145,15 +160,12 @@ func (m *migration) run(ctx context.Context) error {
 	if err := m.plan(ctx, is); err != nil || m.options.GetDryRun() {
 		return err
 	}
-	return m.whileHeld(ctx, func(ctx context.Context, h *hold) error {
+	return m.whileHeld(ctx, standalone, func(ctx context.Context, h *hold) error {
 		reporting, stop := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		defer work.Wait()
 		defer stop()
 		work.Go(func() { m.report(reporting) })
-		if err := m.openNotes(ctx, standalone, true); err != nil {
-			return err
-		}
 		if err := m.copy(ctx); err != nil {
 			return err
 		}
@@ -208,7 +220,7 @@ func (m *migration) cutOver(ctx context.Context, h *hold) error {
 	m.frozen.Store(true)
 	defer m.frozen.Store(false)
 	// It waits for the writes under way there, while the hold is renewed beside it.
-	if err := once(ctx, func(ctx context.Context) error { return h.freeze(ctx, m.Clock) }); err != nil {
+	if err := once(ctx, h.freeze); err != nil {
 		return errors.Annotate(err, "holding writes back at the standalone")
 	}
 	if err := m.equal(ctx); err != nil {
@@ -271,7 +283,7 @@ func (m *migration) finish(ctx context.Context, frozen time.Duration) error {
 		return errors.Annotate(err, "everything is here, and the standalone does not forward requests yet: run the same command again")
 	}
 	if err := m.closeNotes(ctx); err != nil {
-		m.Logger.Warn("the notes of a migration that is done stay", "bucket", m.notes.bucket.Name, "error", err)
+		m.Logger.Warn("the notes of a migration that is done stay", "bucket", m.notes.Bucket.Name, "error", err)
 	}
 	m.note("moved: the standalone forwards all requests to " + m.options.GetEndpoint())
 	m.result(true, frozen)

@@ -28,7 +28,7 @@ func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) 
 		if _, found := there[id]; found {
 			continue
 		}
-		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.AbortUpload(ctx, u.UploadRef) })
+		err := m.retrySure(ctx, func(ctx context.Context) error { return m.Store.AbortUpload(ctx, u.UploadRef) })
 		if err != nil && !errors.Is(err, errors.NotFound) {
 			return errors.Annotate(err, "aborting an upload of %q", u.Key)
 		}
@@ -46,7 +46,7 @@ func (m *migration) uploads(ctx context.Context, b meta.Bucket, d *differences) 
 // copyUpload copies an upload that was found here or not.
 func (m *migration) copyUpload(ctx context.Context, b meta.Bucket, u meta.Upload, found bool, d *differences) error {
 	if !found {
-		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
+		err := m.retrySure(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, u) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) { // an earlier try has begun it
 			return errors.Annotate(err, "beginning an upload of %q", u.Key)
 		}

@@ -76,6 +76,16 @@ func start(t *testing.T) *move {
 	return m
 }
 
+// refusesToOpen requires that the operator cannot open a copy now.
+func (m *move) refusesToOpen(bucket string) {
+	m.t.Helper()
+	rebalancer, err := m.to.Process("rebalancer")
+	require.NoError(m.t, err)
+	said, err := exec.CommandContext(m.t.Context(), m.command[0], "bucket", "open", bucket, "--yes", "--data", m.to.Data, "--admin", rebalancer.Admin).CombinedOutput()
+	require.Error(m.t, err)
+	require.Contains(m.t, string(said), "a migration is at work")
+}
+
 // begin starts a migration; its output goes to the buffer.
 func (m *move) begin(args ...string) (*exec.Cmd, *output) {
 	m.t.Helper()
@@ -166,9 +176,10 @@ func TestAStandaloneMovesIntoAClusterWhileItServes(t *testing.T) {
 	}
 	goesOn(50)
 
-	// One that is killed on its way leaves clients at the standalone, and goes on when it is begun again.
+	// While one is at work nobody can open what it writes into. One that is killed on its way leaves clients at the standalone, and goes on when it is begun again.
 	cmd, out = m.begin("--rate", "300KB")
 	m.until("some of it is copied", func() bool { return strings.Contains(out.String(), "compared") })
+	m.refusesToOpen(keptBucket)
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	goesOn(20)

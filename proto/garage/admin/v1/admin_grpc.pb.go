@@ -69,7 +69,8 @@ type AdminServiceClient interface {
 	ListBuckets(ctx context.Context, in *ListBucketsRequest, opts ...grpc.CallOption) (*ListBucketsResponse, error)
 	GetBucket(ctx context.Context, in *GetBucketRequest, opts ...grpc.CallOption) (*GetBucketResponse, error)
 	DeleteBucket(ctx context.Context, in *DeleteBucketRequest, opts ...grpc.CallOption) (*DeleteBucketResponse, error)
-	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost.
+	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost. It is
+	// refused while a migration is at work, and for some minutes after one that was killed.
 	OpenBucket(ctx context.Context, in *OpenBucketRequest, opts ...grpc.CallOption) (*OpenBucketResponse, error)
 	// AllowBucket adds rights to what a key has on a bucket, DenyBucket takes them away.
 	AllowBucket(ctx context.Context, in *AllowBucketRequest, opts ...grpc.CallOption) (*AllowBucketResponse, error)
@@ -432,7 +433,8 @@ type AdminServiceServer interface {
 	ListBuckets(context.Context, *ListBucketsRequest) (*ListBucketsResponse, error)
 	GetBucket(context.Context, *GetBucketRequest) (*GetBucketResponse, error)
 	DeleteBucket(context.Context, *DeleteBucketRequest) (*DeleteBucketResponse, error)
-	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost.
+	// OpenBucket lets clients into a bucket that is closed to them: a copy that a migration has not finished, whose standalone is lost. It is
+	// refused while a migration is at work, and for some minutes after one that was killed.
 	OpenBucket(context.Context, *OpenBucketRequest) (*OpenBucketResponse, error)
 	// AllowBucket adds rights to what a key has on a bucket, DenyBucket takes them away.
 	AllowBucket(context.Context, *AllowBucketRequest) (*AllowBucketResponse, error)

@@ -55,5 +55,8 @@ export function ago(time, now = Date.now()) {
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 export const time = value => value ? exact.format(new Date(value)) : 'never';
 
+// utf8 reads the base64 in which bytes come.
+export const utf8 = value => new TextDecoder().decode(Uint8Array.from(atob(value), c => c.charCodeAt(0)));
+
 // short is an ID as people compare them.
 export const short = id => (id || '').slice(0, 8);

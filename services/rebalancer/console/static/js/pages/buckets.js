@@ -35,7 +35,7 @@ export const rightsText = r => ['read', 'write', 'owner'].filter(k => r?.[k]).jo
 const who = g => g.person ? ['person', g.person] : g.group ? ['group', g.group] : ['key', g.accessKey];
 
 function one(app, name) {
-  let b = null, keys = [], history = null, without = '';
+  let b = null, keys = [], history = null, without = '', doubts = null; // what was in doubt when the bucket was opened here
   const page = {
     title: name,
     async load() {
@@ -54,10 +54,13 @@ function one(app, name) {
         b.closed && card('Closed', h('p', null, 'All clients are refused: a migration fills this bucket, and opens it at its end. Where the standalone that it comes from is lost, what was copied can be used without it.'),
           button(app, 'Open this bucket', async () => {
             if (!await ask(`Open the bucket ${name}?`, 'It may lack what was written at the standalone last, and the migration cannot go on after it.', 'Open it', { danger: true })) return;
-            await call('OpenBucket', { name });
+            const opened = await call('OpenBucket', { name });
+            doubts = Number(opened.inDoubt) > 0 ? { count: opened.inDoubt, keys: opened.keysInDoubt.map(f.utf8) } : null;
             await page.load();
             return 'The bucket is open. Give rights on it.';
           }, { kind: 'danger' })),
+        doubts && card('Objects in doubt', h('p', null, `A write of the migration failed for ${f.plural(Number(doubts.count), 'object')}: what is read of them, or that they are missing, may still change by itself, until somebody writes or deletes them. Note them now, look at each, and upload it again or delete it.`),
+          h('ul', null, doubts.keys.map(key => h('li', null, h('code', null, key)))), Number(doubts.count) > doubts.keys.length && h('p', null, `… and ${f.number(doubts.count - doubts.keys.length)} more.`)),
         card('Who may use it', table('Rights on the bucket', [
           { title: 'Who', cell: g => [who(g)[0], ' ', h('strong', null, g.name || who(g)[1]), g.name && h('small', null, h('code', null, g.accessKey))] },
           { title: 'May', cell: g => rightsText(g.rights) },
