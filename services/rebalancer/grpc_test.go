@@ -372,7 +372,10 @@ func TestWhereNoOtherNodeHoldsAnythingNothingIsLacking(t *testing.T) {
 	}
 	left := []*adminv1.Node{node(), {Partitions: 1}}
 	clearUncompared(left)
-	require.True(t, left[0].Uncompared, "nobody knows what the other holds, which is away")
+	require.True(t, left[0].Uncompared, "the other is away and has told nothing: nobody knows what it holds")
+	told := []*adminv1.Node{node(), {Partitions: 1, Capacity: 1}}
+	clearUncompared(told)
+	require.False(t, told[0].Uncompared, "the other held nothing before it went away")
 }
 
 func TestTrafficIsWhatGatewaysCount(t *testing.T) {

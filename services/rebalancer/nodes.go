@@ -113,12 +113,12 @@ func messages(views []*nodeView, now time.Time) []*adminv1.Node {
 	return all
 }
 
-// clearUncompared takes back that nodes may lack chunks (Node.uncompared) where there is nothing that they could lack: no layout has had them, or no
-// other node holds a chunk, as in a cluster that has just begun. Who is away may hold some. What a node lacks that is away is not asked.
+// clearUncompared takes Node.uncompared back where a node can lack nothing: no layout has had it, or no other node holds a chunk by what it told last.
+// Of a node that is away it is not said either.
 func clearUncompared(nodes []*adminv1.Node) {
 	for _, n := range nodes {
 		n.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetState() != adminv1.NodeState_NODE_STATE_NEW &&
-			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool { return o != n && (o.GetChunks() > 0 || !o.GetAlive()) })
+			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool { return o != n && (o.GetChunks() > 0 || !o.GetAlive() && o.GetCapacity() == 0) })
 	}
 }
 

@@ -76,7 +76,7 @@ type nodeJSON struct {
 	Wanted  int64  `json:"wanted"`  // chunks without a good copy
 	Trashed int64  `json:"trashed"` // bytes
 	// Uncompared is that it began with an empty disk, and has not yet compared with the others which copies it lacks; false where that is away,
-	// no layout has had it, or all others are there and hold no chunk.
+	// no layout has had it, or no other node holds a chunk by what it told last.
 	Uncompared bool       `json:"uncompared"`
 	Tasks      []taskJSON `json:"tasks"`
 	trafficJSON

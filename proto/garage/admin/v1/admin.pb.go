@@ -2243,7 +2243,7 @@ type Node struct {
 	Damaged int64 `protobuf:"varint,36,opt,name=damaged,proto3" json:"damaged,omitempty"`
 	Mended  int64 `protobuf:"varint,37,opt,name=mended,proto3" json:"mended,omitempty"`
 	// uncompared is that it has begun with an empty disk, and has not yet compared what it holds with all other owners since: it may lack any chunk.
-	// It is not said of a node that is away or that no layout has had, nor where all others are there and hold no chunk.
+	// It is not said of a node that is away or that no layout has had, nor where no other node holds a chunk by what it told last.
 	Uncompared    bool `protobuf:"varint,38,opt,name=uncompared,proto3" json:"uncompared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
