@@ -10,5 +10,7 @@
 //   - with certificates from Consul's CA ([Mesh]) both sides are who their certificates say, and who may call what
 //     stands in one table (callers.go): what is not in it is refused.
 //
+// [EnumText] puts the values of enumerations into words.
+//
 // Start reading at [ServerOptions] and [Dial], and at [Identity] for who speaks with whom.
 package rpc

@@ -9,5 +9,6 @@
 //
 // Invariants: what the service acknowledged is found again after any stop
 // (package disk says how); after Run returned, calls are refused. Of two processes with a node's ID, as when its data folder
-// was copied, only the one that holds the ID carries out tasks and reports (Deps.Claimed).
+// was copied, only the one that holds the ID carries out tasks and reports (Deps.Claimed); where Consul is away when a process starts, nobody
+// can be asked, and it begins.
 package chunknode

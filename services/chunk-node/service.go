@@ -170,20 +170,20 @@ func ServerOptions() []grpc.ServerOption { return server.Options() }
 func (s *Service) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	if s.reporter != nil {
-		work.Go(func() { s.claimed(ctx, s.reporter.Run) })
+		work.Go(func() { s.onceClaimed(ctx, s.reporter.Run) })
 	}
 	work.Go(func() { s.follow(ctx) })
 	if s.store.Unclean() {
 		s.do(ctx, "checking the disks after a stop that was not in order", s.store.Check)
 	}
-	work.Go(func() { s.claimed(ctx, s.tasks.Run) })
+	work.Go(func() { s.onceClaimed(ctx, s.tasks.Run) })
 	s.expire(ctx)
 	work.Wait()
 	return s.Close()
 }
 
-// claimed does work, which ends with ctx, once the node's ID is this process's.
-func (s *Service) claimed(ctx context.Context, work func(context.Context)) {
+// onceClaimed does work, which ends with ctx, once the node's ID is this process's.
+func (s *Service) onceClaimed(ctx context.Context, work func(context.Context)) {
 	select {
 	case <-s.deps.Claimed:
 		work(ctx)

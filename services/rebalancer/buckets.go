@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -76,8 +77,8 @@ func (s *Service) DeleteBucket(ctx context.Context, r *adminv1.DeleteBucketReque
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(b.Name, unfinished.Prefix) {
-		err = unfinished.Remove(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
+	if strings.HasPrefix(b.Name, unfinished.BucketPrefix) {
+		err = unfinished.RemoveNotes(ctx, s.deps.Store, s.deps.Clock, s.deps.Random, b)
 	} else {
 		err = s.deps.Store.DeleteBucket(ctx, b.ID)
 	}
@@ -103,10 +104,11 @@ func (s *Service) OpenBucket(ctx context.Context, r *adminv1.OpenBucketRequest) 
 		return nil, err
 	}
 	s.deps.Logger.WarnContext(ctx, "a bucket that a migration had not finished was opened to clients", "bucket", b.Name, "in doubt", opened.InDoubt)
-	if opened.Left != nil {
-		s.deps.Logger.WarnContext(ctx, "notes of its migration are left: open the bucket again, which removes them", "bucket", b.Name, "error", opened.Left)
-	}
 	answer := &adminv1.OpenBucketResponse{Bucket: bucketMessage(b), InDoubt: opened.InDoubt}
+	if opened.Left != nil {
+		answer.Problem = fmt.Sprintf("the bucket is open, but notes of its migration are left (%v): run \"garage bucket open %s\" again; until then no migration from the same standalone goes on", opened.Left, b.Name)
+		s.deps.Logger.WarnContext(ctx, answer.GetProblem())
+	}
 	answer.Bucket.Closed = false
 	for _, key := range opened.Keys {
 		answer.KeysInDoubt = append(answer.KeysInDoubt, []byte(key))

@@ -118,7 +118,9 @@ func messages(views []*nodeView, now time.Time) []*adminv1.Node {
 func clearUncompared(nodes []*adminv1.Node) {
 	for _, n := range nodes {
 		n.Uncompared = n.GetUncompared() && n.GetAlive() && n.GetState() != adminv1.NodeState_NODE_STATE_NEW &&
-			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool { return o != n && (o.GetChunks() > 0 || !o.GetAlive() && o.GetCapacity() == 0) })
+			slices.ContainsFunc(nodes, func(o *adminv1.Node) bool {
+				return o != n && (o.GetChunks() > 0 || !o.GetAlive() && o.GetCapacity() == 0)
+			})
 	}
 }
 

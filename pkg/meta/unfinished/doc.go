@@ -6,15 +6,15 @@
 //	copy/ID          a bucket that the migration made; the body is its name
 //	doubt/ID/…       keys of that bucket that are being written, or of which a write failed
 //	at-work/…        a heartbeat: when who migrates, or removes the copies, was at work last, by its clock
-//	opening/ID/…     somebody is opening that bucket, or removing the notes if it is theirs; the body is its name
+//	opening/ID/…     a mark: somebody is opening that bucket, or removing the notes if it is theirs; the body is its name
 //
 // Invariants:
 //
 //   - Nobody writes into a copy that is open to clients. Each side first writes its own and then reads the other's: who migrates puts a heartbeat before it looks
-//     for openings, and writes only for some seconds after that; who opens marks it before it looks for a heartbeat. So one of the two sees the other.
-//   - A heartbeat counts for longer than a write may last that began with it, and clocks may differ ([Fresh]).
+//     for marks, and writes only for some seconds after that; who opens puts a mark before it looks for a heartbeat. So one of the two sees the other.
+//   - A heartbeat counts for longer than a write may last that began with it, and clocks may differ ([HeartbeatLife]).
 //   - An opening that was broken off keeps migrations away until it is done again, as it may have opened the bucket, or still do it.
-//   - The notes go with the last copy that is closed.
+//   - When no copy is closed any more, the notes are removed.
 //
 // Start reading at [Open].
 package unfinished

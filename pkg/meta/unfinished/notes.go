@@ -7,62 +7,56 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/proto"
+	"golang.org/x/sync/errgroup"
 
 	"deuxfleurs.fr/garage/pkg/errors"
 	"deuxfleurs.fr/garage/pkg/identity"
 	"deuxfleurs.fr/garage/pkg/meta"
-	metadatav1 "deuxfleurs.fr/garage/proto/garage/metadata/v1"
 )
 
-// Prefix is of the names of buckets with notes; the cluster ID of the standalone follows.
-const Prefix = ".migration-"
+// BucketPrefix is of the names of buckets with notes; the cluster ID of the standalone follows.
+const BucketPrefix = ".migration-"
 
 const (
-	copyPrefix    = "copy/"
-	doubtPrefix   = "doubt/"
-	beatPrefix    = "at-work/"
-	openingPrefix = "opening/"
-	pageSize      = 500
+	pageSize = 500
+	// readsAtOnce is how many notes are read at the same time.
+	readsAtOnce = 16
+	callTime    = 30 * time.Second // of a call of the store
 )
 
-// Closed are the grants of a copy: also rights that come by its name, from groups in LDAP, are none.
-var Closed = []meta.Grant{{Grantee: identity.Closed, Rights: identity.All}}
+// ClosedGrants are those of a copy: also rights that come by its name, from groups in LDAP, are none.
+var ClosedGrants = []meta.Grant{{Grantee: identity.Closed, Rights: identity.All}}
 
 // Notes are those of one migration.
 type Notes struct {
 	Store  meta.Store
 	Bucket meta.Bucket // that they are in
-	// Try does a call of the store, perhaps several times; nil: once.
+	// Try does a call of the store, perhaps several times, each with a deadline; nil: once.
 	Try func(ctx context.Context, call func(context.Context) error) error
 }
 
 func (n *Notes) try(ctx context.Context, call func(context.Context) error) error {
-	if n.Try == nil {
-		return call(ctx)
+	if n.Try != nil {
+		return n.Try(ctx, call)
 	}
-	return n.Try(ctx, call)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	return call(ctx)
 }
 
-// Each does something with each note whose key has the prefix.
-func (n *Notes) Each(ctx context.Context, prefix string, do func(meta.Object) error) error {
+// pages does something with the keys of the notes that have the prefix, page by page.
+func (n *Notes) pages(ctx context.Context, prefix string, do func(keys []string) error) error {
 	for r := (meta.List{Bucket: n.Bucket.ID, Prefix: prefix, Limit: pageSize}); ; {
 		var page meta.Page
 		if err := n.try(ctx, func(ctx context.Context) (err error) { page, err = n.Store.List(ctx, r); return err }); err != nil {
 			return err
 		}
-		for _, listed := range page.Objects {
-			var o meta.Object
-			err := n.try(ctx, func(ctx context.Context) (err error) { o, err = n.Store.Object(ctx, r.Bucket, listed.Key); return err })
-			if errors.IsEntity(err, errors.NotFound, errors.Object) {
-				continue
-			}
-			if err == nil {
-				err = do(o)
-			}
-			if err != nil {
-				return err
-			}
+		keys := make([]string, len(page.Objects))
+		for i, o := range page.Objects {
+			keys[i] = o.Key
+		}
+		if err := do(keys); err != nil {
+			return err
 		}
 		if !page.More {
 			return nil
@@ -71,17 +65,54 @@ func (n *Notes) Each(ctx context.Context, prefix string, do func(meta.Object) er
 	}
 }
 
-// Put keeps a note.
-func (n *Notes) Put(ctx context.Context, key string, body []byte) error {
+// each does something with each note whose key has the prefix, in their order.
+func (n *Notes) each(ctx context.Context, prefix string, do func(meta.Object) error) error {
+	return n.pages(ctx, prefix, func(keys []string) error {
+		found := make([]*meta.Object, len(keys)) // nil: it is gone
+		g, reading := errgroup.WithContext(ctx)
+		g.SetLimit(readsAtOnce)
+		for i, key := range keys {
+			g.Go(func() error {
+				var o meta.Object
+				err := n.try(reading, func(ctx context.Context) (err error) { o, err = n.Store.Object(ctx, n.Bucket.ID, key); return err })
+				if errors.IsEntity(err, errors.NotFound, errors.Object) {
+					return nil
+				}
+				found[i] = &o
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for _, o := range found {
+			if o != nil {
+				if err := do(*o); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (n *Notes) put(ctx context.Context, key string, body []byte) error {
 	p := meta.Put{Bucket: n.Bucket.ID, Key: key, Inline: body, Size: int64(len(body))}
 	err := n.try(ctx, func(ctx context.Context) error { _, err := n.Store.PutObject(ctx, p); return err })
 	return errors.Annotate(err, "keeping a note of the migration")
 }
 
-// Drop removes a note.
-func (n *Notes) Drop(ctx context.Context, key string) error {
+// Drop removes notes, as many as a page has.
+func (n *Notes) Drop(ctx context.Context, keys ...string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	deletes := make([]meta.Delete, len(keys))
+	for i, key := range keys {
+		deletes[i].Key = key
+	}
 	err := n.try(ctx, func(ctx context.Context) error {
-		results, err := n.Store.DeleteObjects(ctx, n.Bucket.ID, []meta.Delete{{Key: key}})
+		results, err := n.Store.DeleteObjects(ctx, n.Bucket.ID, deletes)
 		for _, r := range results {
 			err = errors.Join(err, r.Err)
 		}
@@ -91,12 +122,17 @@ func (n *Notes) Drop(ctx context.Context, key string) error {
 }
 
 func (n *Notes) dropEach(ctx context.Context, prefix string) error {
-	return n.Each(ctx, prefix, func(o meta.Object) error { return n.Drop(ctx, o.Key) })
+	return n.pages(ctx, prefix, func(keys []string) error { return n.Drop(ctx, keys...) })
 }
 
-// Close removes all notes and their bucket, when nothing is left to note.
-func (n *Notes) Close(ctx context.Context) error {
-	err := n.dropEach(ctx, "")
+// DeleteAll removes all notes and their bucket, when nothing is left to note. Marks are the last to go.
+func (n *Notes) DeleteAll(ctx context.Context) error {
+	var err error
+	for _, prefix := range []string{copyPrefix, doubtPrefix, heartbeatPrefix, markPrefix} {
+		if err == nil {
+			err = n.dropEach(ctx, prefix)
+		}
+	}
 	if err == nil {
 		err = n.try(ctx, func(ctx context.Context) error { return n.Store.DeleteBucket(ctx, n.Bucket.ID) })
 	}
@@ -106,57 +142,8 @@ func (n *Notes) Close(ctx context.Context) error {
 	return errors.Annotate(err, "removing the bucket %s, which nothing needs any more", n.Bucket.Name)
 }
 
-// PutCopy notes that a bucket is a copy, before it is made.
-func (n *Notes) PutCopy(ctx context.Context, b meta.Bucket) error {
-	return n.Put(ctx, copyPrefix+b.ID.String(), []byte(b.Name))
-}
-
-// Copies are the buckets that the migration made, as far as they are known: ID and name.
-func (n *Notes) Copies(ctx context.Context) (copies []meta.Bucket, err error) {
-	err = n.Each(ctx, copyPrefix, func(o meta.Object) error {
-		id, err := uuid.Parse(strings.TrimPrefix(o.Key, copyPrefix))
-		if err != nil {
-			return errors.E(errors.Corrupted, errors.Object, o.Key, "the note of a migration has no bucket ID: %v", err)
-		}
-		copies = append(copies, meta.Bucket{ID: id, Name: string(o.Inline)})
-		return nil
-	})
-	return copies, err
-}
-
-// ForgetCopy drops the notes of a bucket that is none, or no copy any more.
-func (n *Notes) ForgetCopy(ctx context.Context, b meta.Bucket) error {
-	if err := n.dropEach(ctx, DoubtsOf(b)); err != nil {
-		return err
-	}
-	return n.Drop(ctx, copyPrefix+b.ID.String())
-}
-
-// DoubtsOf is the prefix of the notes of keys in a copy that are being written, or of which a write failed.
-func DoubtsOf(b meta.Bucket) string { return doubtPrefix + b.ID.String() + "/" }
-
-// EachDoubt does something with each note of keys in a copy.
-func (n *Notes) EachDoubt(ctx context.Context, b meta.Bucket, do func(key string, p *metadatav1.MigrationDoubt) error) error {
-	return n.Each(ctx, DoubtsOf(b), func(o meta.Object) error {
-		p := &metadatav1.MigrationDoubt{}
-		if err := proto.Unmarshal(o.Inline, p); err != nil {
-			return errors.E(errors.Corrupted, errors.Object, o.Key, "a note of a migration is damaged: %v", err)
-		}
-		return do(o.Key, p)
-	})
-}
-
-// PutDoubt notes keys in a copy.
-func (n *Notes) PutDoubt(ctx context.Context, key string, p *metadatav1.MigrationDoubt) error {
-	body, err := proto.Marshal(p)
-	if err != nil {
-		return errors.Wrap(errors.Internal, err, "writing a note")
-	}
-	return n.Put(ctx, key, body)
-}
-
-// here looks for the bucket that a note names. One that is gone, or has another ID by now, is not found.
-func (n *Notes) here(ctx context.Context, b meta.Bucket) (t meta.Bucket, found bool, err error) {
+// find looks for the bucket that a note names. One that is gone, or has another ID by now, is not found.
+func (n *Notes) find(ctx context.Context, b meta.Bucket) (t meta.Bucket, found bool, err error) {
 	err = n.try(ctx, func(ctx context.Context) (err error) { t, err = n.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) {
 		return t, false, nil
@@ -164,49 +151,32 @@ func (n *Notes) here(ctx context.Context, b meta.Bucket) (t meta.Bucket, found b
 	return t, err == nil && t.ID == b.ID, err
 }
 
-// Beat says that a migration is at work at a time.
-func (n *Notes) Beat(ctx context.Context, migration uuid.UUID, at time.Time) error {
-	return n.Put(ctx, beatPrefix+migration.String(), []byte(at.UTC().Format(time.RFC3339Nano)))
+// named is the bucket that a note is about: the prefix of its key is followed by the ID, its body is the name.
+func (n *Notes) named(o meta.Object, prefix string) (meta.Bucket, error) {
+	id, _, _ := strings.Cut(strings.TrimPrefix(o.Key, prefix), "/")
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return meta.Bucket{}, n.damaged(o, err)
+	}
+	return meta.Bucket{ID: parsed, Name: string(o.Inline)}, nil
 }
 
-// EndBeat says that a migration is not at work any more.
-func (n *Notes) EndBeat(ctx context.Context, migration uuid.UUID) error {
-	return n.Drop(ctx, beatPrefix+migration.String())
-}
-
-// Opening looks whether somebody is opening a copy, or removing the notes. It is asked after a [Notes.Beat]. Kinds: Conflict if so.
-func (n *Notes) Opening(ctx context.Context) error {
-	return n.Each(ctx, openingPrefix, func(o meta.Object) error {
-		of, _, _ := strings.Cut(strings.TrimPrefix(o.Key, openingPrefix), "/")
-		id, err := uuid.Parse(of)
-		if err != nil {
-			return errors.E(errors.Corrupted, errors.Object, o.Key, "the note of a migration has no bucket ID: %v", err)
-		}
-		b := meta.Bucket{ID: id, Name: string(o.Inline)}
-		_, found, err := n.here(ctx, b)
-		switch {
-		case err != nil:
-			return err
-		case !found:
-			return n.Drop(ctx, o.Key) // it was opened, emptied and deleted since
-		case b.ID == n.Bucket.ID:
-			return errors.Newf(errors.Conflict, "somebody is removing the notes of the migration, or was interrupted at it: run \"garage bucket delete %s\" again, then the migration", b.Name)
-		}
-		return errors.Newf(errors.Conflict, "somebody is opening the cluster's copy of the bucket %s to clients, or was interrupted at it: run \"garage bucket open %s\" again. "+
-			"Until then no migration works on it, nor after it: what clients write there is theirs", b.Name, b.Name)
-	})
+// damaged is the error of a note that cannot be read.
+func (n *Notes) damaged(o meta.Object, err error) error {
+	return errors.E(errors.Corrupted, errors.Object, o.Key, "the note in the bucket %s, which only Garage writes, cannot be read (%v): "+
+		"something else has changed it, or the database has damaged it; restore the metadata from a snapshot of before", n.Bucket.Name, err)
 }
 
 // all are the notes of all migrations.
-func all(ctx context.Context, store meta.Store) (found []Notes, err error) {
-	for r := (meta.ListBuckets{Prefix: Prefix, Limit: pageSize}); ; {
+func all(ctx context.Context, store meta.Store) (found []*Notes, err error) {
+	for r := (meta.ListBuckets{Prefix: BucketPrefix, Limit: pageSize}); ; {
 		page, err := store.ListBuckets(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range page.Buckets {
 			r.After = b.Name
-			found = append(found, Notes{Store: store, Bucket: b})
+			found = append(found, &Notes{Store: store, Bucket: b})
 		}
 		if !page.More {
 			return found, nil
@@ -214,13 +184,14 @@ func all(ctx context.Context, store meta.Store) (found []Notes, err error) {
 	}
 }
 
-// naming are the notes that name a copy, or all of them if none does.
-func naming(ctx context.Context, store meta.Store, b meta.Bucket) ([]Notes, error) {
+// naming are the notes that name a copy. If none does, all: an opening that is resumed may have dropped the name and left its mark, and nobody knows
+// whose a copy is that no note names.
+func naming(ctx context.Context, store meta.Store, b meta.Bucket) ([]*Notes, error) {
 	found, err := all(ctx, store)
 	if err != nil {
 		return nil, err
 	}
-	var named []Notes
+	var named []*Notes
 	for _, n := range found {
 		copies, err := n.Copies(ctx)
 		if err != nil {

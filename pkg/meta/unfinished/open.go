@@ -2,7 +2,6 @@ package unfinished
 
 import (
 	"context"
-	"time"
 
 	"deuxfleurs.fr/garage/pkg/clock"
 	"deuxfleurs.fr/garage/pkg/errors"
@@ -12,12 +11,9 @@ import (
 )
 
 const (
-	// Fresh is how old a heartbeat may be whose migration may still write: it stops after some seconds without another, what it has begun ends within half a
-	// minute, and clocks differ by two minutes at most.
-	Fresh = 5 * time.Minute
-	// openTime is how long an opening may take once it has begun, whether or not who asked for it has gone away.
-	openTime = time.Minute
-	maxKeys  = 1000 // that an opening names
+	markPrefix = "opening/"
+	// maxKeysTold is how many keys in doubt an opening names.
+	maxKeysTold = 1000
 )
 
 // Opened is what came of opening a copy.
@@ -29,195 +25,207 @@ type Opened struct {
 	Left error
 }
 
+// Open lets clients into a copy. If it had been interrupted after that, it does the rest. Once begun it is not cut off when the caller goes away,
+// but the notes stay then, so that who calls again is told what is in doubt. Kinds: Conflict if a migration is at work, or the bucket is not closed.
+func Open(caller context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) (Opened, error) {
+	ctx := context.WithoutCancel(caller)
+	notes, err := naming(ctx, store, b)
+	if err != nil {
+		return Opened{}, err
+	}
+	o, err := newOpening(c, random, b, notes)
+	if err != nil {
+		return Opened{}, err
+	}
+	if !b.Closed() {
+		return o.resume(ctx, caller)
+	}
+	if err := o.keepAway(ctx); err != nil {
+		return Opened{}, err
+	}
+	opened, err := o.inDoubt(ctx)
+	if err != nil {
+		return Opened{}, o.takeBack(ctx, err)
+	}
+	// From here on the mark stays until all is done, as a change that failed may still be made.
+	granting, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if err := store.SetGrant(granting, b.ID, meta.Grant{Grantee: identity.Closed}); err != nil {
+		return Opened{}, errors.Annotate(err, "opening the bucket %s was begun, and is to be done again; until then no migration can write there", b.Name)
+	}
+	opened.Left = o.forget(ctx, caller)
+	return opened, nil
+}
+
+// RemoveNotes removes the notes of a migration, and their bucket, when no copy is closed any more. Kinds: Conflict if one is, or a migration is at work.
+func RemoveNotes(ctx context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) error {
+	ctx = context.WithoutCancel(ctx)
+	n := &Notes{Store: store, Bucket: b}
+	o, err := newOpening(c, random, b, []*Notes{n})
+	if err != nil {
+		return err
+	}
+	if err := o.keepAway(ctx); err != nil {
+		return err
+	}
+	closed, err := n.forgetFinished(ctx)
+	if err == nil && closed != "" {
+		// Also the marks of earlier tries go, as nobody needs to try again.
+		if err := n.dropEach(ctx, marksOf(b)); err != nil {
+			return err
+		}
+		return errors.E(errors.Conflict, errors.Bucket, b.Name, "it has the notes of a migration whose copy of the bucket %s is unfinished: "+
+			"end that migration, give it up with \"garage migrate --abandon\", or open the copy with \"garage bucket open\"", closed)
+	}
+	if err != nil {
+		return o.takeBack(ctx, err)
+	}
+	return n.DeleteAll(ctx)
+}
+
+// CheckNoOpening refuses while somebody is opening a copy, or removing the notes. It is asked after [Notes.PutHeartbeat]. Kinds: Conflict.
+func (n *Notes) CheckNoOpening(ctx context.Context) error {
+	return n.each(ctx, markPrefix, func(o meta.Object) error {
+		b, err := n.named(o, markPrefix)
+		if err != nil {
+			return err
+		}
+		_, found, err := n.find(ctx, b)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return n.Drop(ctx, o.Key) // it was opened, emptied and deleted since
+		case b.ID == n.Bucket.ID:
+			return errors.Newf(errors.Conflict, "somebody is removing the notes of the migration, or was interrupted at it: run \"garage bucket delete %s\" again, then the migration", b.Name)
+		}
+		return errors.Newf(errors.Conflict, "somebody is opening the cluster's copy of the bucket %s to clients, or was interrupted at it: run \"garage bucket open %s\" again. "+
+			"Until then no migration goes on; afterwards none touches this bucket, as clients may have written into it", b.Name, b.Name)
+	})
+}
+
 // opening is one try to open a copy, or to remove notes.
 type opening struct {
 	clock  clock.Clock
 	bucket meta.Bucket
-	of     []Notes
-	mark   string
+	notes  []*Notes
+	mark   string // the key of its mark
 }
 
-func begin(c clock.Clock, random clock.Random, b meta.Bucket, of []Notes) (*opening, error) {
+func newOpening(c clock.Clock, random clock.Random, b meta.Bucket, notes []*Notes) (*opening, error) {
 	id, err := clock.NewUUID(random)
 	if err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	return &opening{clock: c, bucket: b, of: of, mark: marksOf(b) + id.String()}, nil
+	return &opening{clock: c, bucket: b, notes: notes, mark: marksOf(b) + id.String()}, nil
 }
 
-func marksOf(b meta.Bucket) string { return openingPrefix + b.ID.String() + "/" }
+func marksOf(b meta.Bucket) string { return markPrefix + b.ID.String() + "/" }
 
-// Open lets clients into a copy. If it had been interrupted after that, it does the rest. Kinds: Conflict if a migration is at work,
-// or the bucket is not closed.
-func Open(ctx context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) (Opened, error) {
-	of, err := naming(ctx, store, b)
-	if err != nil {
-		return Opened{}, err
-	}
-	o, err := begin(c, random, b, of)
-	if err != nil {
-		return Opened{}, err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTime)
-	defer cancel()
-	if b.Closed() {
-		if err := o.keepAway(ctx); err != nil {
+// resume ends an opening that was interrupted when clients were in already, or may have been. Kinds: Conflict if there was none.
+func (o *opening) resume(ctx, caller context.Context) (Opened, error) {
+	begun := false
+	for _, n := range o.notes {
+		if err := n.each(ctx, marksOf(o.bucket), func(meta.Object) error { begun = true; return nil }); err != nil && !gone(err) {
 			return Opened{}, err
 		}
-	} else if begun, err := o.begun(ctx); err != nil || !begun {
-		if err == nil {
-			err = errors.E(errors.Conflict, errors.Bucket, b.Name, "the bucket is not closed: give rights on it with \"garage bucket allow\"")
-		}
+	}
+	if !begun {
+		return Opened{}, errors.E(errors.Conflict, errors.Bucket, o.bucket.Name, "the bucket is not closed: give rights on it with \"garage bucket allow\"")
+	}
+	opened, err := o.inDoubt(ctx)
+	if err != nil {
 		return Opened{}, err
 	}
-	opened, err := o.doubts(ctx)
-	if err != nil && b.Closed() {
-		return Opened{}, o.back(ctx, err)
-	}
-	// From here on the mark stays until all is done, as a change that failed may still be made.
-	if err == nil && b.Closed() {
-		err = store.SetGrant(ctx, b.ID, meta.Grant{Grantee: identity.Closed})
-	}
-	if err == nil {
-		// Clients are in; what is in doubt is known only now, as its notes may be gone already.
-		if err = o.forget(ctx); b.Closed() {
-			opened.Left, err = err, nil
-		}
-	}
-	return opened, errors.Annotate(err, "opening the bucket %s was begun, and is to be done again; until then no migration can write there", b.Name)
-}
-
-// Remove removes the notes of a migration, and their bucket, when no copy is closed any more. Kinds: Conflict if one is, or a migration is at work.
-func Remove(ctx context.Context, store meta.Store, c clock.Clock, random clock.Random, b meta.Bucket) error {
-	n := Notes{Store: store, Bucket: b}
-	o, err := begin(c, random, b, []Notes{n})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openTime)
-	defer cancel()
-	if err := o.keepAway(ctx); err != nil {
-		return err
-	}
-	left, err := n.forgetOthers(ctx)
-	if err == nil && left != "" {
-		err = errors.E(errors.Conflict, errors.Bucket, b.Name, "it has the notes of a migration whose copy of the bucket %s is unfinished: "+
-			"end that migration, give it up with \"garage migrate --abandon\", or open the copy with \"garage bucket open\"", left)
-	}
-	if err != nil {
-		return o.back(ctx, err)
-	}
-	return n.Close(ctx)
+	opened.Left = o.forget(ctx, caller)
+	return opened, nil
 }
 
 // keepAway keeps migrations from beginning to write, if none is at work.
 func (o *opening) keepAway(ctx context.Context) error {
 	// It is looked at before too, so that no migration is disturbed by who is refused.
-	if err := o.atWork(ctx); err != nil {
+	if err := o.checkNoneAtWork(ctx); err != nil {
 		return err
 	}
-	for i := range o.of {
-		if err := o.of[i].Put(ctx, o.mark, []byte(o.bucket.Name)); err != nil {
-			return o.back(ctx, err)
+	for _, n := range o.notes {
+		if err := n.put(ctx, o.mark, []byte(o.bucket.Name)); err != nil {
+			return o.takeBack(ctx, err)
 		}
 	}
-	if err := o.atWork(ctx); err != nil {
-		return o.back(ctx, err)
+	if err := o.checkNoneAtWork(ctx); err != nil {
+		return o.takeBack(ctx, err)
 	}
 	return nil
 }
 
-// back takes the marks of this try back, after an error.
-func (o *opening) back(ctx context.Context, err error) error {
-	for i := range o.of {
-		if e := o.of[i].Drop(ctx, o.mark); e != nil && !errors.IsEntity(e, errors.NotFound, errors.Bucket) {
+func (o *opening) checkNoneAtWork(ctx context.Context) error {
+	for _, n := range o.notes {
+		if err := n.checkNoneAtWork(ctx, o.clock); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack drops the marks of this try, after an error.
+func (o *opening) takeBack(ctx context.Context, err error) error {
+	for _, n := range o.notes {
+		if e := n.Drop(ctx, o.mark); e != nil && !gone(e) {
 			err = errors.Join(err, errors.Annotate(e, "no migration can go on until this command was run again"))
 		}
 	}
 	return err
 }
 
-// begun says whether an earlier try was interrupted.
-func (o *opening) begun(ctx context.Context) (begun bool, err error) {
-	for i := 0; i < len(o.of) && err == nil; i++ {
-		err = o.of[i].Each(ctx, marksOf(o.bucket), func(meta.Object) error { begun = true; return nil })
-	}
-	return begun, err
-}
-
-// atWork is an error if a migration may be at work. Kinds: Conflict.
-func (o *opening) atWork(ctx context.Context) error {
-	for i := range o.of {
-		err := o.of[i].Each(ctx, beatPrefix, func(note meta.Object) error {
-			at, err := time.Parse(time.RFC3339Nano, string(note.Inline))
-			if err != nil {
-				return errors.E(errors.Corrupted, errors.Object, note.Key, "the heartbeat of a migration has no time: %v", err)
-			}
-			if left := at.Add(Fresh).Sub(o.clock.Now()); left > 0 {
-				return errors.E(errors.Conflict, errors.Bucket, o.bucket.Name, "a migration is at work, or its copies are being removed, or that was interrupted a moment ago: "+
-					"end it (it must not be begun again), and try again %v later", left.Round(time.Second))
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *opening) doubts(ctx context.Context) (d Opened, err error) {
+// inDoubt collects the keys in doubt, each once.
+func (o *opening) inDoubt(ctx context.Context) (opened Opened, err error) {
 	keys := make(map[string]bool)
-	for i := 0; i < len(o.of) && err == nil; i++ {
-		err = o.of[i].EachDoubt(ctx, o.bucket, func(_ string, p *metadatav1.MigrationDoubt) error {
+	for _, n := range o.notes {
+		err := n.EachDoubt(ctx, o.bucket, func(_ string, p *metadatav1.MigrationDoubt) error {
 			for _, k := range p.GetKeys() {
-				if key := string(k); !keys[key] {
-					keys[key] = true
-					if d.InDoubt++; len(d.Keys) < maxKeys {
-						d.Keys = append(d.Keys, key)
-					}
+				key := string(k)
+				if keys[key] {
+					continue
+				}
+				keys[key] = true
+				if opened.InDoubt++; len(opened.Keys) < maxKeysTold {
+					opened.Keys = append(opened.Keys, key)
 				}
 			}
 			return nil
 		})
+		if err != nil && !gone(err) {
+			return Opened{}, err
+		}
 	}
-	return d, err
+	return opened, nil
 }
 
-// forget drops what is noted of a copy that is open, and the marks last. With the last copy all notes go.
-func (o *opening) forget(ctx context.Context) error {
-	for i := range o.of {
-		n := &o.of[i]
-		left, err := n.forgetOthers(ctx)
-		if err == nil && left == "" {
-			err = n.Close(ctx)
-			if errors.Is(err, errors.NotEmpty) { // another migration has begun
-				err = nil
-			}
+// gone reports whether the notes are gone: somebody else has opened the last copy at the same time.
+func gone(err error) bool { return errors.IsEntity(err, errors.NotFound, errors.Bucket) }
+
+// forget drops what is noted of copies that are open, and the marks last, if the caller is there to hear what they said. With the last closed copy
+// all notes go.
+func (o *opening) forget(ctx, caller context.Context) error {
+	if err := caller.Err(); err != nil {
+		return errors.Wrap(errors.KindOf(err), err, "nobody waits for the answer")
+	}
+	for _, n := range o.notes {
+		closed, err := n.forgetFinished(ctx)
+		if gone(err) {
+			continue
 		}
-		if err == nil && left != "" {
+		if err != nil {
+			return err
+		}
+		if closed != "" {
 			err = n.dropEach(ctx, marksOf(o.bucket))
+		} else if err = n.DeleteAll(ctx); errors.Is(err, errors.NotEmpty) { // another migration has begun
+			err = nil
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// forgetOthers drops the notes of copies that are open or gone, and names one that is closed, if any is left.
-func (n *Notes) forgetOthers(ctx context.Context) (left string, err error) {
-	copies, err := n.Copies(ctx)
-	for i := 0; i < len(copies) && err == nil; i++ {
-		t, found, e := n.here(ctx, copies[i])
-		switch {
-		case e != nil:
-			err = e
-		case found && t.Closed():
-			left = t.Name
-		default:
-			err = n.ForgetCopy(ctx, copies[i])
-		}
-	}
-	return left, err
 }

@@ -29,7 +29,7 @@ type repair struct {
 	next      time.Time                  // of the next comparison with all; zero: none was made yet
 
 	incarnation    uuid.UUID             // of the node's disks
-	new            bool                  // it had no layout when it started
+	hadNoLayout    bool                  // when it started
 	comparedWith   map[chunk.NodeID]bool // nodes with which all that can be compared was compared since the start, under the layouts in force
 	oldest, number uint64                // of these layouts, the first and the last
 }
@@ -114,21 +114,25 @@ func (r *repair) open(ctx context.Context) error {
 	if err := r.readNote(ctx, ComparedNote, &last); err != nil {
 		return err
 	}
-	r.incarnation, r.new = status.Incarnation, r.peers.Layouts() == nil
+	r.incarnation, r.hadNoLayout = status.Incarnation, r.peers.Layouts() == nil
 	r.uncompared.Store(last != r.incarnation)
 	return nil
 }
 
 // conclude takes note, durably, that the node is not uncompared any more, if all that it owns was compared with every other owner that is not given
 // up. While an older layout is in force, a part of that comes by walks of others, which may have passed before the disk was emptied: so it ends with
-// the older layouts, unless the node is new and owned nothing in them: then the walks are still to come, and bring everything.
+// the older layouts, unless the walks are still to come. A node that begins with the first layout lacks nothing.
 func (r *repair) conclude(ctx context.Context, a *layout.Active) error {
 	if !r.uncompared.Load() {
 		return nil
 	}
 	sharers := r.sharers(a)
-	if a.Oldest() != a.Number() && (len(sharers) > 0 || !r.new) {
+	walksToCome := r.hadNoLayout && len(sharers) == 0 // it was new when it started, and owned nothing in the older layouts
+	if a.Oldest() != a.Number() && !walksToCome {
 		return nil
+	}
+	if r.hadNoLayout && a.Number() == 1 {
+		sharers = nil
 	}
 	for _, id := range sharers {
 		if !r.comparedWith[id] && !a.Lost(id) {

@@ -104,6 +104,19 @@ func TestANodeWithAnEmptyDiskSaysSoUntilItHasComparedWithAllOwners(t *testing.T)
 	require.False(t, c.nodes[3].engine.Uncompared(), "a new node is filled by the walks of others")
 }
 
+func TestANodeLacksNothingThatBeginsWithTheFirstLayout(t *testing.T) {
+	c := newCluster(t, 3)
+	never := c.nodes[2]
+	never.away = true
+	c.publish(2, c.nodes...)
+	c.heal(1, chunk.Repair)
+	require.False(t, c.nodes[0].engine.Uncompared(), "nothing was stored before, also where one has never started")
+	c.fill(30)
+	c.nodes[0].restart(vfs.NewCrashableMem())
+	c.heal(1, chunk.Repair)
+	require.True(t, c.nodes[0].engine.Uncompared(), "it is not new any more")
+}
+
 func TestWhatANodeOwnsByALaterLayoutIsComparedToo(t *testing.T) {
 	c := newCluster(t, 4)
 	c.publish(2, c.nodes...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -148,6 +149,8 @@ func TestDeletesDuringAWalk(t *testing.T) {
 	c := newCluster(t, 4)
 	c.publish(3, c.nodes[:3]...)
 	c.fill(90)
+	c.heal(1, chunk.Repair)
+	c.clock.Advance(time.Minute)
 	c.heal(1, chunk.Repair) // the first comparison is over
 	c.publish(3, c.nodes[1:]...)
 	n := 0

@@ -32,6 +32,8 @@ type openedJSON struct {
 	bucketJSON
 	InDoubt     int64    `json:"in_doubt"`
 	KeysInDoubt []string `json:"keys_in_doubt"`
+	// Problem is why notes of the migration are left, and what to do.
+	Problem string `json:"problem,omitempty"`
 }
 
 type grantJSON struct {
@@ -195,7 +197,7 @@ still change by itself, until somebody writes or deletes them. Look at each, and
 				if err != nil {
 					return err
 				}
-				v := openedJSON{newBucketJSON(answer.GetBucket()), answer.GetInDoubt(), []string{}}
+				v := openedJSON{newBucketJSON(answer.GetBucket()), answer.GetInDoubt(), []string{}, answer.GetProblem()}
 				for _, key := range answer.GetKeysInDoubt() {
 					v.KeysInDoubt = append(v.KeysInDoubt, string(key))
 				}
@@ -209,6 +211,9 @@ still change by itself, until somebody writes or deletes them. Look at each, and
 					}
 					if more := v.InDoubt - int64(len(v.KeysInDoubt)); more > 0 {
 						row(w, "in doubt", fmt.Sprintf("and %d more", more))
+					}
+					if v.Problem != "" {
+						row(w, v.Problem)
 					}
 				})
 			})

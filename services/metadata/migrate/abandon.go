@@ -20,13 +20,13 @@ func (m *migration) abandon(ctx context.Context, standalone uuid.UUID, left bool
 		return errors.Newf(errors.Conflict, "the standalone at %s has left: what is in the cluster is what clients use, and nothing of it is removed", m.options.GetSource())
 	}
 	if m.options.GetDryRun() {
-		err := m.openNotes(ctx, standalone, false)
+		err := m.findNotes(ctx, standalone, false)
 		if err == nil {
 			_, err = m.toldCopies(ctx)
 		}
 		return err
 	}
-	return m.whileHeld(ctx, standalone, func(ctx context.Context, _ *hold) error {
+	return m.whileHeld(ctx, standalone, func(ctx context.Context) error {
 		copies, err := m.toldCopies(ctx)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (m *migration) removeCopies(ctx context.Context, copies []meta.Bucket) erro
 		}
 		m.note("removed the copy of the bucket " + b.Name)
 	}
-	return m.closeNotes(ctx)
+	return m.deleteNotes(ctx)
 }
 
 // toldCopies finds the copies and tells what is in them. Kinds: Conflict if clients may have used one.

@@ -42,11 +42,11 @@ func TestWhoDoesNotHearOfTheStandaloneStopsLongBeforeItsLeaseEnds(t *testing.T) 
 		s.away = func() bool { calls++; return gone.Load() || calls%2 == 0 }
 		ctx, lost := context.WithCancelCause(t.Context())
 		h := &hold{id: uuid.New(), peer: s}
-		h.heard.Store(&began)
+		h.heard.set(began)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			h.keep(ctx, clock.System{}, lost)
+			h.keepHold(ctx, clock.System{}, lost)
 		}()
 		time.Sleep(time.Hour)
 		require.NoError(t, context.Cause(ctx), "every other call is answered")
@@ -81,7 +81,8 @@ func (s untouched) DeleteObjects(context.Context, uuid.UUID, []meta.Delete) ([]m
 func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, slept := &hold{}, time.Now().Add(-unheard-1)
-		h.heard.Store(&slept)
+		h.heard.set(slept)
+		h.beat.set(time.Now())
 		m := &migration{Deps: Deps{Store: untouched{T: t}, Clock: clock.System{}, Random: clock.SystemRandom}, hold: h}
 		b := meta.Bucket{ID: uuid.New()}
 		for _, err := range []error{
@@ -94,33 +95,66 @@ func TestWhoWakesUpAfterItsLeaseWritesNothing(t *testing.T) {
 	})
 }
 
-func TestAHoldIsSureOnlyAfterARenewalWithAHeartbeat(t *testing.T) {
+func TestAHoldIsSureOnlyWithAHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away, c := errors.Newf(errors.Unavailable, "the database does not answer"), clock.System{}
 		h := &hold{id: uuid.New(), peer: &unsteady{away: func() bool { return false }}}
-		h.beat = func(context.Context, time.Time) error { return away }
-		require.NoError(t, h.take(t.Context()))
+		h.check = func(context.Context, time.Time) error { return away }
+		require.NoError(t, h.take(t.Context(), c))
 		require.Error(t, h.sure(c), "nobody knows yet whether a copy is being opened")
-		require.ErrorIs(t, h.renew(t.Context(), c), away)
+		require.ErrorIs(t, h.putHeartbeat(t.Context(), c), away)
 		require.Error(t, h.sure(c))
 		var beat time.Time
-		h.beat = func(_ context.Context, at time.Time) error { beat = at; time.Sleep(time.Second); return nil }
-		require.NoError(t, h.renew(t.Context(), c))
+		h.check = func(_ context.Context, at time.Time) error { beat = at; time.Sleep(time.Second); return nil }
+		require.NoError(t, h.putHeartbeat(t.Context(), c))
 		require.Equal(t, time.Now().Add(-time.Second), beat)
-		time.Sleep(unheard - time.Second)
+		time.Sleep(unbeaten - time.Second)
+		require.Error(t, h.sure(c), "nothing was heard of the standalone")
+		require.NoError(t, h.renew(t.Context(), c))
 		require.NoError(t, h.sure(c))
 		time.Sleep(time.Nanosecond)
-		require.Error(t, h.sure(c), "it counts from the heartbeat")
+		require.Error(t, h.sure(c), "it counts from the beginning of the heartbeat")
 		require.NoError(t, h.freeze(t.Context()))
 		require.Error(t, h.sure(c), "a freeze is no heartbeat")
-		require.True(t, errors.Is(h.renew(t.Context(), c), errors.Conflict), "a copy may have been opened meanwhile")
+		require.True(t, errors.Is(h.putHeartbeat(t.Context(), c), errors.Conflict), "a copy may have been opened meanwhile")
 		require.Error(t, h.sure(c))
+	})
+}
+
+// A database that answers slowly, or not for a while, ends no migration: heartbeats have more time than the words to the standalone.
+func TestAMigrationOutlivesADatabaseThatIsAwayForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Bool
+		h := &hold{id: uuid.New(), peer: &unsteady{away: func() bool { return false }}}
+		h.check = func(ctx context.Context, _ time.Time) error {
+			if gone.Load() {
+				<-ctx.Done()
+				return errors.Wrap(errors.Deadline, ctx.Err(), "asking the database")
+			}
+			return clock.Sleep(ctx, clock.System{}, 6*time.Second) // slow
+		}
+		require.NoError(t, h.putHeartbeat(t.Context(), clock.System{}))
+		ctx, lost := context.WithCancelCause(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			h.keepBeating(ctx, clock.System{}, lost)
+		}()
+		time.Sleep(time.Hour)
+		gone.Store(true)
+		time.Sleep(time.Minute)
+		gone.Store(false)
+		time.Sleep(time.Hour)
+		require.NoError(t, context.Cause(ctx))
+		gone.Store(true)
+		<-ended
+		require.ErrorContains(t, context.Cause(ctx), "run the same command again")
 	})
 }
 
 // Whoever opens a copy waits for longer than a write may last that began with a heartbeat.
 func TestNoWriteLastsUntilACopyMayBeOpened(t *testing.T) {
-	require.Less(t, unheard+patience+2*maxSkew, unfinished.Fresh)
+	require.Less(t, unbeaten+patience+2*maxSkew, unfinished.HeartbeatLife)
 }
 
 // canceling is a store whose caller goes away while an object is written.
@@ -143,7 +177,8 @@ func TestAWriteIsNotCutOffWhenTheCallerGoesAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &canceling{cancel: cancel}
 	h, now := &hold{}, time.Now()
-	h.heard.Store(&now)
+	h.heard.set(now)
+	h.beat.set(now)
 	m := &migration{Deps: Deps{Store: s, Clock: clock.System{}}, hold: h}
 	require.NoError(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil))
 	require.ErrorIs(t, m.commit(ctx, meta.Bucket{}, &meta.Object{Key: "k"}, uuid.Nil), context.Canceled, "none begins then")

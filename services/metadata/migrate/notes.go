@@ -18,7 +18,7 @@ import (
 // notes are what the cluster keeps of this migration, as package unfinished has it, and what is known of it here.
 type notes struct {
 	unfinished.Notes
-	open   bool // there are some
+	exist  bool // false before they were begun, and when they have been deleted
 	copies map[uuid.UUID]meta.Bucket
 
 	mu     sync.Mutex
@@ -37,13 +37,13 @@ const (
 	ahead = 2 * maxSkew
 )
 
-// openNotes finds the notes of earlier calls, or begins them.
-func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin bool) error {
+// findNotes finds the notes of earlier calls, or begins them.
+func (m *migration) findNotes(ctx context.Context, standalone uuid.UUID, begin bool) error {
 	id, err := clock.NewUUID(m.Random)
 	if err != nil {
 		return errors.Wrap(errors.Internal, err, "drawing an ID")
 	}
-	b := meta.Bucket{ID: id, Name: unfinished.Prefix + standalone.String(), Grants: unfinished.Closed}
+	b := meta.Bucket{ID: id, Name: unfinished.BucketPrefix + standalone.String(), Grants: unfinished.ClosedGrants}
 	if begin {
 		err := m.retry(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, b) })
 		if err != nil && !errors.Is(err, errors.AlreadyExists) {
@@ -57,7 +57,7 @@ func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin b
 	if err != nil {
 		return err
 	}
-	m.notes.Notes, m.notes.open = unfinished.Notes{Store: m.Store, Bucket: b, Try: m.retry}, true
+	m.notes.Notes, m.notes.exist = unfinished.Notes{Store: m.Store, Bucket: b, Try: m.retry}, true
 	copies, err := m.notes.Copies(ctx)
 	for _, c := range copies {
 		m.notes.copies[c.ID] = c
@@ -65,10 +65,10 @@ func (m *migration) openNotes(ctx context.Context, standalone uuid.UUID, begin b
 	return notesGone(err)
 }
 
-// notesGone says why there are no notes any more while a migration begins. Kinds: Conflict then.
+// notesGone says why the notes have gone while a migration is at work. Kinds: Conflict then.
 func notesGone(err error) error {
 	if errors.IsEntity(err, errors.NotFound, errors.Bucket) {
-		return errors.Wrap(errors.Conflict, err, "the notes of the migration are gone, as somebody has opened its last copy: run the same command again, it tells what is in the way")
+		return errors.Wrap(errors.Conflict, err, "the notes of the migration are gone: somebody has opened its last copy, or deleted them. Run the same command again, which goes on or says what is in the way")
 	}
 	return err
 }
@@ -95,16 +95,16 @@ func (m *migration) forgetCopy(ctx context.Context, b meta.Bucket) error {
 	return m.notes.ForgetCopy(ctx, b)
 }
 
-// closeNotes removes the notes, when nothing is left to note. The hold goes on without heartbeats.
-func (m *migration) closeNotes(ctx context.Context) error {
-	if !m.notes.open {
+// deleteNotes deletes the notes, when nothing is left to note. The hold goes on without heartbeats.
+func (m *migration) deleteNotes(ctx context.Context) error {
+	if !m.notes.exist {
 		return nil
 	}
 	if m.hold != nil {
-		m.hold.quiet()
+		m.hold.stopHeartbeats()
 	}
-	m.notes.open = false
-	return m.notes.Close(ctx)
+	m.notes.exist = false
+	return m.notes.DeleteAll(ctx)
 }
 
 // doubt is a note of keys that are being written. While it is there, what reads of them show is not certain: a database that
@@ -120,8 +120,8 @@ type doubt struct {
 	failed []string
 }
 
-// doubts notes keys that are about to be written.
-func (m *migration) doubts(ctx context.Context, b meta.Bucket, keys []string, newest clock.Timestamp) (*doubt, error) {
+// noteDoubt notes keys that are about to be written.
+func (m *migration) noteDoubt(ctx context.Context, b meta.Bucket, keys []string, newest clock.Timestamp) (*doubt, error) {
 	id, err := clock.NewUUID(m.Random)
 	if err != nil {
 		return nil, errors.Wrap(errors.Internal, err, "drawing an ID")

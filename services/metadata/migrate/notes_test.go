@@ -24,11 +24,12 @@ func into(t *testing.T, store meta.Store, c clock.Clock) (*migration, meta.Bucke
 	t.Helper()
 	m := &migration{Deps: Deps{Store: store, Clock: c, Random: clock.SystemRandom, Logger: slog.New(slog.DiscardHandler)},
 		notes: notes{failed: make(map[place]bool), copies: make(map[uuid.UUID]meta.Bucket)}}
-	require.NoError(t, m.openNotes(t.Context(), uuid.Nil, true))
+	require.NoError(t, m.findNotes(t.Context(), uuid.Nil, true))
 	now := c.Now()
 	m.hold = &hold{id: uuid.New()}
-	m.hold.heard.Store(&now)
-	b := meta.Bucket{ID: uuid.New(), Name: "photos", Grants: unfinished.Closed}
+	m.hold.heard.set(now)
+	m.hold.beat.set(now)
+	b := meta.Bucket{ID: uuid.New(), Name: "photos", Grants: unfinished.ClosedGrants}
 	require.NoError(t, m.noteCopy(t.Context(), b))
 	require.NoError(t, store.CreateBucket(t.Context(), b))
 	return m, b
@@ -65,7 +66,7 @@ func TestWhoSettlesAgainComesAboveWhoFailedWithAFasterClock(t *testing.T) {
 	s.err = nil
 	slow := &migration{Deps: fast.Deps, hold: fast.hold, notes: notes{failed: make(map[place]bool), copies: make(map[uuid.UUID]meta.Bucket)}}
 	slow.Clock = clock.NewManual(now.Add(-maxSkew))
-	require.NoError(t, slow.openNotes(t.Context(), uuid.Nil, true))
+	require.NoError(t, slow.findNotes(t.Context(), uuid.Nil, true))
 	require.NoError(t, slow.settle(t.Context(), b, false))
 	require.Greater(t, s.written, failed)
 	require.NoError(t, slow.notes.EachDoubt(t.Context(), b, func(note string, _ *metadatav1.MigrationDoubt) error {
@@ -77,10 +78,10 @@ func TestAHeartbeatFindsThatTheCopyWasOpenedByHand(t *testing.T) {
 	store, err := memory.New(clock.System{}, clock.SystemRandom)
 	require.NoError(t, err)
 	m, b := into(t, store, clock.System{})
-	m.working.Store(&b)
-	require.NoError(t, m.beat(t.Context(), time.Now()))
+	m.target.Store(&b)
+	require.NoError(t, m.check(t.Context(), time.Now()))
 	require.NoError(t, store.SetGrant(t.Context(), b.ID, meta.Grant{Grantee: identity.Closed}))
-	err = m.beat(t.Context(), time.Now())
+	err = m.check(t.Context(), time.Now())
 	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
 	require.ErrorContains(t, err, "photos is open to clients")
 }

@@ -137,7 +137,7 @@ func (m *migration) upload(ctx context.Context, b meta.Bucket, o *meta.Object) e
 	}
 	up := meta.Upload{UploadRef: meta.UploadRef{Bucket: b.ID, Key: o.Key, ID: id}, Multipart: o.Multipart, Attributes: o.Attributes,
 		Checksum: meta.Checksum{Algorithm: o.Checksum.Algorithm, Type: o.Checksum.Type}}
-	if err := m.surely(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, up) }); err != nil {
+	if err := m.onceSure(ctx, func(ctx context.Context) error { return m.Store.BeginUpload(ctx, up) }); err != nil {
 		return err
 	}
 	if o.Multipart {
@@ -178,13 +178,13 @@ func (m *migration) part(ctx context.Context, ref meta.UploadRef, p meta.Part, f
 	if p.Attempt, err = clock.NewUUID(m.Random); err != nil {
 		return p, errors.Wrap(errors.Internal, err, "drawing an attempt")
 	}
-	if err := m.surely(ctx, func(ctx context.Context) error { return m.Store.BeginPart(ctx, ref, p.Number, p.Attempt) }); err != nil {
+	if err := m.onceSure(ctx, func(ctx context.Context) error { return m.Store.BeginPart(ctx, ref, p.Number, p.Attempt) }); err != nil {
 		return p, err
 	}
 	if p.First, err = m.attempt(ctx, ref, from, p.Size, p.Attempt); err != nil {
 		return p, err
 	}
-	return p, m.surely(ctx, func(ctx context.Context) error { _, err := m.Store.FinishPart(ctx, ref, p, nil); return err })
+	return p, m.onceSure(ctx, func(ctx context.Context) error { _, err := m.Store.FinishPart(ctx, ref, p, nil); return err })
 }
 
 // attempt copies what an attempt wrote: the rows of some chunks, then a reference to each.

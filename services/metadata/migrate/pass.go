@@ -93,7 +93,7 @@ func (m *migration) pass(ctx context.Context, frozen bool) (*differences, error)
 
 // bucket makes a bucket, closed to all clients. Kinds: Conflict if something is in its way.
 func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
-	m.working.Store(&b)
+	m.target.Store(&b)
 	there, problem, err := m.there(ctx, b)
 	if err == nil && problem != "" {
 		err = refuse([]string{problem})
@@ -103,7 +103,7 @@ func (m *migration) bucket(ctx context.Context, b meta.Bucket) error {
 	}
 	if err == nil && !there {
 		made := b
-		made.Grants = unfinished.Closed
+		made.Grants = unfinished.ClosedGrants
 		err = m.retrySure(ctx, func(ctx context.Context) error { return m.Store.CreateBucket(ctx, made) })
 		if errors.Is(err, errors.AlreadyExists) { // an earlier try has made it, or another was faster
 			there, problem, err = m.there(ctx, b)
@@ -136,8 +136,8 @@ func (m *migration) forgetBuckets(ctx context.Context, now []meta.Bucket, d *dif
 
 // removeCopy removes a copy with all that is in it. Kinds: Conflict if clients may have used it.
 func (m *migration) removeCopy(ctx context.Context, b meta.Bucket, d *differences) error {
-	m.working.Store(&b)
-	defer m.working.Store(nil)
+	m.target.Store(&b)
+	defer m.target.Store(nil)
 	var t meta.Bucket
 	err := once(ctx, func(ctx context.Context) (err error) { t, err = m.Store.Bucket(ctx, b.Name); return err })
 	if errors.Is(err, errors.NotFound) || err == nil && t.ID != b.ID {
@@ -191,7 +191,7 @@ func (m *migration) compareObjects(ctx context.Context, b meta.Bucket, frozen bo
 		if len(keys) == 0 {
 			return nil
 		}
-		noted, err := m.doubts(ctx, b, keys, newest)
+		noted, err := m.noteDoubt(ctx, b, keys, newest)
 		if err != nil {
 			return err
 		}
@@ -314,7 +314,7 @@ func (m *migration) differs(ctx context.Context, b meta.Bucket, o meta.Listed, f
 // delete deletes keys here that are not at the standalone.
 func (m *migration) delete(ctx context.Context, b meta.Bucket, keys []string, d *differences) error {
 	for some := range slices.Chunk(keys, doubtKeys) {
-		noted, err := m.doubts(ctx, b, some, 0)
+		noted, err := m.noteDoubt(ctx, b, some, 0)
 		if err != nil {
 			return err
 		}

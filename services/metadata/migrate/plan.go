@@ -117,7 +117,7 @@ func inTheWay(b, t meta.Bucket) string {
 		return fmt.Sprintf("the cluster has another bucket called %s: remove or empty one of the two", b.Name)
 	case !t.Closed():
 		return fmt.Sprintf("the cluster's copy of the bucket %s is open to clients, who may have written into it: empty and delete it there", b.Name)
-	case !slices.Equal(t.Grants, unfinished.Closed):
+	case !slices.Equal(t.Grants, unfinished.ClosedGrants):
 		return fmt.Sprintf("somebody was given rights on the cluster's copy of the bucket %s, which is closed until the migration ends: "+
 			"take them away with \"garage bucket deny\"", b.Name)
 	}
@@ -158,7 +158,7 @@ func (m *migration) allBuckets(ctx context.Context) (all []meta.Bucket, err erro
 			return nil, errors.Annotate(err, "listing the buckets of the standalone")
 		}
 		for _, b := range page.Buckets {
-			if r.After = b.Name; b.Name != snapshot.Bucket && !strings.HasPrefix(b.Name, unfinished.Prefix) {
+			if r.After = b.Name; b.Name != snapshot.Bucket && !strings.HasPrefix(b.Name, unfinished.BucketPrefix) {
 				all = append(all, b)
 			}
 		}

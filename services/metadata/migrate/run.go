@@ -42,7 +42,7 @@ type migration struct {
 	cluster uuid.UUID                   // this one
 	hold    *hold                       // while objects are written
 	left    bool                        // Leave was asked for
-	working atomic.Pointer[meta.Bucket] // the copy that is written into
+	target  atomic.Pointer[meta.Bucket] // the copy that is written into
 	notes   notes
 	progress
 
@@ -79,11 +79,11 @@ func (m *migration) retry(ctx context.Context, call func(context.Context) error)
 
 // retrySure is retry for a write, each try of which needs a sure hold.
 func (m *migration) retrySure(ctx context.Context, call func(context.Context) error) error {
-	return m.retrySteps(ctx, func() error { return m.surely(ctx, call) })
+	return m.retrySteps(ctx, func() error { return m.onceSure(ctx, call) })
 }
 
-// surely gives a write its time, if the hold is sure.
-func (m *migration) surely(ctx context.Context, call func(context.Context) error) error {
+// onceSure gives a write its time, if the hold is sure.
+func (m *migration) onceSure(ctx context.Context, call func(context.Context) error) error {
 	if err := m.hold.sure(m.Clock); err != nil {
 		return err
 	}
@@ -137,10 +137,10 @@ func (m *migration) run(ctx context.Context) error {
 	case m.options.GetAbandon():
 		return m.abandon(ctx, standalone, is.GetLeft())
 	case is.GetLeft() && is.GetForwards():
-		if err := m.openNotes(ctx, standalone, false); err != nil {
+		if err := m.findNotes(ctx, standalone, false); err != nil {
 			return err
 		}
-		if err := m.closeNotes(ctx); err != nil {
+		if err := m.deleteNotes(ctx); err != nil {
 			return err
 		}
 		m.note("everything has moved before, to " + is.GetEndpoint())
@@ -152,7 +152,7 @@ func (m *migration) run(ctx context.Context) error {
 		if err := m.leave(ctx, uuid.Nil); err != nil {
 			return err
 		}
-		if err := m.openNotes(ctx, standalone, false); err != nil {
+		if err := m.findNotes(ctx, standalone, false); err != nil {
 			return err
 		}
 		return m.finish(ctx, 0)
@@ -160,7 +160,7 @@ func (m *migration) run(ctx context.Context) error {
 	if err := m.plan(ctx, is); err != nil || m.options.GetDryRun() {
 		return err
 	}
-	return m.whileHeld(ctx, standalone, func(ctx context.Context, h *hold) error {
+	return m.whileHeld(ctx, standalone, func(ctx context.Context) error {
 		reporting, stop := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		defer work.Wait()
@@ -173,7 +173,7 @@ func (m *migration) run(ctx context.Context) error {
 			m.result(false, 0)
 			return nil
 		}
-		return m.cutOver(ctx, h)
+		return m.cutOver(ctx)
 	})
 }
 
@@ -206,7 +206,7 @@ func (m *migration) copy(ctx context.Context) error {
 }
 
 // cutOver moves who serves.
-func (m *migration) cutOver(ctx context.Context, h *hold) error {
+func (m *migration) cutOver(ctx context.Context) error {
 	if err := m.damage(); err != nil {
 		return err
 	}
@@ -220,13 +220,13 @@ func (m *migration) cutOver(ctx context.Context, h *hold) error {
 	m.frozen.Store(true)
 	defer m.frozen.Store(false)
 	// It waits for the writes under way there, while the hold is renewed beside it.
-	if err := once(ctx, h.freeze); err != nil {
+	if err := once(ctx, m.hold.freeze); err != nil {
 		return errors.Annotate(err, "holding writes back at the standalone")
 	}
 	if err := m.equal(ctx); err != nil {
 		return err
 	}
-	if err := m.leave(ctx, h.id); err != nil {
+	if err := m.leave(ctx, m.hold.id); err != nil {
 		return err
 	}
 	// From now on there is no way back: that the caller goes away does not keep rights from being made.
@@ -282,7 +282,7 @@ func (m *migration) finish(ctx context.Context, frozen time.Duration) error {
 	if err != nil {
 		return errors.Annotate(err, "everything is here, and the standalone does not forward requests yet: run the same command again")
 	}
-	if err := m.closeNotes(ctx); err != nil {
+	if err := m.deleteNotes(ctx); err != nil {
 		m.Logger.Warn("the notes of a migration that is done stay", "bucket", m.notes.Bucket.Name, "error", err)
 	}
 	m.note("moved: the standalone forwards all requests to " + m.options.GetEndpoint())

@@ -91,7 +91,7 @@ func (c *Console) listObjects(w http.ResponseWriter, r *http.Request, s *session
 		set("continuation-token", q.Get("after"))
 	}
 	var l listing
-	if err := c.askFor(r.Context(), ask, &l); err != nil {
+	if err := c.askDocument(r.Context(), ask, &l); err != nil {
 		fail(w, err)
 		return
 	}

@@ -139,8 +139,8 @@ func (c *Console) ask(ctx context.Context, r s3Request) (*http.Response, error) 
 	return nil, s3Error(answer)
 }
 
-// askFor sends a request to S3 that it answers with a document, and reads that.
-func (c *Console) askFor(ctx context.Context, r s3Request, into any) error {
+// askDocument sends a request to S3 that it answers with a document, and reads that.
+func (c *Console) askDocument(ctx context.Context, r s3Request, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.callTimeout)
 	defer cancel()
 	reply, err := c.ask(ctx, r)

@@ -31,7 +31,7 @@ func aboutUpload(r *http.Request) (q url.Values, s s3Request, err error) {
 	return q, s, err
 }
 
-// setBody makes the body of the request that of what is sent to S3.
+// setBody sends the body of the browser's request on to S3.
 func (s *s3Request) setBody(r *http.Request) error {
 	if r.ContentLength < 0 {
 		return errors.Newf(errors.Invalid, "say how long it is")
@@ -77,7 +77,7 @@ func (c *Console) beginUpload(w http.ResponseWriter, r *http.Request, s *session
 	var begun struct {
 		UploadID string `xml:"UploadId"`
 	}
-	err := c.askFor(r.Context(), ask, &begun)
+	err := c.askDocument(r.Context(), ask, &begun)
 	if err == nil && begun.UploadID == "" {
 		err = errors.Newf(errors.Unavailable, "S3 does not say which upload it has begun")
 	}
@@ -130,7 +130,7 @@ func (c *Console) completeUpload(w http.ResponseWriter, r *http.Request, s *sess
 		return
 	}
 	var made struct{ ETag string }
-	err = c.askFor(r.Context(), ask, &made)
+	err = c.askDocument(r.Context(), ask, &made)
 	c.action(r, s, "CompleteMultipartUpload", ask, err)
 	if err != nil {
 		fail(w, err)

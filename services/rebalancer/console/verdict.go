@@ -44,7 +44,7 @@ func Judge(s *adminv1.GetStatusResponse, p *adminv1.GetPartitionsResponse) Verdi
 		j.add(Attention, "It is not known what a node lacks: %s", problem)
 	}
 	copies, known := s.GetReplication(), len(p.GetPartitions()) > 0
-	unreadable, bare, fewer, moving := states(p)
+	unreadable, withoutCopy, fewer, moving := states(p)
 	switch {
 	case s.GetLayout() == 0 && s.GetProblem() != "": // who cannot ask for the layout does not know that there is none
 		j.say(Unknown, "%s", untold)
@@ -56,10 +56,10 @@ func Judge(s *adminv1.GetStatusResponse, p *adminv1.GetPartitionsResponse) Verdi
 		j.say(Danger, "Some of your data may not be readable now: %s not there.", isAre(j.lost, "node"))
 	case fewer > 0 && copies == 1:
 		j.say(Danger, "Chunks are missing in %s of 4096, and there is no other copy of them.", count(fewer, "partition"))
-	case bare > 0 && (j.lost > 0 || j.unsure):
-		j.say(Danger, "Some of your data may not be readable now: %s no node that answers and has all of it.", partitionsHave(bare))
-	case bare > 0:
-		j.say(Attention, "It is not known whether all your data can be read: %s no node that has all of it.", partitionsHave(bare))
+	case withoutCopy > 0 && (j.lost > 0 || j.unsure):
+		j.say(Danger, "Some of your data may not be readable now: %s no node that answers and has all of it.", partitionsHave(withoutCopy))
+	case withoutCopy > 0:
+		j.say(Attention, "It is not known whether all your data can be read: %s no node that has all of it.", partitionsHave(withoutCopy))
 	case fewer > 0:
 		j.say(Attention, "All your data can be read, but %s fewer than %d good copies.", partitionsHave(fewer), copies)
 	case j.lost > 0 || j.wanted > 0 || j.unsure:
@@ -143,20 +143,20 @@ func (j *judgement) services(s *adminv1.GetStatusResponse) {
 }
 
 // states counts the partitions that cannot be read, those with too few copies and, among them, with none that is surely good, and those that move.
-func states(p *adminv1.GetPartitionsResponse) (unreadable, bare, fewer, moving int) {
+func states(p *adminv1.GetPartitionsResponse) (unreadable, withoutCopy, fewer, moving int) {
 	for _, one := range p.GetPartitions() {
 		switch one.GetState() {
 		case adminv1.PartitionState_PARTITION_STATE_UNREADABLE:
 			unreadable++
 		case adminv1.PartitionState_PARTITION_STATE_UNDER_REPLICATED:
 			if fewer++; one.GetCopies() == 0 {
-				bare++
+				withoutCopy++
 			}
 		case adminv1.PartitionState_PARTITION_STATE_MOVING:
 			moving++
 		}
 	}
-	return unreadable, bare, fewer, moving
+	return unreadable, withoutCopy, fewer, moving
 }
 
 // nameOf is what people call a node.

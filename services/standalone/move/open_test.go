@@ -98,10 +98,10 @@ func (c *clients) kept(about ...any) {
 	require.Equal(t, meta.Open, u.State, about...)
 }
 
-// An operator opens a copy at each moment of a migration, or of its removal, and clients write.
+// An operator opens a copy at each listing of the cluster by a migration, or by its removal, and clients write.
 func TestWhatClientsWriteIntoACopyThatIsOpenedStays(t *testing.T) {
 	for _, abandon := range []bool{false, true} {
-		refused := 0
+		refused, opened := 0, 0
 		for n := 1; ; n++ {
 			o := &during{}
 			m := newMigrationInto(t, func(s meta.Store) meta.Store { o.Store = s; return o })
@@ -124,6 +124,7 @@ func TestWhatClientsWriteIntoACopyThatIsOpenedStays(t *testing.T) {
 			}
 			c.kept("abandon %v, call %d: %v", abandon, n, err)
 			if opening == nil {
+				opened++
 				require.True(t, errors.Is(err, errors.Conflict), "abandon %v, call %d: %v", abandon, n, err)
 				continue
 			}
@@ -132,12 +133,13 @@ func TestWhatClientsWriteIntoACopyThatIsOpenedStays(t *testing.T) {
 			require.True(t, result.GetMoved() || result.GetAbandoned())
 		}
 		require.Positive(t, refused, "abandon %v", abandon)
+		require.Positive(t, opened, "abandon %v", abandon)
 	}
 }
 
 // notes are the names of the buckets with the notes of migrations.
 func (m *migration) notes() (names []string) {
-	page, err := m.to.meta.ListBuckets(m.to.Context(), meta.ListBuckets{Prefix: unfinished.Prefix, Limit: 10})
+	page, err := m.to.meta.ListBuckets(m.to.Context(), meta.ListBuckets{Prefix: unfinished.BucketPrefix, Limit: 10})
 	require.NoError(m.to, err)
 	for _, b := range page.Buckets {
 		names = append(names, b.Name)
@@ -197,17 +199,19 @@ func TestACopyIsOpenedSomeTimeAfterItsMigrationWasKilled(t *testing.T) {
 	require.Error(t, err)
 	m.write = o
 	before := m.to.lines(m.bucket, true)
-	_, err = open(t, operator(t, m.to.meta, unfinished.Fresh-time.Minute), m.bucket.Name)
+	_, err = open(t, operator(t, m.to.meta, unfinished.HeartbeatLife-time.Minute), m.bucket.Name)
 	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
-	require.ErrorContains(t, err, "a migration is at work")
-	require.ErrorContains(t, err, "try again")
+	require.ErrorContains(t, err, "is at work or was killed a moment ago")
+	require.ErrorContains(t, err, "repeat this command")
 	require.Equal(t, before, m.to.lines(m.bucket, true))
-	_, err = open(t, operator(t, m.to.meta, unfinished.Fresh), m.bucket.Name)
+	_, err = open(t, operator(t, m.to.meta, unfinished.HeartbeatLife), m.bucket.Name)
 	require.NoError(t, err)
 	require.NotZero(t, m.rights())
 	require.Empty(t, m.notes())
+}
 
-	m = copied(t, false) // who was refused is in nobody's way
+func TestAMigrationGoesOnThoughAnOpeningWasRefused(t *testing.T) {
+	m := copied(t, false)
 	atFreeze := make(chan error, 1)
 	m.atFreeze = func() {
 		_, err := open(t, operator(t, m.to.meta, 0), m.bucket.Name)
@@ -282,27 +286,31 @@ func TestTheNotesGoWithTheLastCopyThatIsClosed(t *testing.T) {
 	require.True(t, errors.Is(err, errors.Conflict), "%v", err)
 	require.ErrorContains(t, err, "second")
 	// What was refused leaves nothing that keeps a migration away.
-	require.NoError(t, (&unfinished.Notes{Store: m.to.meta, Bucket: m.bucketOf(m.notes()[0])}).Opening(t.Context()))
+	require.NoError(t, (&unfinished.Notes{Store: m.to.meta, Bucket: m.bucketOf(m.notes()[0])}).CheckNoOpening(t.Context()))
 	_, err = open(t, boss, second.Name)
 	require.NoError(t, err)
 	require.Empty(t, m.notes())
+}
 
-	// One that was killed before it had made a copy leaves notes of nothing.
-	m = newMigration(t)
+// A migration that was killed before it had made a copy leaves notes of nothing.
+func TestTheNotesOfAMigrationWithoutCopiesCanBeDeleted(t *testing.T) {
+	m := newMigration(t)
 	m.write = func(do func() error) error {
 		if len(m.notes()) > 0 {
 			return errors.Newf(errors.Canceled, "the cluster is down")
 		}
 		return do()
 	}
-	_, _, err = m.run()
+	_, _, err := m.run()
 	require.Error(t, err)
 	n := unfinished.Notes{Store: m.to.meta, Bucket: m.bucketOf(m.notes()[0])}
-	require.NoError(t, n.Beat(t.Context(), uuid.New(), time.Now()))
-	boss = operator(t, m.to.meta, 0)
-	require.True(t, errors.Is(remove(n.Bucket.Name), errors.Conflict), "it may be at work")
-	boss = operator(t, m.to.meta, unfinished.Fresh)
-	require.NoError(t, remove(n.Bucket.Name))
+	require.NoError(t, n.PutHeartbeat(t.Context(), uuid.New(), time.Now()))
+	remove := func(later time.Duration) error {
+		_, err := operator(t, m.to.meta, later).DeleteBucket(t.Context(), &adminv1.DeleteBucketRequest{Name: n.Bucket.Name})
+		return err
+	}
+	require.True(t, errors.Is(remove(0), errors.Conflict), "it may be at work")
+	require.NoError(t, remove(unfinished.HeartbeatLife))
 	require.Empty(t, m.notes())
 }
 

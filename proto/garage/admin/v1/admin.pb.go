@@ -1683,8 +1683,10 @@ type OpenBucketResponse struct {
 	Bucket *Bucket                `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	// in_doubt counts the objects of which a write of the migration failed in the database: they may come, change or go by themselves later,
 	// until somebody writes or deletes them. keys_in_doubt are the first of them.
-	InDoubt       int64    `protobuf:"varint,2,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
-	KeysInDoubt   [][]byte `protobuf:"bytes,3,rep,name=keys_in_doubt,json=keysInDoubt,proto3" json:"keys_in_doubt,omitempty"`
+	InDoubt     int64    `protobuf:"varint,2,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	KeysInDoubt [][]byte `protobuf:"bytes,3,rep,name=keys_in_doubt,json=keysInDoubt,proto3" json:"keys_in_doubt,omitempty"`
+	// problem is why notes of the migration are left, and what to do, or empty.
+	Problem       string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1738,6 +1740,13 @@ func (x *OpenBucketResponse) GetKeysInDoubt() [][]byte {
 		return x.KeysInDoubt
 	}
 	return nil
+}
+
+func (x *OpenBucketResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
 }
 
 // Rights are given to a key, a person or a group: one of them is set.
@@ -6547,11 +6556,12 @@ const file_garage_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
 	"\x14DeleteBucketResponse\"'\n" +
 	"\x11OpenBucketRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x84\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x9e\x01\n" +
 	"\x12OpenBucketResponse\x12/\n" +
 	"\x06bucket\x18\x01 \x01(\v2\x17.garage.admin.v1.BucketR\x06bucket\x12\x19\n" +
 	"\bin_doubt\x18\x02 \x01(\x03R\ainDoubt\x12\"\n" +
-	"\rkeys_in_doubt\x18\x03 \x03(\fR\vkeysInDoubt\"\x9d\x01\n" +
+	"\rkeys_in_doubt\x18\x03 \x03(\fR\vkeysInDoubt\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\"\x9d\x01\n" +
 	"\x12AllowBucketRequest\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +

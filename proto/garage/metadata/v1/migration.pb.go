@@ -666,10 +666,11 @@ func (x *MigrationResult) GetAbandoned() bool {
 	return false
 }
 
-// MigrationDoubt is what the cluster keeps, until the cut-over, of writes of a migration that may take effect late or be taken back late.
+// MigrationDoubt is what the cluster keeps, until it is settled or the copy is opened, of writes of a migration that may take effect late or be
+// taken back late.
 type MigrationDoubt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// newest is above the timestamps that the objects had at the standalone when the writes began.
+	// newest is not below the time of any write of these keys, or settling of them, that was tried.
 	Newest        int64    `protobuf:"varint,1,opt,name=newest,proto3" json:"newest,omitempty"`
 	Keys          [][]byte `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -57,7 +57,7 @@ function one(app, name) {
             const opened = await call('OpenBucket', { name });
             doubts = Number(opened.inDoubt) > 0 ? { count: opened.inDoubt, keys: opened.keysInDoubt.map(f.utf8) } : null;
             await page.load();
-            return 'The bucket is open. Give rights on it.';
+            return opened.problem || 'The bucket is open. Give rights on it.';
           }, { kind: 'danger' })),
         doubts && card('Objects in doubt', h('p', null, `A write of the migration failed for ${f.plural(Number(doubts.count), 'object')}: what is read of them, or that they are missing, may still change by itself, until somebody writes or deletes them. Note them now, look at each, and upload it again or delete it.`),
           h('ul', null, doubts.keys.map(key => h('li', null, h('code', null, key)))), Number(doubts.count) > doubts.keys.length && h('p', null, `… and ${f.number(doubts.count - doubts.keys.length)} more.`)),
