@@ -158,6 +158,12 @@ func condition(b, n *adminv1.Node) (all []*adminv1.Event) {
 	case !n.GetReadOnly() && b.GetReadOnly():
 		add(adminv1.EventKind_EVENT_KIND_NODE, info, "takes chunks again")
 	}
+	switch {
+	case n.GetUncompared() && !b.GetUncompared():
+		add(adminv1.EventKind_EVENT_KIND_DISK, warning, "may lack any chunk, as it began with an empty disk, and compares with the other nodes: what none of them has is lost")
+	case !n.GetUncompared() && b.GetUncompared():
+		add(adminv1.EventKind_EVENT_KIND_DISK, info, "has compared with all other nodes what it holds since it began with an empty disk")
+	}
 	// The counts begin anew with the program.
 	if found := more(b.GetDamaged(), n.GetDamaged()); found > 0 {
 		add(adminv1.EventKind_EVENT_KIND_DAMAGE, warning, "found %s that turned out bad or missing; good ones are looked for", count(found, "copy", "copies"))

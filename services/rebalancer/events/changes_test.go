@@ -51,6 +51,7 @@ func TestWhatHappensToANodeIsAnEvent(t *testing.T) {
 	failing := func(n *adminv1.Node) {
 		n.ReadOnly, n.Problem, n.Disks[1].Failed = true, "no medium", "no medium"
 	}
+	empty := func(n *adminv1.Node) { n.Uncompared = true }
 	full := func(n *adminv1.Node) { n.ReadOnly, n.Problem = true, "3 GB are left" }
 	inFile := func(alive bool) func(*adminv1.Node) {
 		return func(n *adminv1.Node) {
@@ -82,6 +83,8 @@ func TestWhatHappensToANodeIsAnEvent(t *testing.T) {
 		{"and has room", attic(full), attic(nil), []string{"I " + name + "takes chunks again"}},
 		{"a disk fails", attic(nil), attic(failing), []string{"E " + name + "has a disk that failed, /b: no medium"}},
 		{"and is replaced", attic(failing), attic(nil), []string{"I " + name + "has its disk /b back", "I " + name + "takes chunks again"}},
+		{"its disk is empty", attic(nil), attic(empty), []string{"W " + name + "may lack any chunk, as it began with an empty disk, and compares with the other nodes: what none of them has is lost"}},
+		{"and was filled", attic(empty), attic(nil), []string{"I " + name + "has compared with all other nodes what it holds since it began with an empty disk"}},
 		{"copies turn out bad", attic(func(n *adminv1.Node) { n.Damaged = 1 }), attic(func(n *adminv1.Node) { n.Damaged, n.Wanted = 3, 2 }),
 			[]string{"W " + name + "found 2 copies that turned out bad or missing; good ones are looked for", "W " + name + "lacks a good copy of 2 chunks and looks for them"}},
 		{"and are replaced", attic(func(n *adminv1.Node) { n.Damaged, n.Wanted = 3, 2 }), attic(func(n *adminv1.Node) { n.Damaged, n.Mended = 3, 1 }),

@@ -159,7 +159,7 @@ const (
 	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
 	// NODE: a chunk-node was seen for the first time, is missing, back, full, or draining.
 	EventKind_EVENT_KIND_NODE EventKind = 1
-	// DISK: a disk failed or works again.
+	// DISK: a disk failed or works again, or a node began with an empty one.
 	EventKind_EVENT_KIND_DISK EventKind = 2
 	// DAMAGE: bad checksums and chunks without a good copy, found and repaired.
 	EventKind_EVENT_KIND_DAMAGE EventKind = 3
