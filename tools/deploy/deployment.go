@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -315,21 +313,6 @@ func (d *Deployment) CLI(ctx context.Context, args ...string) ([]byte, error) {
 		return out, fmt.Errorf("garage %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return out, nil
-}
-
-// FreeAddress returns a loopback address that nobody listens on at the moment. Its port is none of those that the system
-// gives to who asks for any: one of these could be taken by the time that a program listens on it.
-func FreeAddress() (string, error) {
-	const first, ports, tries = 20_000, 12_000, 100
-	var last error
-	for range tries {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports)))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-		last = err
-	}
-	return "", fmt.Errorf("no free port found: %w", last)
 }
 
 func readCredentials(path string) (s3client.Endpoint, error) {

@@ -184,13 +184,26 @@ func TestSlowClientsCostOnlyThemselves(t *testing.T) {
 }
 
 func TestTooManyRequestsAreToldToSlowDown(t *testing.T) {
-	g, c := start(t, apitest.Options{API: func(c *api.Config) { c.MaxRequests = 2 }})
-	dial(t, g, c, "a", 10*apitest.ChunkSize, 10)
-	dial(t, g, c, "b", 10*apitest.ChunkSize, 10)
-	require.Eventually(t, func() bool {
-		r := c.Do(apitest.Request{Method: "HEAD", Bucket: bucketName})
-		return r.Status == 503 && r.Header.Get("Retry-After") != ""
-	}, 10*time.Second, time.Millisecond)
+	g, c := start(t, apitest.Options{API: func(c *api.Config) { c.MaxRequests, c.IdleTimeout = 2, time.Hour }})
+	answers := make(chan *http.Response, 3)
+	for _, key := range []string{"a", "b", "c"} { // two of them go on
+		conn, req := dial(t, g, c, key, 10*apitest.ChunkSize, 10)
+		go func() {
+			resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+			if err == nil {
+				resp.Body.Close()
+				answers <- resp
+			}
+		}()
+	}
+	select {
+	case resp := <-answers:
+		require.Equal(t, 503, resp.StatusCode)
+		require.NotEmpty(t, resp.Header.Get("Retry-After"))
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "all three go on")
+	}
+	require.Equal(t, 503, c.Do(apitest.Request{Method: "HEAD", Bucket: bucketName}).Status)
 }
 
 func TestAReaderThatStopsHoldsAWindowOfOne(t *testing.T) {
