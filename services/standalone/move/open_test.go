@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,9 +189,9 @@ func TestACopyIsOpenedSomeTimeAfterItsMigrationWasKilled(t *testing.T) {
 	m := newMigration(t)
 	o := m.write
 	m.request.CopyOnly = true
-	writes := 0
+	var writes atomic.Int64
 	m.write = func(do func() error) error {
-		if writes++; writes > 8 {
+		if writes.Add(1) > 8 {
 			return errors.Newf(errors.Canceled, "the cluster is down")
 		}
 		return do()
