@@ -22,12 +22,14 @@ import (
 // healObjects, of 1 MiB each, are what is moved and read.
 const healObjects = 512
 
-// healing measures what changes of the layout, a scrub and a repair cost: three sites with a chunk-node each are given another one each, and the first
-// three leave again.
+// healing measures what changes of the layout, a scrub and a repair cost: of three sites with a chunk-node each, one gets another in its place, then all
+// get one more, and the older three leave again.
 type healing struct {
 	*sites.Cluster
-	plain float64  // CPU seconds for a GiB of plain copying
-	first []string // IDs of the nodes that were there first
+	plain float64           // CPU seconds for a GiB of plain copying
+	nodes []*deploy.Process // of the layout
+	added []*deploy.Process // that have entered it last
+	older []string          // IDs of those that were in it then
 }
 
 func measureHealing(ctx context.Context, dir string) (err error) {
@@ -45,8 +47,8 @@ func measureHealing(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	h := &healing{Cluster: c, plain: plain}
-	for _, step := range []func(context.Context) error{h.store, h.add, h.drain, h.scrub, h.repair} {
+	h := &healing{Cluster: c, plain: plain, nodes: c.Nodes()}
+	for _, step := range []func(context.Context) error{h.store, h.replace, h.grow, h.drain, h.scrub, h.repair} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -9,88 +9,138 @@ import (
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
 	chunknodev1 "deuxfleurs.fr/garage/proto/garage/chunknode/v1"
 	"deuxfleurs.fr/garage/tools/deploy"
+	"deuxfleurs.fr/garage/tools/deploy/sites"
 )
 
-// readTime is how long is read before anything moves.
-const readTime = 10 * time.Second
+// How long is read before anything moves. The first reads, which open connections, do not count.
+const (
+	warmUp   = time.Second
+	readTime = 10 * time.Second
+)
 
-// add gives half of everything to new nodes, at the rate that is the default, and says what readers notice.
-func (h *healing) add(ctx context.Context) error {
-	quiet, err := h.read(ctx, func(ctx context.Context) error {
-		ctx, stop := context.WithTimeout(ctx, readTime)
+// replace puts a new node in the place of the one of the first site.
+func (h *healing) replace(ctx context.Context) error {
+	leaving, err := h.ids(ctx, adminv1.NodeState_NODE_STATE_HEALTHY)
+	if err != nil {
+		return err
+	}
+	added, err := h.enter(ctx, "a node replaced", 1, leaving[sites.Zone(0)])
+	if err == nil {
+		h.nodes[0] = added[0]
+	}
+	return err
+}
+
+// grow gives half of everything to a new node at each site.
+func (h *healing) grow(ctx context.Context) error {
+	members, err := h.ids(ctx, adminv1.NodeState_NODE_STATE_HEALTHY)
+	if err != nil {
+		return err
+	}
+	for _, ids := range members {
+		h.older = append(h.older, ids...)
+	}
+	h.added, err = h.enter(ctx, "a node added at each site", len(h.Sites), nil)
+	return err
+}
+
+// enter lets new nodes into the layout, one at each of the first sites, and others out of it, at the rate that is the default, and says what readers
+// notice.
+func (h *healing) enter(ctx context.Context, what string, count int, leaving []string) ([]*deploy.Process, error) {
+	began := time.Now()
+	still, err := h.read(ctx, func(ctx context.Context) error {
+		ctx, stop := context.WithTimeout(ctx, warmUp+readTime)
 		defer stop()
 		<-ctx.Done()
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	before, err := h.Status(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range before.GetNodes() {
-		h.first = append(h.first, n.GetId())
-	}
-	old := h.Nodes()
+	quiet := still.during(began.Add(warmUp), readTime)
 	var added []*deploy.Process
-	for site := range h.Sites {
+	for site := range count {
 		p, err := h.AddNode(ctx, site)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		added = append(added, p)
 	}
-	err = h.wait(ctx, "the new nodes are known", func(s *adminv1.GetStatusResponse) error {
-		known := 0
-		for _, n := range s.GetNodes() {
-			if n.GetState() == adminv1.NodeState_NODE_STATE_NEW {
-				known++
+	err = sites.Until(ctx, "the new nodes are in the layout to come", func() error {
+		known, err := h.ids(ctx, adminv1.NodeState_NODE_STATE_NEW)
+		if err == nil && len(known) < count {
+			err = fmt.Errorf("%d of %d are known", len(known), count)
+		}
+		for _, ids := range known {
+			for _, id := range ids {
+				if _, failed := h.CLI(ctx, "layout", "assign", id); failed != nil {
+					err = failed
+				}
 			}
 		}
-		if known < len(added) {
-			return fmt.Errorf("%d of %d are", known, len(added))
-		}
-		return nil
+		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := h.CLI(ctx, "layout", "assign", "--all"); err != nil {
-		return err
+	if err := h.remove(ctx, leaving); err != nil {
+		return nil, err
 	}
 	var c change
-	busy, err := h.read(ctx, func(ctx context.Context) error {
-		c, err = h.change(ctx, old, added)
+	meanwhile, err := h.read(ctx, func(ctx context.Context) error {
+		c, err = h.change(ctx, h.nodes, added)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Printf("change of the layout at the default rate: %v, %.1f MB/s from each node\n", c, float64(c.sent)/c.took.Seconds()/1e6/float64(len(old)))
-	fmt.Printf("  GET of 1 MiB meanwhile: p50 %v, before %v; p99 %v, before %v (%.1f times)\n", ms(busy.quantile(0.5)), ms(quiet.quantile(0.5)),
+	busy := meanwhile.during(c.began, c.moving)
+	fmt.Printf("%s, at the default rate: %v\n", what, c)
+	fmt.Printf("  GET of 1 MiB while it moves: p50 %v, before %v; p99 %v, before %v (%.1f times)\n", ms(busy.quantile(0.5)), ms(quiet.quantile(0.5)),
 		ms(busy.quantile(0.99)), ms(quiet.quantile(0.99)), float64(busy.quantile(0.99))/float64(quiet.quantile(0.99)))
-	return nil
+	return added, nil
 }
 
 func ms(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// drain takes everything from the nodes that were there first, as fast as it goes.
-func (h *healing) drain(ctx context.Context) error {
-	if err := h.command(ctx, chunknodev1.Task_TASK_REBALANCE); err != nil {
-		return err
+// ids are the nodes in a state, by zone.
+func (h *healing) ids(ctx context.Context, state adminv1.NodeState) (map[string][]string, error) {
+	status, err := h.Status(ctx)
+	if err != nil {
+		return nil, err
 	}
-	all := h.Nodes()
-	from, to := all[:len(h.Sites)], all[len(h.Sites):]
-	for _, id := range h.first {
+	found := make(map[string][]string)
+	for _, n := range status.GetNodes() {
+		if n.GetState() == state {
+			found[n.GetZone()] = append(found[n.GetZone()], n.GetId())
+		}
+	}
+	return found, nil
+}
+
+// remove stages that nodes leave the layout.
+func (h *healing) remove(ctx context.Context, ids []string) error {
+	for _, id := range ids {
 		if _, err := h.CLI(ctx, "layout", "remove", id); err != nil {
 			return err
 		}
 	}
-	c, err := h.change(ctx, from, to)
+	return nil
+}
+
+// drain takes everything from the nodes that were there before the last came, as fast as it goes.
+func (h *healing) drain(ctx context.Context) error {
+	if err := h.command(ctx, chunknodev1.Task_TASK_REBALANCE); err != nil {
+		return err
+	}
+	if err := h.remove(ctx, h.older); err != nil {
+		return err
+	}
+	c, err := h.change(ctx, h.nodes, h.added)
 	if err != nil {
 		return err
 	}
+	h.nodes = h.added
 	source, target := c.source.Seconds()/gib(c.moved), c.target.Seconds()/gib(c.moved)
 	fmt.Printf("change of the layout as fast as it goes: %v\n", c)
 	fmt.Printf("  CPUs/GiB: source %.2f (%.1f plain copies), target %.2f (%.1f)\n", source, source/h.plain, target, target/h.plain)
@@ -99,13 +149,15 @@ func (h *healing) drain(ctx context.Context) error {
 
 // change is what a change of the layout took.
 type change struct {
-	sent, moved    int64 // bytes that were sent, and that had to be
-	source, target time.Duration
-	took           time.Duration
+	sent, moved    int64         // bytes that were sent, and that had to be
+	source, target time.Duration // processor time
+	began          time.Time
+	moving, took   time.Duration // until the last chunk was sent, and until the older layout was retired
 }
 
 func (c change) String() string {
-	return fmt.Sprintf("%d MiB sent, %d MiB is the least (%.3f), in %v", c.sent/mib, c.moved/mib, float64(c.sent)/float64(c.moved), c.took.Round(time.Millisecond))
+	return fmt.Sprintf("%d MiB sent, %d MiB is the least (%.3f), in %.1f s, %.1f MB/s in all; the older layout retired after %.1f s",
+		c.sent/mib, c.moved/mib, float64(c.sent)/float64(c.moved), c.moving.Seconds(), float64(c.sent)/c.moving.Seconds()/1e6, c.took.Seconds())
 }
 
 func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
@@ -128,22 +180,24 @@ func (h *healing) change(ctx context.Context, from, to []*deploy.Process) (c cha
 	if err != nil {
 		return c, err
 	}
-	begin := time.Now()
+	c.began = time.Now()
 	if _, err := h.CLI(ctx, "layout", "apply"); err != nil {
 		return c, err
 	}
 	next := before.GetLayout() + 1
 	err = h.wait(ctx, "the old layout is retired", func(s *adminv1.GetStatusResponse) error {
+		if n := sent(s, next); n > c.sent {
+			c.sent, c.moving = n, time.Since(c.began)
+		}
 		if s.GetLayout() != next || s.GetOldestLayout() != next {
 			return fmt.Errorf("layouts %d to %d are in force", s.GetOldestLayout(), s.GetLayout())
 		}
-		c.sent = sent(s)
 		return nil
 	})
 	if err != nil {
 		return c, err
 	}
-	c.took = time.Since(begin)
+	c.took = time.Since(c.began)
 	heldAfter, err := held(to)
 	if err != nil {
 		return c, err
@@ -156,10 +210,12 @@ func (h *healing) change(ctx context.Context, from, to []*deploy.Process) (c cha
 	return c, err
 }
 
-// sent is what the nodes have sent to hand over in their last run.
-func sent(s *adminv1.GetStatusResponse) (sum int64) {
+// sent is what the nodes have sent to carry out a layout.
+func sent(s *adminv1.GetStatusResponse, layout uint64) (sum int64) {
 	_ = tasks(s, chunknodev1.Task_TASK_REBALANCE, func(_ string, t *chunknodev1.TaskStatus) error {
-		sum += t.GetBytes()
+		if t.GetLayout() == layout {
+			sum += t.GetBytes()
+		}
 		return nil
 	})
 	return sum

@@ -18,13 +18,32 @@ const (
 	readPause   = 20 * time.Millisecond // between two reads of a reader: what readers notice is asked, not what a machine can do
 )
 
+// reads are the answers that readers got.
+type reads []read
+
+type read struct {
+	began time.Time
+	took  time.Duration
+}
+
+// during are those that began in the time from begin on.
+func (r reads) during(begin time.Time, took time.Duration) *cell {
+	var c cell
+	for _, one := range r {
+		if after := one.began.Sub(begin); after >= 0 && after < took {
+			c.latencies = append(c.latencies, one.took)
+		}
+	}
+	return &c
+}
+
 // read reads objects while something is done, and says how long each took.
-func (h *healing) read(ctx context.Context, meanwhile func(context.Context) error) (*cell, error) {
+func (h *healing) read(ctx context.Context, meanwhile func(context.Context) error) (reads, error) {
 	client := h.Client(healReaders)
 	defer client.HTTP.CloseIdleConnections()
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	var c cell
+	var done reads
 	var mu sync.Mutex
 	var readers errgroup.Group
 	for r := range healReaders {
@@ -43,7 +62,7 @@ func (h *healing) read(ctx context.Context, meanwhile func(context.Context) erro
 					return err
 				}
 				mu.Lock()
-				c.latencies = append(c.latencies, took)
+				done = append(done, read{begin, took})
 				mu.Unlock()
 				select {
 				case <-reading.Done():
@@ -54,5 +73,6 @@ func (h *healing) read(ctx context.Context, meanwhile func(context.Context) erro
 	}
 	err := meanwhile(ctx)
 	stop()
-	return &c, errors.Join(err, readers.Wait())
+	err = errors.Join(err, readers.Wait())
+	return done, err
 }

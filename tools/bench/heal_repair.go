@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	adminv1 "deuxfleurs.fr/garage/proto/garage/admin/v1"
@@ -15,8 +14,17 @@ import (
 
 // scrub has all nodes read what they hold.
 func (h *healing) scrub(ctx context.Context) error {
-	nodes := h.Nodes()[len(h.Sites):]
-	spentBy, err := spent(nodes)
+	members, err := h.ids(ctx, adminv1.NodeState_NODE_STATE_HEALTHY)
+	if err != nil {
+		return err
+	}
+	inLayout := make(map[string]bool)
+	for _, ids := range members {
+		for _, id := range ids {
+			inLayout[id] = true
+		}
+	}
+	spentBy, err := spent(h.nodes)
 	if err != nil {
 		return err
 	}
@@ -28,8 +36,8 @@ func (h *healing) scrub(ctx context.Context) error {
 	err = h.wait(ctx, "all nodes have read everything", func(s *adminv1.GetStatusResponse) error {
 		read = 0
 		return tasks(s, chunknodev1.Task_TASK_SCRUB, func(node string, t *chunknodev1.TaskStatus) error {
-			if slices.Contains(h.first, node) {
-				return nil // it is out of the layout
+			if !inLayout[node] {
+				return nil
 			}
 			if t.GetEnded() == nil || t.GetEnded().AsTime().Before(begin) {
 				return fmt.Errorf("node %s has not ended: %v", node, t)
@@ -52,9 +60,8 @@ func (h *healing) scrub(ctx context.Context) error {
 
 // repair empties the disk of a node, and has all nodes mend that as fast as they can.
 func (h *healing) repair(ctx context.Context) error {
-	nodes := h.Nodes()
-	last := len(nodes) - 1
-	target, sources, emptied := nodes[last], nodes[len(h.Sites):last], nodes[last:]
+	last := len(h.nodes) - 1
+	target, sources, emptied := h.nodes[last], h.nodes[:last], h.nodes[last:]
 	before, err := held(emptied)
 	if err != nil {
 		return err
