@@ -52,7 +52,7 @@ func DefaultConfig() Config {
 		Tombstones:  state.DefaultTombstones,
 		Collect:     time.Minute,
 
-		RebalanceRate:  40 * config.MiB,
+		RebalanceRate:  20 * config.MiB,
 		ScrubRate:      20 * config.MiB,
 		ScrubInterval:  30 * 24 * time.Hour,
 		RepairInterval: 24 * time.Hour,

@@ -13,7 +13,7 @@ import (
 )
 
 // inFlight is how many chunks a task moves at the same time: enough to fill the default rate with chunks of 1 MiB over a line of
-// 50 ms, and few enough that clients' requests find the disks free.
+// 75 ms, and few enough that clients' requests find the disks free.
 const inFlight = 4
 
 // waitEnv names the variable by which a test has a node wait for less than the setting long-collection-wait allows, as a duration. It is no
