@@ -26,7 +26,8 @@ CQL_NODES ?= 1
 
 # The programs are static, so that they run on any machine of their kind, and know nothing of where they were built.
 STAMP = -X deuxfleurs.fr/garage/pkg/version.release=$(VERSION) -X deuxfleurs.fr/garage/pkg/version.commit=$(COMMIT)
-BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(STRIP) $(STAMP)'
+# grpcnotrace leaves out debug pages that nothing serves, and whose templates would keep the linker from leaving out what nothing calls: a fifth of each program.
+BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags grpcnotrace -ldflags '$(STRIP) $(STAMP)'
 
 .DEFAULT_GOAL := help
 .PHONY: help

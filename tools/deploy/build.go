@@ -14,6 +14,9 @@ import (
 // BinEnv names a folder with programs already built; without it they are built once per process.
 const BinEnv = "GARAGE_TEST_BIN"
 
+// Tags are the build tags of the Makefile.
+const Tags = "grpcnotrace"
+
 // Root returns the top of the repository, found from the working folder upwards.
 func Root() (string, error) { return repo.Root() }
 
@@ -39,7 +42,7 @@ func BuildInto(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/...")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", Tags, "-o", dir+"/", "./cmd/...")
 	cmd.Dir = filepath.Join(root, "services")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the programs: %w\n%s", err, out)

@@ -97,7 +97,7 @@ func parts() []part {
 			race("pkg", "pkg/layout"), race("services", "chunk-node/simulation"),
 		}},
 		{"build", "the programs for the suites below", 10 * time.Minute, false, []step{
-			command("go", "build", "-o", "var/test/bin/", "./services/cmd/...", "./tools/stack"),
+			command("go", "build", "-tags", deploy.Tags, "-o", "var/test/bin/", "./services/cmd/...", "./tools/stack"),
 		}},
 		{"s3-standalone", "S3 behaviour in one process", 6 * time.Minute, false, []step{suite("s3", "standalone", 5*time.Minute)}},
 		{"s3-strict", "S3 behaviour in strict region mode", 6 * time.Minute, false, []step{strict}},

@@ -2,8 +2,10 @@ package packages
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,12 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"deuxfleurs.fr/garage/tools/deploy"
 	"deuxfleurs.fr/garage/tools/repo"
 )
 
@@ -173,6 +177,20 @@ func untar(t *testing.T, from io.Reader, dir string) {
 		}
 		require.NoError(t, os.Chown(path, h.Uid, h.Gid))
 		require.NoError(t, os.Chmod(path, h.FileInfo().Mode().Perm()))
+	}
+}
+
+// Where templates are linked, the linker keeps every exported method of every type, in case one calls it by its name.
+func TestTheProgramsHaveNoCodeThatNothingCalls(t *testing.T) {
+	dir := unpack(t, "linux-amd64")
+	for _, name := range []string{"garage", "s3-gateway", "metadata", "chunk-node", "rebalancer"} {
+		program, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Contains(t, string(program), "net/http.(*conn).serve", "the names of functions can be read")
+		require.NotContains(t, string(program), "text/template.(*state).evalField", name)
+		info, err := buildinfo.Read(bytes.NewReader(program))
+		require.NoError(t, err)
+		require.Contains(t, info.Settings, debug.BuildSetting{Key: "-tags", Value: deploy.Tags}, "as the other tests have it")
 	}
 }
 
