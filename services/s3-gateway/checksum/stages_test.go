@@ -64,10 +64,15 @@ func TestManyBodiesAtOnceAreHashedApart(t *testing.T) {
 	h := NewHashers()
 	defer h.Close()
 	for range 3 { // lanes are used again
+		var bodies [12][]byte
+		var stages [len(bodies)]*Stages
+		for i := range bodies {
+			bodies[i] = random(1<<20 + i*1000)
+			stages[i] = h.Stages(int64(len(bodies[i])))
+		}
 		var wg sync.WaitGroup
-		for i := range 12 {
-			body := random(1<<20 + i*1000)
-			s := h.Stages(int64(len(body))) // all are there before the first can end
+		for i, s := range stages { // all are there before the first can end
+			body := bodies[i]
 			wg.Go(func() {
 				defer s.Close()
 				if i%4 == 3 { // given up half-way
