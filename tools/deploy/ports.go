@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+
+	"deuxfleurs.fr/garage/tools/stack/process"
 )
 
 // Ports that FreeAddress gives: above those of stacks (tools/stack/parts), and below those that the system gives to who asks for any: one of these
@@ -37,10 +39,10 @@ func (a *addresses) free() (string, error) {
 				return "", err
 			}
 		}
-		port := a.next
+		address := fmt.Sprintf("127.0.0.1:%d", a.next)
 		a.next++
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return l.Addr().String(), l.Close()
+		if process.Unused(address) == nil {
+			return address, nil
 		}
 	}
 }

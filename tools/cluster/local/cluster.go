@@ -18,6 +18,7 @@ import (
 
 	"deuxfleurs.fr/garage/tools/repo"
 	"deuxfleurs.fr/garage/tools/stack/parts"
+	"deuxfleurs.fr/garage/tools/stack/process"
 )
 
 // RootDomain is below which host names are those of buckets.
@@ -257,11 +258,7 @@ func FreeOffset() (int, error) {
 func free(offset int) error {
 	for port := portS3; port <= portPing; port++ {
 		for _, host := range []string{"127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.13"} {
-			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+offset)))
-			if err != nil {
-				return err
-			}
-			if err := l.Close(); err != nil {
+			if err := process.Unused(net.JoinHostPort(host, strconv.Itoa(port+offset))); err != nil {
 				return err
 			}
 		}

@@ -61,20 +61,20 @@ func (c *Cluster) Tasks(ctx context.Context) ([]Task, error) {
 	return tasks, nil
 }
 
-// process is one that Nomad started.
-type process struct {
+// started is a process that Nomad has started.
+type started struct {
 	pid int
 	env map[string]string
 }
 
 // processes finds the processes that Nomad's agents on this machine started, by the id of their allocation. The kernel knows
 // them as soon as they run; Nomad's own account of them is some seconds old.
-func processes() (map[string]process, error) {
+func processes() (map[string]started, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]process{}
+	found := map[string]started{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
@@ -90,7 +90,7 @@ func processes() (map[string]process, error) {
 			name, value, _ := strings.Cut(pair, "=")
 			env[name] = value
 		}
-		found[env["NOMAD_ALLOC_ID"]] = process{pid: pid, env: env}
+		found[env["NOMAD_ALLOC_ID"]] = started{pid: pid, env: env}
 	}
 	return found, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -275,11 +274,10 @@ func (s *Stack) run(ctx context.Context, specs ...process.Spec) error {
 
 // free makes sure that nobody listens on the address, who would answer in place of what is about to be started.
 func free(address string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
+	if err := process.Unused(address); err != nil {
 		return fmt.Errorf("%w: stop what has this address, or move the ports by an offset in a new data folder", err)
 	}
-	return l.Close()
+	return nil
 }
 
 // patience is how long a process may take to be ready, on a slow machine with much else to do.
